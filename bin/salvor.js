@@ -24,8 +24,7 @@ function bundledNode() {
   var file = process.platform === 'win32' ? 'bin/node.exe' : 'bin/node';
   // Beside this package when npm hoisted it, or inside its own node_modules.
   var places = [path.join(root, 'node_modules', name, file), path.join(root, '..', name, file)];
-  for (var i = 0; i < places.length; i++) if (fs.existsSync(places[i])) return places[i];
-  return null;
+  return places.filter(fs.existsSync)[0] || null;
 }
 
 function main() {

@@ -1,0 +1,24 @@
+/** The `key = "value"` texts of VMware: .vmx, .vmsd and the header of .vmdk descriptors. Source: vmconfig.md section 1. */
+
+/** Keys in lower case; the last of several wins. Values are unescaped raw bytes (latin1). */
+export type KeyValues = ReadonlyMap<string, string>;
+
+const LINE = /^\s*([A-Za-z0-9_.:\-~]+)\s*=\s*(.*?)\s*$/;
+
+/** Reads all lines that look like one. Comments and lines of other kinds are passed over. */
+export function parseKeyValues(text: string): KeyValues {
+  const out = new Map<string, string>();
+  for (const line of text.split(/\r\n|\n|\r/)) {
+    if (/^\s*#/.test(line)) continue;
+    const match = LINE.exec(line);
+    if (match !== null) out.set(match[1].toLowerCase(), unquoted(match[2]));
+  }
+  return out;
+}
+
+/** Takes the quotes off and puts the characters back that stand as |XX. */
+function unquoted(value: string): string {
+  const quoted = /^"([^"]*)"/.exec(value);
+  const inner = quoted === null ? value : quoted[1];
+  return inner.replace(/\|([0-9A-Fa-f]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
+}

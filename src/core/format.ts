@@ -1,0 +1,49 @@
+/** Formats: how one on-disk structure is recognised and opened. */
+import type { Damage } from './damage.ts';
+import type { Node } from './node.ts';
+import type { Source } from './source.ts';
+
+export type Layer = 'disk' | 'volume' | 'filesystem' | 'file' | 'machine';
+
+export interface Format {
+  /** Its name in locators. */
+  readonly id: string;
+  readonly layer: Layer;
+  readonly title: string;
+  /** Where its facts come from. */
+  readonly spec: string;
+  /** What it cannot do, in sentences; the documents are made from these. */
+  readonly gaps: readonly string[];
+  /** Endings of file names worth a look inside, for files in a directory: '.vmdk'. */
+  readonly names?: readonly string[];
+  /** 0: no; up to 100: how sure it is that `source` is one of these. Reads little, changes nothing. */
+  probe(source: Source, cx: Cx): Promise<number>;
+  /** Opens what is there, with damage where it departs from what should be. Throws only NotThis. */
+  open(source: Source, cx: Cx): Promise<Node>;
+  /** A name shared by all sources that are parts of one thing, or undefined where the thing is whole. */
+  identity?(source: Source): Promise<string | undefined>;
+}
+
+/** What a format asks for beside its own bytes: by file name, or by the identity of what it is a part of. */
+export interface Reference {
+  readonly name?: string;
+  readonly identity?: string;
+}
+
+export interface Candidate {
+  readonly source: Source;
+  readonly locator: string;
+}
+
+/** All a format may touch: no files, no network, no clock, no log. */
+export interface Cx {
+  /** Locator of the bytes that are being opened. */
+  readonly source: string;
+  /** Locator that the opened node gets. */
+  readonly self: string;
+  readonly signal: AbortSignal;
+  /** A damage at `at` bytes from the start of the source. */
+  damage(at: number, code: string, expected: string, actual: string, effect: string): Damage;
+  /** What else there is that could belong here, best first. */
+  siblings(reference: Reference): Promise<Candidate[]>;
+}

@@ -1,0 +1,76 @@
+/** Nodes: the things that are found. */
+import type { Damage } from './damage.ts';
+import type { Source } from './source.ts';
+
+export type Kind =
+  | 'evidence'
+  | 'disk'
+  | 'partition'
+  | 'volume'
+  | 'filesystem'
+  | 'directory'
+  | 'file'
+  | 'symlink'
+  | 'system'
+  | 'rdm'
+  | 'machine';
+
+export type NodeState = 'live' | 'deleted' | 'orphan' | 'carved';
+
+/** What is known of a node without reading its bytes. Times are seconds since 1970. */
+export interface Facts {
+  /** Bytes. */
+  readonly size?: number;
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly links?: number;
+  readonly modified?: number;
+  readonly changed?: number;
+  readonly accessed?: number;
+  /** Where a symlink points, as raw bytes. */
+  readonly target?: string;
+  /** What the format knows beyond that, in its specification's words. */
+  readonly details?: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** A disk that a machine's configuration names. */
+export interface DiskReference {
+  /** Where it is plugged in: "scsi0:0". */
+  readonly slot: string;
+  /** The name in the configuration, as it stands there. */
+  readonly file: string;
+}
+
+/** What a descriptor says about the disk it describes. */
+export interface DiskFacts {
+  readonly createType: string;
+  /** Names of the files that hold the disk's bytes, as they stand in the descriptor. */
+  readonly extents: readonly string[];
+  /** Name of the parent's descriptor, for a snapshot delta. */
+  readonly parent?: string;
+}
+
+export interface Node {
+  /** The name, safe to print. */
+  readonly name: string;
+  /** The name's raw bytes, one per character (latin1). */
+  readonly rawName: string;
+  readonly locator: string;
+  readonly kind: Kind;
+  readonly state: NodeState;
+  /** Which format says what this is: the title of its record. */
+  readonly format?: string;
+  readonly facts: Facts;
+  readonly damage: readonly Damage[];
+  /** Notices that are no damage: mounted when it was copied, last host, and the like. */
+  readonly notices?: readonly string[];
+  readonly disks?: readonly DiskReference[];
+  readonly disk?: DiskFacts;
+  bytes?(): Promise<Source>;
+  child?(rawName: string): Promise<Node | undefined>;
+  children?(): AsyncIterable<Node>;
+}
+
+/** Thrown by a format's `open` when these bytes are not its own after all. */
+export class NotThis extends Error {}

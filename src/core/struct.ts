@@ -1,0 +1,159 @@
+/**
+ * Structures: tables of named fields with explicit offsets and legal ranges.
+ * One table serves the decoder, the validator, the hex view and the fuzzer.
+ */
+
+/** A number that no field's own rules allow: a 64-bit count of 2 ** 53 or more. */
+export const TOO_LARGE: number = Number.POSITIVE_INFINITY;
+
+type Kind = 'u8' | 'u16' | 'u32' | 'u64' | 'bytes8' | 'bytes' | 'text';
+
+/** Two halves of an opaque 64-bit value, for packed words and hashes. */
+export interface Bytes8 {
+  readonly low: number;
+  readonly high: number;
+}
+
+interface KindValue {
+  u8: number;
+  u16: number;
+  u32: number;
+  u64: number;
+  bytes8: Bytes8;
+  bytes: Uint8Array;
+  text: string;
+}
+
+/** What a field may hold. */
+export interface Rule {
+  readonly min?: number;
+  readonly max?: number;
+  readonly oneOf?: readonly number[];
+}
+
+export interface Field<K extends Kind = Kind> {
+  readonly at: number;
+  readonly kind: K;
+  /** Bytes. */
+  readonly size: number;
+  readonly rule?: Rule;
+}
+
+type Fields = Readonly<Record<string, Field>>;
+export type Values<F extends Fields> = { [N in keyof F]: KindValue[F[N]['kind']] };
+
+const field = <K extends Kind>(kind: K, at: number, size: number, rule?: Rule): Field<K> =>
+  rule === undefined ? { kind, at, size } : { kind, at, size, rule };
+
+/** Field makers: offset in the structure in bytes, and a rule where the format has one. */
+export const u8 = (at: number, rule?: Rule): Field<'u8'> => field('u8', at, 1, rule);
+export const u16 = (at: number, rule?: Rule): Field<'u16'> => field('u16', at, 2, rule);
+export const u32 = (at: number, rule?: Rule): Field<'u32'> => field('u32', at, 4, rule);
+/** A size, offset or count. 2 ** 53 and more decodes as TOO_LARGE, which every comparison refuses. */
+export const u64 = (at: number, rule?: Rule): Field<'u64'> => field('u64', at, 8, rule);
+export const bytes8 = (at: number): Field<'bytes8'> => field('bytes8', at, 8);
+export const bytes = (at: number, size: number): Field<'bytes'> => field('bytes', at, size);
+/** Text that ends at the first zero byte, as a string of raw bytes (latin1). */
+export const text = (at: number, size: number): Field<'text'> => field('text', at, size);
+
+/** One field that breaks its rule. */
+export interface Violation {
+  readonly field: string;
+  /** Bytes from the start of the structure. */
+  readonly at: number;
+  readonly expected: string;
+  readonly actual: string;
+}
+
+export interface Struct<F extends Fields> {
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly fields: F;
+  /** Decodes at `at`; the buffer must hold `size` bytes from there. */
+  decode(from: Uint8Array, at?: number): Values<F>;
+  /** The fields of decoded values that break their rules. */
+  violations(values: Values<F>): Violation[];
+}
+
+/** Defines a little-endian structure. Throws at definition time when a field does not fit. */
+export function struct<const F extends Fields>(name: string, size: number, fields: F): Struct<F> {
+  const entries = Object.entries(fields);
+  for (const [key, f] of entries) {
+    if (f.at < 0 || f.at + f.size > size) throw new RangeError(`${name}.${key} does not fit into ${size} bytes`);
+  }
+  return {
+    name,
+    size,
+    fields,
+    decode(from: Uint8Array, at = 0): Values<F> {
+      if (at < 0 || at + size > from.length) throw new RangeError(`${name}: ${size} bytes wanted at ${at}`);
+      const view = viewOf(from);
+      const out: Record<string, unknown> = {};
+      for (const [key, f] of entries) out[key] = decodeField(view, from, at + f.at, f);
+      return out as Values<F>;
+    },
+    violations: (values) => entries.flatMap(([key, f]) => violation(key, f, values[key as keyof F])),
+  };
+}
+
+/** A DataView over exactly these bytes. */
+export function viewOf(from: Uint8Array): DataView {
+  return new DataView(from.buffer, from.byteOffset, from.byteLength);
+}
+
+/** A little-endian u64 as a number, or TOO_LARGE. */
+export function readU64(view: DataView, at: number): number {
+  const high = view.getUint32(at + 4, true);
+  return high < 0x200000 ? high * 0x100000000 + view.getUint32(at, true) : TOO_LARGE;
+}
+
+/** Bits [from, from + width) of a 64-bit word given as two halves; width up to 53. */
+export function bits(low: number, high: number, from: number, width: number): number {
+  if (from >= 32) return Math.floor(high / 2 ** (from - 32)) % 2 ** width;
+  const lowPart = Math.floor(low / 2 ** from);
+  const lowWidth = 32 - from;
+  if (width <= lowWidth) return lowPart % 2 ** width;
+  return lowPart + (high % 2 ** (width - lowWidth)) * 2 ** lowWidth;
+}
+
+/** Bytes up to the first zero, as a string of raw bytes. */
+export function latin1(from: Uint8Array, at: number, size: number): string {
+  let end = at;
+  const stop = Math.min(at + size, from.length);
+  while (end < stop && from[end] !== 0) end++;
+  return Buffer.from(from.buffer, from.byteOffset + at, end - at).toString('latin1');
+}
+
+function decodeField(view: DataView, from: Uint8Array, at: number, f: Field): unknown {
+  switch (f.kind) {
+    case 'u8':
+      return view.getUint8(at);
+    case 'u16':
+      return view.getUint16(at, true);
+    case 'u32':
+      return view.getUint32(at, true);
+    case 'u64':
+      return readU64(view, at);
+    case 'bytes8':
+      return { low: view.getUint32(at, true), high: view.getUint32(at + 4, true) };
+    case 'bytes':
+      return from.subarray(at, at + f.size);
+    case 'text':
+      return latin1(from, at, f.size);
+  }
+}
+
+function violation(name: string, f: Field, value: unknown): Violation[] {
+  if (typeof value !== 'number') return [];
+  const rule = f.rule ?? {};
+  const actual = value === TOO_LARGE ? 'a number of 2**53 or more' : `${value} (0x${value.toString(16)})`;
+  if (rule.oneOf !== undefined && !rule.oneOf.includes(value)) {
+    const allowed = rule.oneOf.map((n) => `0x${n.toString(16)}`).join(' or ');
+    return [{ field: name, at: f.at, expected: allowed, actual }];
+  }
+  const min = rule.min ?? 0;
+  const max = rule.max ?? Number.MAX_SAFE_INTEGER;
+  if (value >= min && value <= max) return [];
+  return [{ field: name, at: f.at, expected: `${min} to ${max}`, actual }];
+}

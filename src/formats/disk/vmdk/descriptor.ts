@@ -1,0 +1,59 @@
+/** The text descriptor of a VMDK: which files hold which sectors. Source: vmdk.md section 2. */
+import { type KeyValues, parseKeyValues } from '../../../codec/keyvalue.ts';
+
+export const SECTOR = 512;
+/** Sectors of the largest disk that any host makes, 62 TiB, with room above. */
+const MAX_SECTORS = 2 ** 40;
+const MAX_EXTENTS = 65536;
+
+export interface ExtentLine {
+  readonly access: string;
+  readonly sectors: number;
+  readonly type: string;
+  /** Raw bytes of the file name; empty for ZERO. */
+  readonly file: string;
+  /** Sectors from the start of that file. */
+  readonly offset: number;
+  /** Bytes from the start of the descriptor. */
+  readonly at: number;
+}
+
+export interface Descriptor {
+  readonly values: KeyValues;
+  readonly extents: readonly ExtentLine[];
+  /** Lines that look like extents and are none, with their positions. */
+  readonly refused: readonly { readonly at: number; readonly line: string }[];
+}
+
+const EXTENT = /^\s*(RW|RDONLY|NOACCESS)\s+(\d+)\s+([A-Z]+)(?:\s+"([^"]*)"(?:\s+(\d+))?.*)?\s*$/i;
+
+/** Whether these bytes are a descriptor: its first line, or what must follow it, says so. */
+export function isDescriptor(raw: string): boolean {
+  return (
+    /^\s*# Disk DescriptorFile/i.test(raw) || (/^\s*(version|CID)\s*=/im.test(raw) && /^\s*createType\s*=/im.test(raw))
+  );
+}
+
+export function parseDescriptor(raw: string): Descriptor {
+  const text = raw.replace(/\0[\s\S]*$/, '');
+  const extents: ExtentLine[] = [];
+  const refused: { at: number; line: string }[] = [];
+  let at = 0;
+  for (const line of text.split('\n')) {
+    const extent = extentOf(line, at);
+    if (extent !== undefined && extents.length < MAX_EXTENTS) extents.push(extent);
+    else if (/^\s*(RW|RDONLY|NOACCESS)\s/i.test(line)) refused.push({ at, line: line.trim() });
+    at += line.length + 1;
+  }
+  return { values: parseKeyValues(text), extents, refused };
+}
+
+function extentOf(line: string, at: number): ExtentLine | undefined {
+  const match = EXTENT.exec(line.replace(/\r$/, ''));
+  if (match === null) return undefined;
+  const sectors = Number(match[2]);
+  const offset = Number(match[5] ?? 0);
+  if (!(sectors <= MAX_SECTORS) || !(offset <= MAX_SECTORS)) return undefined;
+  const type = match[3].toUpperCase();
+  return { access: match[1].toUpperCase(), sectors, type, file: match[4] ?? '', offset, at };
+}

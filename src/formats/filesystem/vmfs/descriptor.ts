@@ -1,0 +1,124 @@
+/** File descriptors: what VMFS knows of one file. Source: vmfs.md section 4. */
+import type { Why } from '../../../core/run.ts';
+import type { Source } from '../../../core/source.ts';
+import { TOO_LARGE, viewOf } from '../../../core/struct.ts';
+import { addressText } from './address.ts';
+import type { Geometry } from './geometry.ts';
+import { FD_SIGNATURE, type FdMetadata, fdMetadata, LOCK_FD, lock, TYPE_RDM, ZLA_INLINE } from './structs.ts';
+
+/** A check that a descriptor failed. Positions are bytes in the logical volume. */
+export interface Doubt {
+  readonly at: number;
+  readonly code: string;
+  readonly expected: string;
+  readonly actual: string;
+}
+
+export interface Descriptor extends FdMetadata {
+  /** Where it starts: in the logical volume, and in the file-descriptor file it was read from. */
+  readonly at: number;
+  /** The file-descriptor file, or the volume, and where the descriptor starts in it: its inline data is there. */
+  readonly source: Source;
+  readonly sourceAt: number;
+  /** Bytes of a block of this file, as its pointers count. */
+  readonly unit: number;
+  /** The pointer area as u32 words: one per pointer on VMFS3 and 5, two (low, high) on VMFS6. */
+  readonly pointers: Uint32Array;
+  /** Pointers that could not be read, as [from, to) pairs. */
+  readonly lostPointers: readonly (readonly [number, number])[];
+  readonly doubts: readonly Doubt[];
+  readonly why: Why;
+}
+
+/** Smallest and largest block shift that any version uses: 512 bytes to 512 MiB. */
+const MIN_SHIFT = 9;
+const MAX_SHIFT = 29;
+
+/**
+ * Decodes the descriptor that starts at `offset` of `block`. `at` is its position in the logical volume.
+ * Answers undefined where the slot is empty: nothing there to tell.
+ */
+export function decodeDescriptor(
+  g: Geometry,
+  block: Uint8Array,
+  offset: number,
+  place: { at: number; source: Source; sourceAt: number },
+  address: number,
+): Descriptor | undefined {
+  const view = viewOf(block);
+  const start = offset + g.lockBytes;
+  const used = view.getUint32(offset, true) | view.getUint32(start, true) | view.getUint32(start + 0x0c, true);
+  if (used === 0) return undefined; // most slots: no lock, no address, no type
+  const meta = fdMetadata.decode(block, start);
+  const head = lock.decode(block, offset);
+  const doubts = doubtsOf(g, meta, head, place.at, address);
+  const { shift, doubt } = shiftOf(g, meta, place.at);
+  if (doubt !== undefined) doubts.push(doubt);
+  const what = `VMFS${g.version} file descriptor ${addressText(address)}`;
+  const code = doubts[0]?.code;
+  return {
+    ...meta,
+    ...place,
+    unit: 2 ** shift,
+    pointers: pointersOf(g, block, offset),
+    lostPointers: [],
+    doubts,
+    why: { what, source: place.source, at: place.sourceAt, ...(code !== undefined && { code }) },
+  };
+}
+
+function pointersOf(g: Geometry, block: Uint8Array, offset: number): Uint32Array {
+  // A copy, because the block goes back to a cache and because views need alignment.
+  const area = block.slice(offset + g.pointersAt, offset + g.pointersAt + g.pointers * g.pointerWords * 4);
+  return new Uint32Array(area.buffer, 0, g.pointers * g.pointerWords);
+}
+
+function doubtsOf(
+  g: Geometry,
+  meta: FdMetadata,
+  head: ReturnType<typeof lock.decode>,
+  at: number,
+  address: number,
+): Doubt[] {
+  const out: Doubt[] = [];
+  const metaAt = at + g.lockBytes;
+  const doubt = (where: number, code: string, expected: string, actual: string): void => {
+    out.push({ at: where, code, expected, actual });
+  };
+  if (head.type !== LOCK_FD) doubt(at, 'vmfs.fd.lock', addressText(LOCK_FD), addressText(head.type));
+  if (head.self !== at) doubt(at + 4, 'vmfs.fd.self-address', `its own position ${at}`, numberText(head.self));
+  if (meta.address !== address) {
+    doubt(metaAt, 'vmfs.fd.address', addressText(address), addressText(meta.address));
+  }
+  for (const v of fdMetadata.violations(meta)) doubt(metaAt + v.at, `vmfs.fd.${v.field}`, v.expected, v.actual);
+  if (g.version === 6 && meta.signature !== FD_SIGNATURE) {
+    doubt(metaAt + 0x64, 'vmfs.fd.signature', 'the letters dmdf', addressText(meta.signature));
+  }
+  if (meta.zla === ZLA_INLINE && meta.type !== TYPE_RDM && meta.length > g.inlineBytes) {
+    doubt(metaAt + 0x14, 'vmfs.fd.length', `at most ${g.inlineBytes} bytes of inline data`, numberText(meta.length));
+  }
+  return out;
+}
+
+/** VMFS3 has no shift of its own: the block size says it. Where both speak they have to agree. */
+function shiftOf(g: Geometry, meta: FdMetadata, at: number): { shift: number; doubt?: Doubt } {
+  const logarithm = Math.log2(meta.blockSize);
+  const bySize = Number.isInteger(logarithm) && logarithm >= MIN_SHIFT && logarithm <= MAX_SHIFT ? logarithm : 0;
+  const stated = meta.blockShift;
+  const byShift = stated >= MIN_SHIFT && stated <= MAX_SHIFT ? stated : 0;
+  const fallback = Math.log2(g.blockSize);
+  if (byShift === 0 || byShift === bySize) {
+    if (bySize !== 0) return { shift: bySize };
+    if (meta.zla === ZLA_INLINE) return { shift: fallback };
+    const where = { at: at + g.lockBytes + 0x1c, code: 'vmfs.fd.blockSize' };
+    return { shift: fallback, doubt: { ...where, expected: 'a power of two', actual: numberText(meta.blockSize) } };
+  }
+  if (meta.zla === ZLA_INLINE) return { shift: byShift };
+  const expected = `2**${byShift} bytes, as its block shift says`;
+  const where = { at: at + g.lockBytes + 0x1c, code: 'vmfs.fd.blockShift' };
+  return { shift: byShift, doubt: { ...where, expected, actual: numberText(meta.blockSize) } };
+}
+
+export function numberText(value: number): string {
+  return value === TOO_LARGE ? 'a number of 2**53 or more' : `${value} (0x${value.toString(16)})`;
+}

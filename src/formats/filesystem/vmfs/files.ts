@@ -1,0 +1,202 @@
+/** Files and directories of a VMFS volume as nodes. */
+import type { Damage } from '../../../core/damage.ts';
+import { MAX_DAMAGES, MAX_PATH_DEPTH } from '../../../core/limits.ts';
+import { encodeName, printable } from '../../../core/locator.ts';
+import type { Facts, Kind, Node } from '../../../core/node.ts';
+import { RunList } from '../../../core/run.ts';
+import type { Source } from '../../../core/source.ts';
+import { latin1 } from '../../../core/struct.ts';
+import { addressText, fdAddress } from './address.ts';
+import { levelsOf } from './blocks.ts';
+import { type Descriptor, type Doubt, numberText } from './descriptor.ts';
+import { type Entry, flatEntries } from './directory.ts';
+import { hashedEntries } from './directory6.ts';
+import {
+  scsiId,
+  TYPE_DIRECTORY,
+  TYPE_RDM,
+  TYPE_REGULAR,
+  TYPE_SYMLINK,
+  TYPE_SYSTEM,
+  ZLA_INLINE,
+  ZLA_SUB_BLOCK,
+} from './structs.ts';
+import type { Volume } from './volume.ts';
+
+const MODE_KIND = 0o170000;
+const MODE_DIRECTORY = 0o040000;
+const MAX_TARGET = 4096;
+const KINDS: Readonly<Record<number, Kind>> = {
+  [TYPE_DIRECTORY]: 'directory',
+  [TYPE_REGULAR]: 'file',
+  [TYPE_SYMLINK]: 'symlink',
+  [TYPE_SYSTEM]: 'system',
+  [TYPE_RDM]: 'rdm',
+};
+
+/** Where a node stands in the tree: what is above it, for loops and for depth. */
+interface Place {
+  readonly locator: string;
+  readonly rawName: string;
+  /** Descriptor addresses from the root down to the directory that names it. */
+  readonly above: readonly number[];
+}
+
+const ROOT = fdAddress(0, 0);
+
+/** The root directory of a volume; a node without children where its descriptor is lost. */
+export async function rootNode(volume: Volume, locator: string, name: string): Promise<Node> {
+  const fd = await volume.descriptor(ROOT);
+  const place: Place = { locator, rawName: name, above: [] };
+  if (fd === undefined) {
+    const effect = 'names and folders are lost; the files themselves may still be there';
+    const expected = `the root directory's file descriptor ${addressText(ROOT)}`;
+    volume.damage.push(volume.cx.damage(volume.geometry.fdcAt, 'vmfs.root', expected, 'an empty slot', effect));
+    return { ...bare(place, 'filesystem'), damage: volume.damage };
+  }
+  return { ...(await fileNode(volume, fd, place, [], volume.damage)), kind: 'filesystem' };
+}
+
+function bare(place: Place, kind: Kind): Node {
+  const { rawName, locator } = place;
+  return { name: printable(rawName), rawName, locator, kind, state: 'live', facts: {}, damage: [] };
+}
+
+async function entryNode(volume: Volume, entry: Entry, place: Place, base: number): Promise<Node> {
+  const fd = await volume.descriptor(entry.address);
+  if (fd === undefined) {
+    const expected = `file descriptor ${addressText(entry.address)}`;
+    const effect = `${printable(entry.name)} is known by name only; its bytes are missing`;
+    const damage = volume.cx.damage(base + entry.at, 'vmfs.fd.missing', expected, 'an empty or absent slot', effect);
+    return { ...bare(place, KINDS[entry.type] ?? 'file'), damage: [damage] };
+  }
+  const doubts: Doubt[] = [];
+  if (fd.generation !== entry.generation) {
+    const expected = `generation ${entry.generation}, as its directory entry says`;
+    const at = fd.at + volume.geometry.lockBytes + 4;
+    doubts.push({ at, code: 'vmfs.fd.generation', expected, actual: String(fd.generation) });
+  }
+  if (fd.type !== entry.type) {
+    const expected = `type ${entry.type}, as its directory entry says`;
+    const at = fd.at + volume.geometry.lockBytes + 12;
+    doubts.push({ at, code: 'vmfs.fd.type', expected, actual: numberText(fd.type) });
+  }
+  return fileNode(volume, fd, place, doubts);
+}
+
+async function fileNode(
+  volume: Volume,
+  fd: Descriptor,
+  place: Place,
+  entryDoubts: readonly Doubt[],
+  damage: Damage[] = [],
+): Promise<Node> {
+  const doubts = [...fd.doubts, ...entryDoubts];
+  if (!Number.isFinite(fd.length)) {
+    const at = fd.at + volume.geometry.lockBytes + 0x14;
+    doubts.push({ at, code: 'vmfs.fd.length', expected: 'a length below 2**53', actual: numberText(fd.length) });
+  }
+  for (const doubt of doubts) damage.push(volume.note(doubt, 'what it leads to is inferred, not stated'));
+  const isDirectory = fd.type === TYPE_DIRECTORY || (fd.mode & MODE_KIND) === MODE_DIRECTORY;
+  const kind: Kind = isDirectory && fd.type !== TYPE_SYSTEM ? 'directory' : (KINDS[fd.type] ?? 'file');
+  const node: Node = { ...bare(place, kind), facts: await factsOf(volume, fd, kind), damage };
+  if (fd.type === TYPE_RDM) return node;
+  // System files lead to the tables that the census itself reads, and directories are read by the thousand.
+  const checked = kind === 'file' || kind === 'symlink';
+  const doubted = entryDoubts.length > 0;
+  const bytes = async () => volume.source(fd, doubted, checked ? await volume.census() : undefined);
+  if (!isDirectory) return { ...node, bytes };
+  const children = () => childrenOf(volume, fd, place, damage);
+  return { ...node, bytes, children, child: (rawName) => childNamed(children(), rawName) };
+}
+
+async function factsOf(volume: Volume, fd: Descriptor, kind: Kind): Promise<Facts> {
+  const details: Record<string, string | number | boolean> = {
+    descriptor: addressText(fd.address),
+    generation: fd.generation,
+    allocation: allocationOf(fd),
+    blocks: fd.blocks,
+    blockSize: fd.unit,
+  };
+  if (fd.toBeZeroed > 0) details.toBeZeroed = fd.toBeZeroed;
+  if (kind === 'rdm') Object.assign(details, await lunOf(fd, volume.geometry.inlineAt));
+  const target = kind === 'symlink' ? await targetOf(volume, fd) : undefined;
+  return {
+    size: Number.isFinite(fd.length) ? fd.length : 0,
+    mode: fd.mode & 0o7777,
+    uid: fd.uid,
+    gid: fd.gid,
+    links: fd.links,
+    modified: fd.modified,
+    changed: fd.changed,
+    accessed: fd.accessed,
+    ...(target !== undefined && { target }),
+    details,
+  };
+}
+
+function allocationOf(fd: Descriptor): string {
+  if (fd.type === TYPE_RDM) return 'raw device';
+  if (fd.zla === ZLA_INLINE) return 'inline';
+  if (fd.zla === ZLA_SUB_BLOCK) return 'sub-blocks';
+  const levels = levelsOf(fd.zla);
+  return levels === undefined ? `unknown (${fd.zla})` : ['blocks', 'pointer blocks', 'double pointer blocks'][levels];
+}
+
+async function lunOf(fd: Descriptor, inlineAt: number): Promise<Record<string, string | number>> {
+  const block = new Uint8Array(scsiId.size);
+  await fd.source.read(fd.sourceAt + inlineAt, block);
+  const { lun, vendor, model, id } = scsiId.decode(block);
+  return { lun, device: printable(id), vendor: printable(vendor.trim()), model: printable(model.trim()) };
+}
+
+async function targetOf(volume: Volume, fd: Descriptor): Promise<string> {
+  const source = volume.source(fd, false);
+  const block = new Uint8Array(Math.min(source.size, MAX_TARGET));
+  await source.read(0, block);
+  return latin1(block, 0, block.length);
+}
+
+async function* childrenOf(volume: Volume, fd: Descriptor, place: Place, damage: Damage[]): AsyncGenerator<Node> {
+  const above = [...place.above, fd.address];
+  const source = volume.source(fd, false);
+  const window = await firstPlace(source);
+  const report = (doubt: Doubt): void => {
+    if (damage.length >= MAX_DAMAGES) return;
+    const effect = 'entries of this directory may be missing or wrong';
+    damage.push(volume.note({ ...doubt, at: window + doubt.at }, effect));
+  };
+  const tooDeep = place.above.length >= MAX_PATH_DEPTH;
+  if (tooDeep || place.above.includes(fd.address)) {
+    const expected = tooDeep
+      ? `at most ${MAX_PATH_DEPTH} levels of directories`
+      : 'a directory that is not inside itself';
+    report({ at: 0, code: 'vmfs.directory.loop', expected, actual: `descriptor ${addressText(fd.address)} again` });
+    return;
+  }
+  const six = volume.geometry.version === 6;
+  const lists = six ? hashedEntries(source, volume.geometry.lockBytes, report) : flatEntries(source, report);
+  const names = new Map<string, number>();
+  for await (const entries of lists) {
+    for (const entry of entries) {
+      const before = names.get(entry.name) ?? 0;
+      names.set(entry.name, before + 1);
+      const rawName = before === 0 ? entry.name : `${entry.name};${before + 1}`;
+      const locator = `${place.locator}/${encodeName(rawName)}`;
+      yield await entryNode(volume, entry, { locator, rawName, above }, window);
+    }
+  }
+}
+
+/** Where a directory's first byte lies in the volume, so that what is said of it has a position. */
+async function firstPlace(source: Source): Promise<number> {
+  if (source.size === 0) return 0;
+  const list = new RunList(1);
+  await source.runs(0, Math.min(source.size, 512), list);
+  return list.n === 0 ? 0 : list.at[0];
+}
+
+async function childNamed(children: AsyncIterable<Node>, rawName: string): Promise<Node | undefined> {
+  for await (const node of children) if (node.rawName === rawName) return node;
+  return undefined;
+}

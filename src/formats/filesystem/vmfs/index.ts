@@ -1,0 +1,97 @@
+/** VMFS3, VMFS5 and VMFS6: the file system of ESX and ESXi datastores. */
+import { vmwareUuid } from '../../../codec/vmware-uuid.ts';
+import type { Damage } from '../../../core/damage.ts';
+import type { Cx, Format } from '../../../core/format.ts';
+import { printable } from '../../../core/locator.ts';
+import { type Node, NotThis } from '../../../core/node.ts';
+import type { Source } from '../../../core/source.ts';
+import { rootNode } from './files.ts';
+import { readHeartbeats } from './heartbeats.ts';
+import { FS_HEADER_AT, FS_MAGIC, FS_MAGIC_LOCAL, type FsHeader, fsHeader } from './structs.ts';
+import { Volume } from './volume.ts';
+
+export const vmfs: Format = {
+  id: 'vmfs',
+  layer: 'filesystem',
+  title: 'VMFS file system',
+  spec: 'vmfs.md',
+  gaps: [
+    'Volumes whose file-system header is lost, deleted files and lost directories are not brought back by this version.',
+    'Raw device mappings are listed; the data is on the mapped disk.',
+    'A partly to-be-zeroed VMFS6 block reads as zeros, graded inferred.',
+  ],
+  async probe(source) {
+    const header = await readHeader(source);
+    return header === undefined ? 0 : fsHeader.violations(header).length === 0 ? 95 : 40;
+  },
+  async open(source, cx) {
+    const header = await readHeader(source);
+    if (header === undefined) throw new NotThis('no VMFS file-system header 2 MiB into it');
+    const volume = await Volume.open(source, repaired(header), cx);
+    volume.damage.push(...headerDamage(header, cx));
+    return filesystemNode(volume, cx);
+  },
+};
+
+async function readHeader(source: Source): Promise<FsHeader | undefined> {
+  if (source.size < FS_HEADER_AT + 512) return undefined;
+  const sector = new Uint8Array(fsHeader.size);
+  if ((await source.read(FS_HEADER_AT, sector)).length > 0) return undefined;
+  const header = fsHeader.decode(sector);
+  return header.magic === FS_MAGIC || header.magic === FS_MAGIC_LOCAL ? header : undefined;
+}
+
+/** Fields out of their limits are replaced by what every volume seen has, so that reading can go on. */
+function repaired(header: FsHeader): FsHeader {
+  const broken = new Set(fsHeader.violations(header).map((v) => v.field));
+  const six = header.major >= 24;
+  return {
+    ...header,
+    ...(broken.has('blockSize') && { blockSize: 0x100000 }),
+    ...(broken.has('groupOffset') && { groupOffset: 0x10000 }),
+    ...(broken.has('clustersPerGroup') && { clustersPerGroup: six ? 8 : header.major >= 14 ? 64 : 32 }),
+    ...(broken.has('subBlockSize') && { subBlockSize: !six && header.major >= 14 ? 8192 : 65536 }),
+  };
+}
+
+function headerDamage(header: FsHeader, cx: Cx): Damage[] {
+  const effect = 'the value that all known volumes have is used in its place';
+  return fsHeader
+    .violations(header)
+    .map((v) => cx.damage(FS_HEADER_AT + v.at, `vmfs.header.${v.field}`, v.expected, v.actual, effect));
+}
+
+async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
+  const { header, geometry } = volume;
+  const root = await rootNode(volume, cx.self, header.label === '' ? 'vmfs' : header.label);
+  const hearts = await readHeartbeats(geometry, volume.volume);
+  const notices = [];
+  if (hearts.inUse.length > 0) {
+    notices.push(
+      `It was in use by ${hearts.inUse.join(', ')} when this copy was made, so the last changes may be half done.`,
+    );
+  }
+  if (hearts.sound < geometry.heartbeats) {
+    notices.push(
+      `${geometry.heartbeats - hearts.sound} of ${geometry.heartbeats} heartbeat slots are damaged; reading does not need them.`,
+    );
+  }
+  return {
+    ...root,
+    format: `VMFS${geometry.version} file system`,
+    notices,
+    facts: {
+      ...root.facts,
+      size: volume.volume.size,
+      details: {
+        version: `${header.major}.${header.minor}`,
+        label: printable(header.label),
+        uuid: vmwareUuid(header.uuid),
+        blockSize: geometry.blockSize,
+        subBlockSize: geometry.subBlockSize,
+        created: header.created,
+        hosts: [...hearts.inUse, ...hearts.before].join(', '),
+      },
+    },
+  };
+}

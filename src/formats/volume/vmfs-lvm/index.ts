@@ -1,0 +1,163 @@
+/** VMFS LVM: one or several partitions make the logical volume that a datastore lives on. */
+import { type Damage, hex } from '../../../core/damage.ts';
+import type { Cx, Format } from '../../../core/format.ts';
+import { data, missing, type Segment, segments } from '../../../core/map-source.ts';
+import { type Node, NotThis } from '../../../core/node.ts';
+import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
+import type { Source } from '../../../core/source.ts';
+import { type Extent, type Member, readExtents, readMember } from './member.ts';
+import { DATA_AT, HEADER_AT, PE_BYTES, volumeDescriptor } from './structs.ts';
+
+export const vmfsLvm: Format = {
+  id: 'vmfs-lvm',
+  layer: 'volume',
+  title: 'VMFS LVM volume',
+  spec: 'vmfs.md section 1',
+  gaps: ['A volume whose LVM header is lost is not found by this version, unless --as gives its offset.'],
+  async probe(source) {
+    return (await readMember(source, '')) === undefined ? 0 : 90;
+  },
+  async identity(source) {
+    const member = await readMember(source, '');
+    return member !== undefined && member.descriptor.devices > 1 ? `vmfs-${member.volume}` : undefined;
+  },
+  async open(source, cx) {
+    const first = await readMember(source, cx.source);
+    if (first === undefined) throw new NotThis('no VMFS LVM header 1 MiB into it');
+    const members = await gather(first, cx);
+    const { map, damage } = await assemble(first, members, cx);
+    return volumeNode(first, members, map, damage, cx);
+  },
+};
+
+/** All members that are there, in the order of the stretches they hold. Copies of one member count once. */
+async function gather(first: Member, cx: Cx): Promise<Member[]> {
+  if (!(first.descriptor.devices > 1)) return [first];
+  const members = [first];
+  for (const candidate of await cx.siblings({ identity: `vmfs-${first.volume}` })) {
+    const member = await readMember(candidate.source, candidate.locator);
+    if (member === undefined || member.volume !== first.volume) continue;
+    if (members.some((known) => known.device === member.device)) continue;
+    members.push(member);
+  }
+  return members.sort((a, b) => a.descriptor.firstPe - b.descriptor.firstPe);
+}
+
+interface Assembled {
+  readonly map: Source;
+  readonly damage: readonly Damage[];
+}
+
+interface Placed extends Extent {
+  readonly member: Member;
+  readonly certainty: Certainty;
+  readonly why: Why;
+}
+
+async function assemble(first: Member, members: readonly Member[], cx: Cx): Promise<Assembled> {
+  const damage: Damage[] = [];
+  const placed: Placed[] = [];
+  let size = first.descriptor.size;
+  for (const member of members) placed.push(...(await place(member, damage, cx)));
+  const end = placed.reduce((most, e) => Math.max(most, e.logical + e.length), 0);
+  if (!Number.isFinite(size) || volumeDescriptor.violations(first.descriptor).length > 0) {
+    const actual = volumeDescriptor
+      .violations(first.descriptor)
+      .map((v) => `${v.field} ${v.actual}`)
+      .join(', ');
+    const effect = `the volume is taken to end with its last known extent, at ${hex(end)}`;
+    const at = first.layout.descriptorAt;
+    damage.push(cx.damage(at, 'vmfs-lvm.descriptor', 'a volume descriptor in its limits', actual, effect));
+    size = end;
+  }
+  return { map: segments(tile(placed, size, first, damage, cx)), damage };
+}
+
+/** Where a member's bytes belong: by its PE table, or by the linear rule where that table cannot be used. */
+async function place(member: Member, damage: Damage[], cx: Cx): Promise<Placed[]> {
+  const { firstPe, pes } = member.descriptor;
+  const extents = await readExtents(member);
+  const linear = DATA_AT - firstPe * PE_BYTES;
+  const total = extents.reduce((sum, e) => sum + e.length, 0);
+  const room = member.header.totalBytes - DATA_AT;
+  const sane = extents.every((e) => e.physical >= DATA_AT && e.physical + e.length <= Math.max(room + DATA_AT, 0));
+  if (extents.length > 0 && sane && total === pes * PE_BYTES) {
+    return extents.map((e) => {
+      const why: Why = { what: 'VMFS LVM PE table', source: member.source, at: e.entryAt };
+      return { ...e, member, certainty: STATED, why };
+    });
+  }
+  const at = member.layout.bitmapAt + member.layout.bitmapBytes;
+  const actual = `${extents.length} entries for ${hex(total)} bytes`;
+  const effect = 'the device is read as linear, the way every known volume is laid out';
+  const expected = `a PE table for ${pes} extents of 256 MiB`;
+  damage.push({ ...cx.damage(at, 'vmfs-lvm.pe-table', expected, actual, effect), at: `${member.locator}@${at}` });
+  const why: Why = {
+    what: 'linear rule for VMFS LVM',
+    source: member.source,
+    at: HEADER_AT,
+    code: 'vmfs-lvm.pe-table',
+  };
+  const count = Number.isFinite(firstPe) ? Math.min(pes, Math.ceil(Math.max(0, room) / PE_BYTES)) : 0;
+  if (count === 0) return [];
+  const logical = firstPe * PE_BYTES;
+  const length = count * PE_BYTES;
+  return [{ logical, physical: logical + linear, length, entryAt: at, member, certainty: INFERRED, why }];
+}
+
+/** Sorts extents into a map without overlaps; what no member holds is missing, by name. */
+function tile(placed: Placed[], size: number, first: Member, damage: Damage[], cx: Cx): Segment[] {
+  placed.sort((a, b) => a.logical - b.logical);
+  const out: Segment[] = [];
+  const lost: Why = { what: 'no member holds it', source: first.source, at: HEADER_AT, code: 'member-missing' };
+  let at = 0;
+  const gap = (end: number): void => {
+    if (end <= at) return;
+    out.push(missing(end - at, lost));
+    const expected = `bytes ${hex(at)} to ${hex(end)} of the volume on one of its ${first.descriptor.devices} devices`;
+    const effect = 'what lies there is missing; give the other members as further sources';
+    damage.push(cx.damage(HEADER_AT, 'vmfs-lvm.member-missing', expected, 'no device that holds them', effect));
+    at = end;
+  };
+  for (const e of placed) {
+    const start = Math.max(at, e.logical);
+    const end = Math.min(size, e.logical + e.length);
+    if (e.logical < at && end > at) {
+      const expected = `each byte of the volume on one device only`;
+      const effect = 'the extent that starts first is believed';
+      damage.push(cx.damage(e.entryAt, 'vmfs-lvm.overlap', expected, `${hex(e.logical)} claimed twice`, effect));
+    }
+    if (end <= start) continue;
+    gap(start);
+    out.push(data(e.member.source, e.physical + (start - e.logical), end - start, e.certainty, e.why));
+    at = end;
+  }
+  gap(size);
+  return out;
+}
+
+function volumeNode(first: Member, members: readonly Member[], map: Source, damage: readonly Damage[], cx: Cx): Node {
+  const { header, descriptor, volume } = first;
+  const spanned = descriptor.devices > 1;
+  const name = spanned ? `vmfs-${volume}` : 'vmfs-lvm';
+  return {
+    name,
+    rawName: name,
+    locator: cx.self,
+    kind: 'volume',
+    state: 'live',
+    format: vmfsLvm.title,
+    facts: {
+      size: map.size,
+      details: {
+        version: `${header.major}.${header.minor}`,
+        uuid: volume,
+        devices: descriptor.devices,
+        present: members.length,
+        members: members.map((m) => m.locator).join(', '),
+      },
+    },
+    damage,
+    bytes: async () => map,
+  };
+}

@@ -1,0 +1,108 @@
+/** One member device of a VMFS volume: its header, its descriptor and its PE table. */
+import { vmwareUuid } from '../../../codec/vmware-uuid.ts';
+import type { Source } from '../../../core/source.ts';
+import {
+  type DeviceHeader,
+  deviceHeader,
+  extension,
+  HEADER_AT,
+  type Layout,
+  layoutOf,
+  MAPS_PER_REGION,
+  PE_STRIDE,
+  PES_PER_MAP,
+  peEntry,
+  type VolumeDescriptor,
+  volumeDescriptor,
+} from './structs.ts';
+
+/** A stretch of the logical volume on this device. */
+export interface Extent {
+  /** Bytes from the start of the logical volume. */
+  readonly logical: number;
+  /** Bytes from the start of the partition. */
+  readonly physical: number;
+  readonly length: number;
+  /** Position of the entry that says so, from the start of the partition. */
+  readonly entryAt: number;
+}
+
+export interface Member {
+  readonly source: Source;
+  readonly locator: string;
+  readonly header: DeviceHeader;
+  readonly descriptor: VolumeDescriptor;
+  readonly layout: Layout;
+  /** Text of the logical volume's UUID. */
+  readonly volume: string;
+  /** Text of the device's own UUID. */
+  readonly device: string;
+}
+
+/** Reads what says which volume a partition belongs to, or undefined where there is no VMFS LVM header. */
+export async function readMember(source: Source, locator: string): Promise<Member | undefined> {
+  if (source.size < HEADER_AT + 8192) return undefined;
+  const block = new Uint8Array(512);
+  await source.read(HEADER_AT, block);
+  const header = deviceHeader.decode(block);
+  if (deviceHeader.violations(header).length > 0) return undefined;
+  const layout = layoutOf(header);
+  const second = new Uint8Array(512);
+  await source.read(layout.descriptorAt, second);
+  const descriptor = volumeDescriptor.decode(second);
+  const volume = vmwareUuid(descriptor.uuid);
+  return { source, locator, header, descriptor, layout, volume, device: vmwareUuid(header.uuid) };
+}
+
+/** Reads the used entries of a device's PE tables, in table order; empty where there is none that makes sense. */
+export async function readExtents(member: Member): Promise<Extent[]> {
+  const out: Extent[] = [];
+  const seen = new Set<number>();
+  const { header, layout } = member;
+  let base = HEADER_AT;
+  let maps = Math.min(Math.max(1, header.maps), MAPS_PER_REGION);
+  let next = header.maps > 1 || header.extensionAt > 0 ? header.extensionAt : 0;
+  for (;;) {
+    await readRegion(member, base + (layout.bitmapAt - HEADER_AT), maps, out);
+    if (next === 0 || seen.has(next) || !(next + 512 <= member.source.size)) return out;
+    seen.add(next);
+    const block = new Uint8Array(512);
+    await member.source.read(next, block);
+    const values = extension.decode(block);
+    if (extension.violations(values).length > 0) return out;
+    base = next;
+    maps = values.maps;
+    next = values.nextAt;
+  }
+}
+
+async function readRegion(member: Member, at: number, maps: number, out: Extent[]): Promise<void> {
+  const pair = member.layout.bitmapBytes + PES_PER_MAP * PE_STRIDE;
+  for (let map = 0; map < maps; map++) {
+    const tableAt = at + map * pair + member.layout.bitmapBytes;
+    // Merged tables (version 6) use one entry of many: read on only while entries are in use.
+    for (let first = 0; first < PES_PER_MAP; first += ENTRIES_PER_READ) {
+      const table = new Uint8Array(ENTRIES_PER_READ * PE_STRIDE);
+      if (tableAt + first * PE_STRIDE + table.length > member.source.size) return;
+      await member.source.read(tableAt + first * PE_STRIDE, table);
+      if (!takeEntries(member, table, tableAt + first * PE_STRIDE, out)) break;
+    }
+  }
+}
+
+const ENTRIES_PER_READ = 512;
+
+/** Takes the used entries of one block; false when the block's last entry is unused. */
+function takeEntries(member: Member, table: Uint8Array, at: number, out: Extent[]): boolean {
+  let used = false;
+  for (let i = 0; i < table.length; i += PE_STRIDE) {
+    used = table[i] === 1;
+    if (!used) continue;
+    const entry = peEntry.decode(table, i);
+    const sane = entry.length > 0 && Number.isFinite(entry.physical + entry.logical + entry.length);
+    if (!sane || entry.volume !== member.descriptor.index) continue;
+    const { logical, physical, length } = entry;
+    out.push({ logical, physical, length, entryAt: at + i });
+  }
+  return used;
+}

@@ -1,0 +1,148 @@
+/** What a person gave to look at, as nodes: files, block devices, directories of files. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { EvidenceError, FileSource } from '../core/evidence.ts';
+import { MAX_FILES_OF_DIRECTORY } from '../core/limits.ts';
+import { printable } from '../core/locator.ts';
+import type { Node } from '../core/node.ts';
+import type { Source } from '../core/source.ts';
+
+/** A Source that did not come from a path: a made or remote one, with the name it shall have in locators. */
+export interface NamedSource {
+  readonly name: string;
+  readonly source: Source;
+}
+
+/** Directory levels that are looked into below a directory given as evidence. */
+const MAX_LEVELS = 8;
+
+/** Everything that was given, and the files opened for it. */
+export class Evidence {
+  /** One node per argument, in the order given. */
+  readonly nodes: Node[] = [];
+  readonly #open = new Map<string, FileSource>();
+  readonly #named = new Map<string, Source>();
+  readonly #directories: string[] = [];
+  #files = 0;
+
+  constructor(given: readonly (string | NamedSource)[]) {
+    for (const one of given) {
+      if (typeof one !== 'string') {
+        this.#named.set(one.name, one.source);
+        this.nodes.push(this.#fileNode(one.name, one.name, one.source.size));
+      } else this.nodes.push(this.#pathNode(one));
+    }
+  }
+
+  /** Paths of the files that were opened so far. */
+  get opened(): readonly FileSource[] {
+    return [...this.#open.values()];
+  }
+
+  /** Directories that were given whole. */
+  get directories(): readonly string[] {
+    return this.#directories;
+  }
+
+  /** The bytes of a file, opened once. */
+  source(name: string): Source {
+    const known = this.#named.get(name) ?? this.#open.get(name);
+    if (known !== undefined) return known;
+    const file = new FileSource(name);
+    this.#open.set(name, file);
+    return file;
+  }
+
+  /** The other regular files beside the given ones: candidates for members, extents and parents. */
+  neighbours(): Node[] {
+    const given = new Set(this.nodes.map((node) => path.resolve(node.locator)));
+    const folders = new Set<string>();
+    for (const node of this.nodes) {
+      if (node.kind === 'evidence' && !this.#named.has(node.locator))
+        folders.add(path.dirname(path.resolve(node.locator)));
+    }
+    const out: Node[] = [];
+    for (const folder of folders) {
+      if (folder === '/dev') continue; // a device's neighbours are other people's disks
+      for (const entry of regularFiles(folder)) {
+        const file = path.join(folder, entry.name);
+        if (!given.has(file)) out.push(this.#fileNode(file, entry.name, undefined));
+      }
+    }
+    return out;
+  }
+
+  close(): void {
+    for (const file of this.#open.values()) file.close();
+    this.#open.clear();
+  }
+
+  #pathNode(name: string): Node {
+    const stat = fs.statSync(name, { throwIfNoEntry: false });
+    if (stat?.isDirectory() === true) {
+      this.#directories.push(path.resolve(name));
+      return this.#directoryNode(name.replace(/\/+$/, '') || '/', path.basename(name), 0);
+    }
+    const source = this.source(name); // opens it: what cannot be opened is said now
+    return this.#fileNode(name, path.basename(name), source.size);
+  }
+
+  #fileNode(locator: string, rawName: string, size: number | undefined): Node {
+    return {
+      name: printable(rawName),
+      rawName,
+      locator,
+      kind: 'evidence',
+      state: 'live',
+      facts: size === undefined ? {} : { size },
+      damage: [],
+      bytes: async () => this.source(locator),
+    };
+  }
+
+  #directoryNode(locator: string, rawName: string, level: number): Node {
+    const self = this;
+    return {
+      name: printable(rawName),
+      rawName,
+      locator,
+      kind: 'directory',
+      state: 'live',
+      facts: {},
+      damage: [],
+      async *children() {
+        for (const entry of fs.readdirSync(locator, { withFileTypes: true }).sort(byName)) {
+          const inner = `${locator}/${entry.name}`;
+          if (entry.isDirectory() && level < MAX_LEVELS) yield self.#directoryNode(inner, entry.name, level + 1);
+          if (!entry.isFile()) continue; // links, pipes and the like are never followed
+          if (++self.#files > MAX_FILES_OF_DIRECTORY) {
+            throw new EvidenceError(
+              `${locator} holds more than ${MAX_FILES_OF_DIRECTORY} files; give those that matter.`,
+            );
+          }
+          yield self.#fileNode(inner, entry.name, fs.statSync(inner).size);
+        }
+      },
+      async child(raw) {
+        for await (const node of this.children!()) if (node.rawName === raw) return node;
+        return undefined;
+      },
+    };
+  }
+}
+
+function regularFiles(folder: string): fs.Dirent[] {
+  try {
+    const entries = fs.readdirSync(folder, { withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isFile())
+      .sort(byName)
+      .slice(0, MAX_FILES_OF_DIRECTORY);
+  } catch {
+    return []; // a folder that cannot be listed offers nothing
+  }
+}
+
+function byName(a: fs.Dirent, b: fs.Dirent): number {
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+}

@@ -1,0 +1,210 @@
+/** Opens whatever this is: evidence, layer by layer, into one tree of nodes with locators. */
+import type { Damage } from '../core/damage.ts';
+import type { Candidate, Cx, Format, Reference } from '../core/format.ts';
+import { slice } from '../core/map-source.ts';
+import { type Node, NotThis } from '../core/node.ts';
+import { VERIFIED } from '../core/run.ts';
+import type { Source } from '../core/source.ts';
+import { formats } from '../formats/index.ts';
+import { Evidence, type NamedSource } from './evidence.ts';
+import { Members } from './members.ts';
+import { siblingsByName } from './siblings.ts';
+
+export interface OpenOptions {
+  /** Use the given sources only, not other files beside them. */
+  readonly only?: boolean;
+  /** Take what lies at a byte offset of the evidence as this format. */
+  readonly as?: { readonly format: string; readonly at: number };
+  readonly signal?: AbortSignal;
+}
+
+/** Where a node was met: what it is a child of. */
+interface Context {
+  readonly parent: Node;
+}
+
+/** Interiors kept open by locator; volumes are few, files are opened one after the other. */
+const MAX_INTERIORS = 256;
+
+export class Stack {
+  readonly evidence: Evidence;
+  readonly signal: AbortSignal;
+  readonly #options: OpenOptions;
+  readonly #members: Members;
+  readonly #contexts = new WeakMap<Node, Context>();
+  /** Locator that things inside a node's bytes build on, where it is not the node's own. */
+  readonly #outer = new WeakMap<Node, string>();
+  readonly #interiors = new Map<string, Promise<Node | undefined>>();
+  readonly #spans = new Map<string, Promise<Node>>();
+
+  constructor(given: readonly (string | NamedSource)[], options: OpenOptions = {}) {
+    this.#options = options;
+    this.signal = options.signal ?? new AbortController().signal;
+    this.evidence = new Evidence(given);
+    this.#members = new Members(this, options.only === true);
+  }
+
+  /** What was given, in the order given. */
+  get roots(): readonly Node[] {
+    return this.evidence.nodes;
+  }
+
+  /** Volumes that span several of the given places, once each, as far as they were met. */
+  async spans(): Promise<Node[]> {
+    return Promise.all(this.#spans.values());
+  }
+
+  /** Locators of files that were not given but used, because they belong to what was. */
+  get borrowed(): readonly string[] {
+    return this.#members.borrowed;
+  }
+
+  /** What is inside a node's bytes, by the format that is surest of it; undefined where none knows it. */
+  inside(node: Node): Promise<Node | undefined> {
+    const known = this.#interiors.get(node.locator);
+    if (known !== undefined) return known;
+    const opening = this.#openBest(node);
+    if (this.#interiors.size >= MAX_INTERIORS) this.#interiors.delete(this.#interiors.keys().next().value!);
+    this.#interiors.set(node.locator, opening);
+    return opening;
+  }
+
+  /** A node's children, with what they are children of kept in mind. */
+  async *children(node: Node): AsyncGenerator<Node> {
+    for await (const child of node.children?.() ?? []) {
+      this.#contexts.set(child, { parent: node });
+      yield child;
+    }
+  }
+
+  async child(node: Node, rawName: string): Promise<Node | undefined> {
+    const child = await node.child?.(rawName);
+    if (child !== undefined) this.#contexts.set(child, { parent: node });
+    return child;
+  }
+
+  parentOf(node: Node): Node | undefined {
+    return this.#contexts.get(node)?.parent;
+  }
+
+  /** Opens a node's bytes as one format; undefined where they are none of it. */
+  async openAs(node: Node, format: Format): Promise<Node | undefined> {
+    const source = await node.bytes?.();
+    if (source === undefined) return undefined;
+    const cx = this.#cx(node, format);
+    if ((await format.probe(source, cx)) === 0) return undefined;
+    return this.#open(node, source, format, cx);
+  }
+
+  /** The bytes of an evidence node from an offset on, as a node of their own. */
+  async offset(node: Node, at: number): Promise<Node | undefined> {
+    const source = await node.bytes?.();
+    if (source === undefined || at >= source.size) return undefined;
+    const part = slice(source, at, source.size - at, VERIFIED);
+    const name = `@${at}`;
+    const facts = { size: part.size, details: { start: at } };
+    const shown = { name, rawName: name, locator: `${node.locator}::${name}`, facts };
+    return { ...shown, kind: 'partition', state: 'live', damage: [], bytes: async () => part };
+  }
+
+  close(): void {
+    this.evidence.close();
+  }
+
+  async #openBest(node: Node): Promise<Node | undefined> {
+    const forced = this.#options.as;
+    if (forced !== undefined && node.kind === 'evidence') {
+      const part = await this.offset(node, forced.at);
+      return part === undefined ? undefined : this.#forced(part, forced.format);
+    }
+    const source = await node.bytes?.();
+    if (source === undefined) return undefined;
+    const ranked: { format: Format; score: number; cx: Cx }[] = [];
+    for (const format of formats) {
+      if (!worthALook(node, format)) continue;
+      const cx = this.#cx(node, format);
+      const score = await format.probe(source, cx);
+      if (score > 0) ranked.push({ format, score, cx });
+    }
+    ranked.sort((a, b) => b.score - a.score);
+    for (const { format, cx } of ranked) {
+      const opened = await this.#open(node, source, format, cx);
+      if (opened !== undefined) return opened;
+    }
+    return undefined;
+  }
+
+  /** A forced format may lie below others: VMFS under its volume manager. */
+  async #forced(part: Node, id: string): Promise<Node | undefined> {
+    const format = formats.find((f) => f.id === id);
+    if (format === undefined) return undefined;
+    const direct = await this.openAs(part, format);
+    if (direct !== undefined) return direct;
+    const below = await this.#openBest(part);
+    return below !== undefined && passesThrough(below) ? this.openAs(below, format) : undefined;
+  }
+
+  async #open(node: Node, source: Source, format: Format, cx: Cx): Promise<Node | undefined> {
+    const identity = await format.identity?.(source);
+    if (identity === undefined) return this.#opened(node, format, source, cx);
+    let span = this.#spans.get(identity);
+    if (span === undefined) {
+      const whole = { ...cx, self: identity };
+      span = this.#opened(node, format, source, whole).then((opened) => opened!);
+      this.#spans.set(identity, span);
+    }
+    return span;
+  }
+
+  async #opened(node: Node, format: Format, source: Source, cx: Cx): Promise<Node | undefined> {
+    try {
+      const opened = await format.open(source, cx);
+      this.#contexts.set(opened, { parent: node });
+      // A disk or a volume is only a way to its bytes: what lies inside is named after what it lies on.
+      const outer = passesThrough(opened) && !this.#isSpan(opened) ? this.outerOf(node) : opened.locator;
+      this.#outer.set(opened, outer);
+      return opened;
+    } catch (error) {
+      if (error instanceof NotThis) return undefined;
+      throw error;
+    }
+  }
+
+  #isSpan(node: Node): boolean {
+    return this.#spans.has(node.locator);
+  }
+
+  /** The locator that things inside a node are named after. */
+  outerOf(node: Node): string {
+    return this.#outer.get(node) ?? node.locator;
+  }
+
+  #cx(node: Node, format: Format): Cx {
+    return {
+      source: node.locator,
+      self: `${this.outerOf(node)}::${format.id}`,
+      signal: this.signal,
+      damage: (at, code, expected, actual, effect): Damage => {
+        return { code, at: `${node.locator}@${at}`, expected, actual, effect };
+      },
+      siblings: (reference) => this.#siblings(node, reference),
+    };
+  }
+
+  async #siblings(node: Node, reference: Reference): Promise<Candidate[]> {
+    if (reference.identity !== undefined) return this.#members.of(reference.identity);
+    if (reference.name === undefined) return [];
+    return siblingsByName(this, node, reference.name, this.#options.only === true);
+  }
+}
+
+/** A node that is only a way to other bytes: it has bytes and no children. */
+export function passesThrough(node: Node): boolean {
+  return node.bytes !== undefined && node.children === undefined && (node.kind === 'disk' || node.kind === 'volume');
+}
+
+/** Files in a directory are looked into where their name promises something; anything else always is. */
+function worthALook(node: Node, format: Format): boolean {
+  if (node.kind === 'file') return format.names?.some((ending) => node.rawName.toLowerCase().endsWith(ending)) ?? false;
+  return node.kind === 'evidence' || node.kind === 'partition' || node.kind === 'disk' || node.kind === 'volume';
+}
