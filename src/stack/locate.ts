@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { encodeName, parseLocator, printable, type Step } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
 import { formats } from '../formats/index.ts';
+import { filesystems, home } from './home.ts';
 import { passesThrough, type Stack } from './stack.ts';
 
 /** A locator that leads nowhere. The message says how far it led and what is there instead. */
@@ -36,17 +37,26 @@ export async function locate(stack: Stack, locator: string): Promise<Found> {
     const inner = after(locator, root);
     const slash = inner.startsWith('/') ? inner.indexOf('::') : 0;
     const names = inner.slice(0, slash < 0 ? inner.length : slash).split('/');
-    const node = await descend(stack, root, names.filter((n) => n !== ''));
+    const node = await descend(
+      stack,
+      root,
+      names.filter((n) => n !== ''),
+    );
     const rest = parseLocator(`x${slash < 0 ? '' : inner.slice(slash)}`);
     const byte = /^x@(\d+)$/.exec(rest.evidence);
     return byte === null ? follow(stack, node, rest.steps, rest.at) : { node, at: Number(byte[1]) };
   }
   const { evidence, steps, at } = parseLocator(locator);
+  // '::/PATH' is a path in the one file system of all that was given.
+  if (evidence === '')
+    return follow(stack, await home(stack), [{ as: '', names: steps[0]?.names ?? [] }, ...steps.slice(1)], at);
   for (const node of stack.roots) await meetVolumes(stack, node);
   const span = (await stack.spans()).find((node) => node.locator === evidence);
   if (span !== undefined) return follow(stack, span, steps, at);
   const known = [...stack.roots, ...(await stack.spans())].map((node) => node.locator).join(', ');
-  throw new LocatorError(`There is no "${printable(evidence)}" here. It starts with one of: ${known || 'nothing was given'}.`);
+  throw new LocatorError(
+    `There is no "${printable(evidence)}" here. It starts with one of: ${known || 'nothing was given'}.`,
+  );
 }
 
 function after(locator: string, node: Node): string {
@@ -56,13 +66,23 @@ function after(locator: string, node: Node): string {
 async function follow(stack: Stack, from: Node, steps: readonly Step[], at?: number): Promise<Found> {
   let node = from;
   for (const step of steps) {
-    const entered = /^@\d+$/.test(step.as)
-      ? await stack.offset(node, Number(step.as.slice(1)))
-      : await enter(stack, node, step.as);
+    const entered = await enterStep(stack, node, step.as);
     if (entered === undefined) throw new LocatorError(await nothingAs(stack, node, step.as));
     node = await descend(stack, entered, step.names);
   }
   return at === undefined ? { node } : { node, at };
+}
+
+async function enterStep(stack: Stack, node: Node, as: string): Promise<Node | undefined> {
+  if (/^@\d+$/.test(as)) return stack.offset(node, Number(as.slice(1)));
+  if (as !== '') return enter(stack, node, as);
+  if (node.kind === 'filesystem') return node;
+  const inside = await filesystems(stack, node);
+  if (inside.length === 1) return inside[0];
+  const ways = inside.map((one) => one.locator).join(', ');
+  throw new LocatorError(
+    `${node.locator} holds ${inside.length} file systems${ways && `: ${ways}`}. Name one by its locator.`,
+  );
 }
 
 async function descend(stack: Stack, from: Node, names: readonly string[]): Promise<Node> {
@@ -70,7 +90,8 @@ async function descend(stack: Stack, from: Node, names: readonly string[]): Prom
   for (const name of names) {
     const child = await stack.child(node, name);
     if (child === undefined) {
-      const kind = node.children === undefined ? `${node.locator} is no directory` : `nothing of that name in ${node.locator}`;
+      const kind =
+        node.children === undefined ? `${node.locator} is no directory` : `nothing of that name in ${node.locator}`;
       throw new LocatorError(`"${printable(name)}": ${kind}. List it with: salvor ls '${node.locator}'`);
     }
     node = child;

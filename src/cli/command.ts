@@ -1,0 +1,127 @@
+/** What all commands share: sources and locators from arguments, Ctrl-C, exit codes, errors as sentences. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { EvidenceError } from '../core/evidence.ts';
+import type { Node } from '../core/node.ts';
+import { home } from '../stack/home.ts';
+import { type Found, LocatorError, locate, splitArgument } from '../stack/locate.ts';
+import { Stack } from '../stack/stack.ts';
+import { note } from './output.ts';
+
+export const INTACT = 0;
+/** Something is missing, damaged or less than stated. */
+export const UNCERTAIN = 1;
+/** The call or its surroundings are at fault. */
+export const USAGE = 2;
+export const NOTHING = 3;
+export const INTERRUPTED = 130;
+
+/** A fault of the call; the message is a sentence that says what to do next. */
+export class UsageError extends Error {
+  readonly exitCode: number;
+  constructor(message: string, exitCode: number = USAGE) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+export interface CommonOptions {
+  readonly json?: boolean;
+  readonly only?: boolean;
+  readonly as?: { readonly format: string; readonly at: number };
+}
+
+/** Adds the options that every command on evidence has. */
+export function common(command: Command): Command {
+  return command
+    .option('--json', 'one JSON document on standard output; progress as NDJSON on standard error')
+    .option('--only', 'use the named sources only, not other files that lie beside them')
+    .option('--as <format@offset>', 'take what lies at that byte of the source as this format', parseAs);
+}
+
+function parseAs(value: string): { format: string; at: number } {
+  const match = /^([a-z0-9-]+)@(\d{1,16}|0x[0-9a-f]{1,13})$/i.exec(value);
+  if (match === null) throw new InvalidArgumentError('Write it as FORMAT@OFFSET in bytes, for example vmfs@1048576.');
+  return { format: match[1], at: Number(match[2]) };
+}
+
+/** What a command works on: the opened sources, and the node that the arguments name. */
+export interface Target extends Found {
+  readonly stack: Stack;
+}
+
+/** Opens the sources among `args` and hands them over; closes them in the end. Answers the exit code. */
+export async function withStack(
+  args: readonly string[],
+  options: CommonOptions,
+  action: (stack: Stack, inner: string | undefined, signal: AbortSignal) => Promise<number>,
+): Promise<void> {
+  const abort = new AbortController();
+  let pressed = 0;
+  process.on('SIGINT', () => {
+    if (++pressed > 1) process.exit(INTERRUPTED);
+    abort.abort();
+  });
+  process.on('SIGTERM', () => abort.abort());
+  const { sources, inner } = sort(args);
+  const stack = new Stack(sources, {
+    only: options.only === true,
+    signal: abort.signal,
+    ...(options.as !== undefined && { as: options.as }),
+  });
+  try {
+    const code = await action(stack, inner, abort.signal);
+    if (stack.borrowed.length > 0)
+      note(`Used beside what was named: ${stack.borrowed.join(', ')} (--only turns this off).`);
+    process.exitCode = abort.signal.aborted ? INTERRUPTED : code;
+  } finally {
+    stack.close();
+  }
+}
+
+/** As withStack, for commands on one node: `LOCATOR`, or several sources and a locator inside them. */
+export function withNode(
+  args: readonly string[],
+  options: CommonOptions,
+  action: (target: Target, signal: AbortSignal) => Promise<number>,
+): Promise<void> {
+  return withStack(args, options, async (stack, inner, signal) => {
+    const found = inner === undefined ? { node: await home(stack) } : await locate(stack, inner);
+    return action({ stack, ...found }, signal);
+  });
+}
+
+/** Sources are what exists on the host; at most one argument may lead inside. */
+function sort(args: readonly string[]): { sources: string[]; inner: string | undefined } {
+  const sources: string[] = [];
+  let inner: string | undefined;
+  for (const argument of args) {
+    const split = splitArgument(argument);
+    if (split.source !== undefined && !sources.includes(split.source)) sources.push(split.source);
+    if (split.source !== undefined && split.inner === '') continue;
+    if (inner !== undefined) throw new UsageError(`Only one locator at a time: ${inner} or ${argument}.`);
+    inner = argument;
+  }
+  if (sources.length === 0) {
+    throw new UsageError(`${args[0] ?? 'Nothing'} does not exist here. Name an image, a disk or a directory of them.`);
+  }
+  return { sources, inner };
+}
+
+/** Turns what a command threw into a sentence and an exit code. Only faults of the program show more. */
+export function fail(error: unknown): void {
+  const known = error instanceof EvidenceError || error instanceof LocatorError || error instanceof UsageError;
+  if (known) process.exitCode = error instanceof UsageError ? error.exitCode : USAGE;
+  else process.exitCode = USAGE;
+  const message = error instanceof Error ? error.message : String(error);
+  if (known) process.stderr.write(`salvor: ${message}\n`);
+  else {
+    process.stderr.write(`salvor: this is a fault of the program, not yours: ${message}\n`);
+    if (process.env.SALVOR_DEBUG !== undefined && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    else process.stderr.write('Set SALVOR_DEBUG=1 and run it again to see where. The evidence was not touched.\n');
+  }
+}
+
+/** UNCERTAIN where a node carries damage, else INTACT. */
+export function health(node: Node): number {
+  return node.damage.length > 0 ? UNCERTAIN : INTACT;
+}

@@ -1,0 +1,163 @@
+/** salvor inspect: what is inside, layer by layer, how healthy it is, and what can be had. */
+import type { Command } from 'commander';
+import type { Node } from '../core/node.ts';
+import { type Machine, machinesOf } from '../stack/machines.ts';
+import type { Stack } from '../stack/stack.ts';
+import { common, INTACT, NOTHING, UNCERTAIN, withStack } from './command.ts';
+import { damageLines, nodeJson, print, printJson, size } from './output.ts';
+
+export function register(program: Command): void {
+  common(program.command('inspect'))
+    .summary('say what is inside, how healthy it is, and what can be had')
+    .description(
+      'Reads metadata only and says, layer by layer, what is there, in which health, and what can be recovered.',
+    )
+    .argument('<source...>', 'images, disks or directories; all members of a spanned datastore, in any order')
+    .addHelpText('after', EXAMPLES)
+    .action((args: string[], options) =>
+      withStack(args, options, (stack) => inspect(stack, args, options.json === true)),
+    );
+}
+
+const EXAMPLES = `
+Examples:
+  salvor inspect /dev/sdb
+  salvor inspect lun0.img lun1.img --json
+  salvor inspect disk.img --as vmfs@1048576`;
+
+/** A node with what is inside it. */
+interface Layer {
+  readonly node: Node;
+  readonly inside: Layer[];
+  readonly contents?: Contents;
+}
+
+/** What a file system holds, counted from metadata. */
+interface Contents {
+  files: number;
+  directories: number;
+  bytes: number;
+  damaged: number;
+  readonly machines: Machine[];
+}
+
+const MAX_LAYERS = 32;
+
+async function inspect(stack: Stack, sources: readonly string[], json: boolean): Promise<number> {
+  const layers: Layer[] = [];
+  const seen = new Set<string>();
+  for (const root of stack.roots) layers.push(await layerOf(stack, root, seen, 0));
+  const found = { known: 0, damaged: 0 };
+  for (const layer of layers) tally(layer, found);
+  if (json) printJson({ sources: layers.map(layerJson) });
+  else print([...layers.flatMap((layer) => lines(layer, 0)), '', ...nextStep(found, sources)].join('\n'));
+  if (found.known === 0) return NOTHING;
+  return found.damaged > 0 ? UNCERTAIN : INTACT;
+}
+
+async function layerOf(stack: Stack, node: Node, seen: Set<string>, depth: number): Promise<Layer> {
+  const layer: Layer = { node, inside: [] };
+  if (depth > MAX_LAYERS || seen.has(node.locator)) return layer;
+  seen.add(node.locator);
+  if (node.kind === 'filesystem') return { ...layer, contents: await count(stack, node) };
+  if (node.children !== undefined) {
+    for await (const child of stack.children(node)) layer.inside.push(await layerOf(stack, child, seen, depth + 1));
+    return layer;
+  }
+  const inside = await stack.inside(node);
+  if (inside !== undefined) layer.inside.push(await layerOf(stack, inside, seen, depth + 1));
+  return layer;
+}
+
+async function count(stack: Stack, root: Node): Promise<Contents> {
+  const contents: Contents = { files: 0, directories: 0, bytes: 0, damaged: 0, machines: [] };
+  const queue: Node[] = [root];
+  for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
+    for await (const child of stack.children(node)) {
+      if (child.damage.length > 0) contents.damaged++;
+      if (child.kind === 'directory') {
+        contents.directories++;
+        queue.push(child);
+      } else if (child.kind !== 'system') {
+        contents.files++;
+        contents.bytes += child.facts.size ?? 0;
+      }
+    }
+  }
+  for await (const machine of machinesOf(stack, root)) contents.machines.push(machine);
+  return contents;
+}
+
+function tally(layer: Layer, found: { known: number; damaged: number }): void {
+  if (layer.node.kind !== 'evidence' && layer.node.kind !== 'directory') found.known++;
+  found.damaged += layer.node.damage.length + (layer.contents?.damaged ?? 0);
+  for (const inner of layer.inside) tally(inner, found);
+}
+
+function lines(layer: Layer, depth: number): string[] {
+  const { node, contents } = layer;
+  const indent = '  '.repeat(depth);
+  const out = [`${indent}${title(node)}`];
+  for (const notice of node.notices ?? []) out.push(`${indent}  ${notice}`);
+  out.push(...damageLines(node.damage, `${indent}  `));
+  if (contents !== undefined) out.push(...contentLines(contents, `${indent}  `));
+  if (node.kind === 'evidence' && layer.inside.length === 0)
+    out.push(`${indent}  nothing known was found at its start`);
+  return [...out, ...layer.inside.flatMap((inner) => lines(inner, depth + 1))];
+}
+
+function title(node: Node): string {
+  const { details, size: bytes } = node.facts;
+  const extent = bytes === undefined ? '' : `, ${size(bytes)}`;
+  if (node.kind === 'evidence') return `${node.locator}${extent}`;
+  if (node.kind === 'partition') return `${node.name}: ${details?.type ?? ''}${extent}, from byte ${details?.start}`;
+  if (node.kind === 'machine') return `machine "${node.name}"`;
+  if (node.kind === 'filesystem') {
+    return `${node.format} ${details?.version ?? ''} "${node.name}"${extent}, UUID ${details?.uuid} (${node.locator})`;
+  }
+  const members = details?.devices === undefined ? '' : `, ${details.present} of ${details.devices} devices`;
+  return `${node.format ?? node.kind}${extent}${members} (${node.locator})`;
+}
+
+function contentLines(contents: Contents, indent: string): string[] {
+  const { files, directories, bytes, damaged, machines } = contents;
+  const state = damaged === 0 ? 'all with sound descriptors' : `${damaged} of them damaged (salvor tree shows which)`;
+  const out = [`${indent}${files} files in ${directories} directories, ${size(bytes)}, ${state}`];
+  for (const machine of machines) {
+    const missing = machine.disks.filter((disk) => disk.node === undefined || disk.node.damage.length > 0).length;
+    const disks = `${machine.disks.length} disk${machine.disks.length === 1 ? '' : 's'}`;
+    const deltas = machine.disks.some((disk) => disk.chain.length > 1) ? ', with snapshots' : '';
+    const loss = missing > 0 ? `, ${missing} with missing parts` : '';
+    out.push(`${indent}machine "${machine.name}": ${disks}${deltas}${loss} (${machine.config.locator})`);
+  }
+  return out;
+}
+
+function nextStep(found: { known: number; damaged: number }, sources: readonly string[]): string[] {
+  const named = sources.join(' ');
+  if (found.known === 0) {
+    return [
+      'Nothing that Salvor knows was found. If you know where a datastore starts, say so:',
+      `  salvor inspect ${named} --as vmfs@OFFSET`,
+    ];
+  }
+  const had =
+    found.damaged === 0 ? 'Everything listed can be had.' : 'What is marked ! is damaged; all the rest can be had.';
+  return [had, `Next: salvor recover ${named} --out DIR`];
+}
+
+function layerJson(layer: Layer): unknown {
+  const { machines, ...counts } = layer.contents ?? { machines: [] };
+  return {
+    ...nodeJson(layer.node),
+    ...(layer.contents !== undefined && {
+      contents: counts,
+      machines: machines.map((m) => ({
+        name: m.name,
+        config: m.config.locator,
+        disks: m.disks.map((d) => ({ slot: d.slot, file: d.file, locator: d.node?.locator, chain: d.chain })),
+      })),
+    }),
+    inside: layer.inside.map(layerJson),
+  };
+}
