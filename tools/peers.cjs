@@ -1,0 +1,31 @@
+// The one list of peers: independent programs from Debian that tests and benchmarks compare with.
+'use strict';
+const { spawnSync } = require('node:child_process');
+
+const peers = [
+  { package: 'vmfs-tools', command: 'debugvmfs', for: 'VMFS3 and VMFS5: reads what the makers write' },
+  { package: 'vmfs6-tools', command: 'debugvmfs6', for: 'VMFS6: reads what the makers write' },
+  { package: 'fuse3', command: 'fusermount3', for: 'mounts of vmfs-fuse and vmfs6-fuse' },
+  { package: 'qemu-utils', command: 'qemu-img', for: 'virtual disks: reads and compares them' },
+  { package: 'libvmdk-utils', command: 'vmdkinfo', for: 'VMDK descriptors' },
+  { package: 'gdisk', command: 'sgdisk', for: 'partition tables' },
+  { package: 'gddrescue', command: 'ddrescuelog', for: 'mapfiles' },
+  { package: 'strace', command: 'strace', for: 'the proof that evidence is only read, and read errors on demand' },
+];
+
+function present(command) {
+  return spawnSync('sh', ['-c', `command -v ${command}`], { stdio: 'ignore' }).status === 0;
+}
+
+/** Installs what is missing with apt; says so where that cannot be done. */
+function installPeers() {
+  const missing = peers.filter((peer) => !present(peer.command)).map((peer) => peer.package);
+  if (missing.length === 0) return;
+  console.log(`Installing peers from Debian: ${missing.join(', ')} …`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const apt = (...args) => spawnSync('apt-get', args, { stdio: ['ignore', 'ignore', 'inherit'], env }).status === 0;
+  if (apt('update', '-q') && apt('install', '-qy', '--no-install-recommends', ...missing)) return;
+  console.log('apt-get could not install them (it needs root on Debian); their tests will be skipped by name.');
+}
+
+module.exports = { peers, present, installPeers };
