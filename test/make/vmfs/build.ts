@@ -136,8 +136,9 @@ function putData(store: Store, item: Item, content: Content): void {
     if (s.kind === 'data') volume.lazy(s.at, s.length, (offset, length) => content.read(s.offset + offset, length));
     else {
       const foreign = seeded(spec.seed ^ 0xf0e16, s.length);
+      const stale = s.length > 64 * MIB ? 4096 : 65536;
       for (let at = 0; at < s.length; at += MIB) {
-        volume.lazy(s.at + at, Math.min(65536, s.length - at), (offset, length) => foreign.read(at + offset, length));
+        volume.lazy(s.at + at, Math.min(stale, s.length - at), (offset, length) => foreign.read(at + offset, length));
       }
     }
     if (end === item.size) putStale(store, s.at + s.length, item.layout.unit === LFB ? 0 : staleLength(item, end));

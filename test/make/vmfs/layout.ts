@@ -11,8 +11,9 @@ function wantsOf(size: number, unit: number, ranges: readonly Range[]): Want[] {
   const wants: Want[] = [];
   for (const range of ranges) {
     if (range.kind === 'hole' || range.length === 0) continue;
+    if (range.offset + range.length > size) throw new Error('a range ends behind the file');
     const slot = Math.floor(range.offset / unit);
-    const end = Math.ceil(Math.min(size, range.offset + range.length) / unit);
+    const end = Math.ceil((range.offset + range.length) / unit);
     const last = wants.at(-1);
     if (last !== undefined && slot < last.slot + last.count) throw new Error('ranges must be block aligned and sorted');
     const tbz = range.kind === 'tbz';

@@ -120,6 +120,10 @@ export class Volume {
       for (let done = 0; done < piece.length; ) {
         const step = Math.min(piece.length - done, MIB - ((piece.at + done) % MIB));
         const bytes = piece.read(done, step);
+        if (bytes[0] === 0 && bytes.every((byte) => byte === 0)) {
+          done += step;
+          continue;
+        }
         const place = this.locate(piece.at + done, 1)[0]!;
         yield { member: place.member, at: place.at, bytes };
         done += step;
