@@ -1,5 +1,5 @@
 import { Bytes } from './bytes.ts';
-import { patched, seeded } from './content.ts';
+import { masked, patched, seeded } from './content.ts';
 import { cowdDelta } from './machine/cowd.ts';
 import { type DiskSpec, type GuestDisk, guestDisk } from './machine/guest.ts';
 import {
@@ -74,7 +74,7 @@ function diskEntries(spec: MachineSpec, text: ChainText, guest: GuestDisk, at: s
   if (spec.force !== undefined) flat.force = spec.force;
   if (spec.place !== undefined) flat.place = spec.place;
   out.push(flat, { path: `${at}${base.descriptor}`, kind: 'file', mode: 0o600, content: descriptorText(text, base) });
-  const levels: Content[] = [guest.content];
+  const levels: Content[] = [masked(guest.content, guest.ranges, guest.size)];
   for (const [i, child] of children.entries()) {
     const delta = cowdDelta(text.sectors, Number.parseInt(child.cid, 16) + i);
     levels.push(patched(levels.at(-1)!, delta.patches));
@@ -84,7 +84,7 @@ function diskEntries(spec: MachineSpec, text: ChainText, guest: GuestDisk, at: s
   return { descriptor: `${at}${base.descriptor}`, flat: `${at}${base.extent}`, size: guest.size, levels };
 }
 
-/** All files of a machine in one folder, and what its disks hold. The contents show data in holes; truth masks it. */
+/** All files of a machine in one folder, and what its disks hold as the guest sees them. */
 export function machine(spec: MachineSpec): Machine {
   const at = `${spec.folder ?? ''}/${spec.name}/`;
   const snapshots = spec.snapshots ?? 0;

@@ -1,5 +1,5 @@
 import { exactly, seeded } from './content.ts';
-import { machineEntries } from './machines.ts';
+import { type MachineSpec, machineEntries } from './machines.ts';
 import type { Made } from './types.ts';
 import {
   type EntrySpec,
@@ -146,17 +146,18 @@ function largeDirect() {
   };
 }
 
-function smallMachine(version: Version, unit: number): EntrySpec[] {
+/** The machine with two disks and two snapshots in small3, small5 and small6; `unit` is the file block size. */
+export function smallMachine(version: Version, unit: number = MIB): MachineSpec {
   const disks = [
     { bytes: 48 * MIB, fill: 0.4, thin: true, partitioned: true },
     { bytes: 32 * MIB, fill: 0.6, thin: false, partitioned: 'gpt' as const },
   ];
-  return machineEntries({ name: `web0${version}`, seed: 40 + version, disks, snapshots: 2, blockSize: unit });
+  return { name: `web0${version}`, seed: 40 + version, disks, snapshots: 2, blockSize: unit };
 }
 
 function small(version: Version, pes: number, more: Partial<StoreSpec> = {}): Made {
   const unit = more.blockSize ?? MIB;
-  const entries = [...everyKind(version, unit), ...awkward(), ...smallMachine(version, unit)];
+  const entries = [...everyKind(version, unit), ...awkward(), ...machineEntries(smallMachine(version, unit))];
   return makeStore(version, {
     name: `small${version}`,
     seed: 1000 + version,
@@ -243,10 +244,10 @@ export function fragmented(version: Version): Made {
 }
 
 /** A store over several devices, with files on each and across their edges. */
-export function spanned(version: Version, members: number): Made {
+export function spanned(version: Version, members: number, wrap?: MemberSpec['wrap']): Made {
   const list = Array.from(
     { length: members },
-    (_, i): MemberSpec => ({ pes: 2 + (i % 3), wrap: i % 2 === 0 ? 'gpt' : 'bare' }),
+    (_, i): MemberSpec => ({ pes: 2 + (i % 3), wrap: wrap ?? (i % 2 === 0 ? 'gpt' : 'bare') }),
   );
   const total = list.reduce((n, m) => n + m.pes, 0);
   const entries: EntrySpec[] = machineEntries({

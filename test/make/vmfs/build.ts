@@ -9,7 +9,7 @@ import { Growth, planLayout, startOf, takeLarge, takeSubBlocks } from './layout.
 import { LOCK, type Locker, lockBlock } from './lock.ts';
 import { putMetadata } from './metadata.ts';
 import { ResourceFile, SystemFile } from './resource.ts';
-import { LFB, MIB, PE, type Shape, SMALL_VOLUME, shapeOf } from './shape.ts';
+import { isSmall, LFB, MIB, PE, type Shape, shapeOf } from './shape.ts';
 import type { StoreSpec } from './spec.ts';
 import { type Ground, layGround, type Need, takeTables } from './system.ts';
 import { buildTree, type Item } from './tree.ts';
@@ -213,7 +213,7 @@ export function build(spec: StoreSpec, version: 3 | 5 | 6): Made {
   const heartbeat = 0x300000 + beatSlot * shape.md;
   const locker = { heartbeat, generation: 2 + roll(40), counter: 0x180 + roll(64) };
   const files = resourceFiles(shape, items, volume, ground);
-  const all = volume.size <= SMALL_VOLUME;
+  const all = isSmall(shape, volume.size);
   const where = new Map<Item, Stretch[]>();
   const store: Store = {
     spec,

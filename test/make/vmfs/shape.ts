@@ -4,7 +4,6 @@ export const MIB = 0x100000;
 export const PE = 0x10000000; // physical extent, 256 MiB (vmfs.md 1.4)
 export const G0 = 0x10000; // cluster-group offset in every resource file (vmfs.md 6.1)
 export const LFB = 0x20000000; // large file block of VMFS6, 512 MiB (vmfs.md 3)
-export const SMALL_VOLUME = 0x1_0000_0000; // up to 4 GiB every cluster header is written
 
 /** One resource file's constants: resources per cluster, clusters per group, resource size. */
 export interface Geometry {
@@ -96,4 +95,9 @@ export function shapeOf(spec: StoreSpec, version: 3 | 5 | 6): Shape {
     pb2: { perCluster: 32, perGroup: 8, size: 0x10000 },
     dense: true,
   };
+}
+
+/** Volumes of up to 4,096 blocks (4 GiB) get one group of each resource and all their cluster headers. */
+export function isSmall(shape: Shape, volume: number): boolean {
+  return volume / shape.blockSize <= 4096;
 }

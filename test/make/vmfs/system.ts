@@ -3,7 +3,7 @@ import { FB, PB, PB2, SB } from './address.ts';
 import { Blocks, Pool } from './allocate.ts';
 import { mapBlocks } from './layout.ts';
 import { resourceLength } from './resource.ts';
-import { G0, MIB, type Shape, SMALL_VOLUME } from './shape.ts';
+import { G0, isSmall, MIB, type Shape } from './shape.ts';
 import type { StoreSpec } from './spec.ts';
 import { firstUserDescriptor, type Item } from './tree.ts';
 
@@ -38,9 +38,9 @@ interface Counts {
   journal: number;
 }
 
-/** Volumes up to 4 GiB get one group of each; larger ones the numbers that mkfs gives normal volumes (vmfs.md 6.1). */
+/** Volumes up to 4,096 blocks get one group of each; larger ones the numbers that mkfs gives normal volumes (vmfs.md 6.1). */
 function counts(shape: Shape, spec: StoreSpec, volume: number, need: Need): Counts {
-  const small = volume <= SMALL_VOLUME;
+  const small = isSmall(shape, volume);
   const one = (g: { perCluster: number; perGroup: number }) => g.perCluster * g.perGroup;
   const six = shape.version === 6;
   const descriptors = Math.max(need.descriptors, spec.descriptors ?? 0);
