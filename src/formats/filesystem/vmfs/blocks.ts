@@ -22,6 +22,7 @@ import {
   tbzOf,
   typeOf,
 } from './address.ts';
+import { type Allocation, UNREAD } from './allocation.ts';
 import type { Claims } from './claims.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { Geometry } from './geometry.ts';
@@ -41,6 +42,7 @@ export interface Ground {
   readonly volume: Source;
   readonly files: ResourceFiles;
   readonly tables: PointerTables;
+  readonly allocation: Allocation;
 }
 
 export class BlockMap implements Mapping {
@@ -87,6 +89,9 @@ export class BlockMap implements Mapping {
       span /= this.#g.pointersPerBlock;
       index = Math.floor(at / span) % this.#g.pointersPerBlock;
     }
+    // The repeated large block of an empty slot has no bitmap of small blocks to ask for.
+    const [low, high] = this.#pointer(table, index);
+    if (this.#claims !== undefined) await this.#ground.allocation.load(fileBlockAt(this.#g, low, high));
   }
 
   /** Walks down to the table whose pointers name blocks; or emits a whole hole or loss and answers its end. */
@@ -154,13 +159,20 @@ export class BlockMap implements Mapping {
       return this.#emit(out, MISSING, LOST, at, stop, this.#reason(why, 'vmfs.pointer-range'));
     }
     const tbz = tbzOf(this.#g, low);
-    const verdict = tbz === TBZ_PART ? 'vmfs.tbz-part' : this.#claims?.block(type, start);
+    const verdict = tbz === TBZ_PART ? 'vmfs.tbz-part' : this.#verdict(type, start);
+    if (verdict === UNREAD) return at;
     if (verdict !== undefined) {
       certainty = weaker(certainty, INFERRED);
       why = this.#reason(why, verdict);
     }
     if (tbz !== TBZ_NO) return this.#emit(out, ZERO, certainty, at, stop, why);
     return this.#emit(out, DATA, certainty, at, stop, why, this.#ground.volume, start + inner);
+  }
+
+  /** The check that a block fails against all other metadata; none while the volume itself is being opened. */
+  #verdict(type: number, start: number): string | undefined {
+    if (this.#claims === undefined) return undefined;
+    return this.#claims.block(type, start) ?? this.#ground.allocation.verdict(type, start);
   }
 
   #subBlock(low: number, high: number, at: number, stop: number, own: Certainty, why: Why, out: RunList): number {

@@ -1,8 +1,17 @@
 /**
- * What all descriptors of a volume claim together, and what its bitmaps call free: the checks that a pointer
- * has to pass before its bytes are stated. Taken once per volume, from metadata only. Source: vmfs.md 6.2, 8.9.
+ * What all descriptors of a volume claim together: a pointer whose block a second one claims is not stated.
+ * Taken once per volume, from metadata only. Source: vmfs.md section 8.9.
  */
-import { clusterOf, FILE_BLOCK, fileBlockAt, LARGE_BLOCK, resourceOf, SUB_BLOCK, typeOf } from './address.ts';
+import {
+  clusterOf,
+  FILE_BLOCK,
+  fdNumbers,
+  fileBlockAt,
+  LARGE_BLOCK,
+  resourceOf,
+  SUB_BLOCK,
+  typeOf,
+} from './address.ts';
 import type { Geometry } from './geometry.ts';
 
 /** File blocks in one page of the claim bitmaps; pages exist only where something is claimed. */
@@ -33,16 +42,15 @@ export class Claims {
   readonly #g: Geometry;
   readonly #once = new Bitmap();
   readonly #twice = new Bitmap();
-  readonly #free = new Bitmap();
   /** Large blocks and the descriptor that claims each. */
   readonly #large = new Map<number, number>();
   readonly #largeTwice = new Set<number>();
   readonly #resources = new Set<number>();
   readonly #resourcesTwice = new Set<number>();
-  /** Descriptors that the bitmap calls free. */
-  readonly freeDescriptors: Set<number> = new Set();
-  /** Block counts that differ from what a descriptor says, by descriptor address. */
-  readonly counts: Map<number, number> = new Map();
+  /** The check that a descriptor fails against all other metadata, by its address. */
+  readonly doubts: Map<number, string> = new Map();
+  /** Clusters of descriptors that the bitmap calls free as a whole. */
+  readonly emptyClusters: Set<number> = new Set();
 
   constructor(g: Geometry) {
     this.#g = g;
@@ -60,9 +68,11 @@ export class Claims {
     }
   }
 
-  /** Enters that the volume's own bitmap calls a file block free. */
-  markFree(block: number): void {
-    this.#free.add(block);
+  /** The check that a descriptor fails, or undefined. */
+  descriptor(address: number): string | undefined {
+    const numbers = fdNumbers(address);
+    if (numbers !== undefined && this.emptyClusters.has(numbers.cluster)) return 'vmfs.fd.free';
+    return this.doubts.get(address);
   }
 
   /** The check that a block at `start` of the volume fails, or undefined. */
@@ -72,7 +82,6 @@ export class Claims {
     }
     const block = start / this.#g.blockSize;
     if (this.#twice.has(block)) return 'vmfs.claimed-twice';
-    if (this.#free.has(block)) return 'vmfs.not-allocated';
     const inLarge = this.#g.version === 6 && this.#large.has(Math.floor(block / this.#g.blocksPerCluster));
     return inLarge ? 'vmfs.claimed-twice' : undefined;
   }

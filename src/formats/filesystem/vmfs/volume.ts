@@ -2,10 +2,11 @@
 import { type Damage, hex } from '../../../core/damage.ts';
 import type { Cx } from '../../../core/format.ts';
 import { data, MapSource, missing, segments, slice } from '../../../core/map-source.ts';
-import { type Certainty, INFERRED, RunList, STATED, weaker } from '../../../core/run.ts';
+import { type Certainty, INFERRED, RunList, STATED } from '../../../core/run.ts';
 import type { Gap, Source } from '../../../core/source.ts';
 import { TableCache } from '../../../core/tables.ts';
 import { addressText, fdAddress, fdNumbers } from './address.ts';
+import { Allocation } from './allocation.ts';
 import { BlockMap, levelsOf } from './blocks.ts';
 import { takeCensus } from './census.ts';
 import type { Claims } from './claims.ts';
@@ -33,6 +34,7 @@ export class Volume {
   readonly files: Partial<Record<ResourceKind, ResourceFile>> = {};
   readonly tables: PointerTables;
   readonly damage: Damage[] = [];
+  readonly allocation: Allocation;
   readonly cx: Cx;
   readonly #clusters = new TableCache<FdCluster>();
   #census: Promise<Claims> | undefined;
@@ -42,6 +44,7 @@ export class Volume {
     this.header = header;
     this.geometry = geometryOf(header);
     this.tables = new PointerTables(this.geometry, this.files);
+    this.allocation = new Allocation(this.geometry, this.files);
     this.cx = cx;
   }
 
@@ -84,21 +87,20 @@ export class Volume {
    * With `claims` each pointer is checked against what all other descriptors say.
    */
   source(fd: Descriptor, doubted: boolean, claims?: Claims): MapSource {
-    const sure = fd.doubts.length === 0 && !doubted && (this.files.fdc?.sound ?? false);
+    const failed = claims?.descriptor(fd.address) ?? (doubted ? 'vmfs.fd.entry' : undefined);
+    const sure = fd.doubts.length === 0 && failed === undefined && (this.files.fdc?.sound ?? false);
     const certainty: Certainty = sure ? STATED : INFERRED;
+    const why = failed === undefined || fd.why.code !== undefined ? fd.why : { ...fd.why, code: failed };
     const size = Number.isFinite(fd.length) ? fd.length : 0;
     if (fd.zla === ZLA_INLINE) {
       const inside = Math.min(size, this.geometry.inlineBytes);
       const start = fd.sourceAt + this.geometry.inlineAt;
-      const rest = size > inside ? [missing(size - inside, { ...fd.why, code: 'vmfs.fd.length' })] : [];
-      return segments([data(fd.source, start, inside, certainty, fd.why), ...rest]);
+      const rest = size > inside ? [missing(size - inside, { ...why, code: 'vmfs.fd.length' })] : [];
+      return segments([data(fd.source, start, inside, certainty, why), ...rest]);
     }
     const levels = levelsOf(fd.zla);
-    if (levels === undefined) return segments([missing(size, { ...fd.why, code: 'vmfs.fd.zla' })]);
-    const counted = claims?.counts.get(fd.address);
-    const miscounted = counted !== undefined && counted !== fd.blocks;
-    const limit = miscounted || claims?.freeDescriptors.has(fd.address) ? weaker(certainty, INFERRED) : certainty;
-    return new MapSource(size, new BlockMap(this, fd, levels, limit, claims));
+    if (levels === undefined) return segments([missing(size, { ...why, code: 'vmfs.fd.zla' })]);
+    return new MapSource(size, new BlockMap(this, { ...fd, why }, levels, certainty, claims));
   }
 
   /** What all descriptors of the volume claim; read once, when the first file's bytes are wanted. */

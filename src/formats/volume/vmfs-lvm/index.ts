@@ -58,7 +58,7 @@ async function assemble(first: Member, members: readonly Member[], cx: Cx): Prom
   const damage: Damage[] = [];
   const placed: Placed[] = [];
   let size = first.descriptor.size;
-  for (const member of members) placed.push(...(await place(member, damage, cx)));
+  for (const member of members) for (const extent of await place(member, damage, cx)) placed.push(extent);
   const end = placed.reduce((most, e) => Math.max(most, e.logical + e.length), 0);
   if (!Number.isFinite(size) || volumeDescriptor.violations(first.descriptor).length > 0) {
     const actual = volumeDescriptor

@@ -22,8 +22,9 @@ export interface Extent {
   readonly logical: number;
   /** Bytes from the start of the partition. */
   readonly physical: number;
-  readonly length: number;
-  /** Position of the entry that says so, from the start of the partition. */
+  /** Entries that follow each other in the volume and on the device are one extent. */
+  length: number;
+  /** Position of the first entry that says so, from the start of the partition. */
   readonly entryAt: number;
 }
 
@@ -102,7 +103,11 @@ function takeEntries(member: Member, table: Uint8Array, at: number, out: Extent[
     const sane = entry.length > 0 && Number.isFinite(entry.physical + entry.logical + entry.length);
     if (!sane || entry.volume !== member.descriptor.index) continue;
     const { logical, physical, length } = entry;
-    out.push({ logical, physical, length, entryAt: at + i });
+    const last = out[out.length - 1];
+    // 64 TiB are 262,144 entries of 256 MiB, nearly all of them in one row.
+    if (last !== undefined && last.logical + last.length === logical && last.physical + last.length === physical) {
+      last.length += length;
+    } else out.push({ logical, physical, length, entryAt: at + i });
   }
   return used;
 }
