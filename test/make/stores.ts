@@ -1,6 +1,6 @@
 import { exactly, seeded } from './content.ts';
 import { type MachineSpec, machineEntries } from './machines.ts';
-import type { Made } from './types.ts';
+import type { Content, Made } from './types.ts';
 import {
   type EntrySpec,
   type MemberSpec,
@@ -85,7 +85,7 @@ function everyKind(version: Version, unit: number): EntrySpec[] {
       ranges: [range('data', 1, 3, unit), range('tbz', 1023, 1025, unit), range('data', 2099, 2100, unit)],
     }),
     file('cow', 3 * unit, { force: 'cow' }),
-    file('wrapped', 110 * unit, { place: 'wrap', ranges: [range('data', 0, 110, unit)] }),
+    file('wrapped', 24 * unit, { place: 'wrap' }),
     { path: '/kinds/link', kind: 'symlink', target: 'blocks' },
     { path: '/kinds/long-link', kind: 'symlink', target: `../${'deep/'.repeat(50)}end` },
     { path: '/kinds/lun-rdm.vmdk', kind: 'rdm', size: 40 * GIB },
@@ -125,22 +125,28 @@ function largeBlocks(): EntrySpec[] {
     kind: 'file',
     content: largeDirect(),
     force: 'lfb-direct',
-    ranges: [range('hole', 0, 1, LFB), { offset: LFB, length: 100 * MIB + 5, kind: 'data' }],
+    ranges: [{ offset: 0, length: LFB + 100 * MIB + 5, kind: 'data' }],
   };
   return [lfb, direct];
 }
 
-/** Written only at its start and its end: a large block has no finer map, what lies between is zero on disk. */
-function largeDirect() {
+/** Two large blocks, each written only near its start and end: they have no finer map, so zeros lie between. */
+function largeDirect(): Content {
   const size = LFB + 100 * MIB + 5;
   const data = seeded(78, size);
   return {
     size,
     read(offset: number, length: number): Uint8Array {
-      const out = data.read(offset, length);
-      const from = Math.max(0, LFB + 4 * MIB - offset);
-      const end = Math.min(length, LFB + 90 * MIB - offset);
-      if (from < end) out.fill(0, from, end);
+      const out = new Uint8Array(length);
+      for (const [from, to] of [
+        [0, 4 * MIB],
+        [LFB - MIB, LFB + 4 * MIB],
+        [LFB + 90 * MIB, size],
+      ] as const) {
+        const first = Math.max(from, offset);
+        const end = Math.min(to, offset + length);
+        if (first < end) out.set(data.read(first, end - first), first - offset);
+      }
       return out;
     },
   };
