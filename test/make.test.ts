@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { differences, missing, mounted, run } from './make/check/peers.ts';
+import { Walker } from './make/check/walk.ts';
 import { type MemoryImage, memoryImages, writeImages } from './make/images.ts';
 import { machine } from './make/machines.ts';
 import * as stores from './make/stores.ts';
@@ -209,6 +210,26 @@ describe('the truth is true of the bytes', () => {
       expect(misplaced(made, images)).toEqual([]);
       for (const s of made.truth.structures) {
         expect(s.at + s.length <= made.members[s.member]!.size || s.name, s.name).toBe(true);
+      }
+    });
+  }
+
+  for (const [name, make] of [
+    ['small3', () => stores.small3()],
+    ['small5', () => stores.small5()],
+    ['upgraded5', () => stores.upgraded5(4 * MIB)],
+    ['small6', () => stores.small6()],
+    ['many5', () => stores.many5(5000)],
+    ['many6', () => stores.many6(5000)],
+    ['spanned6', () => stores.spanned(6, 4)],
+    ['huge5', () => stores.huge(5, { members: 32 })],
+    ['huge6', () => stores.huge(6, { members: 1 })],
+  ] as [string, () => Made][]) {
+    test(`the pointers of ${name} lead to where the truth says`, { timeout: 20_000 }, () => {
+      const made = make();
+      const walker = new Walker(made, memoryImages(made));
+      for (const file of made.truth.files) {
+        for (const e of file.extents) expect(walker.agrees(file.fdAddress, e), `${file.path} ${e.offset}`).toBe(true);
       }
     });
   }
