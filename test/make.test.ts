@@ -77,6 +77,8 @@ describe('peers read what the makers write', () => {
     ['small6 mounted', () => stores.small6({ ...bare(16), mounted: true })],
     ['many5', () => stores.many5(3000)],
     ['many6', () => stores.many6(3000)],
+    ['flatRoot5', () => stores.flatRoot(5)],
+    ['flatRoot6', () => stores.flatRoot(6)],
     ['thin3', () => stores.thin(3)],
     ['thin5', () => stores.thin(5)],
     ['thin6', () => stores.thin(6)],
@@ -264,6 +266,60 @@ describe('the truth is true of the bytes', () => {
       }
       expect(seen).toBeGreaterThan(10);
     }
+  });
+});
+
+describe('layouts that recovery depends on', () => {
+  test('blocks wrap round inside their cluster', () => {
+    for (const version of [3, 5, 6] as const) {
+      const made = stores.fragmented(version);
+      const cluster = (version === 6 ? 512 : 200) * MIB;
+      const extents = fileOf(made, '/wrapped/wrapped-flat.vmdk').extents;
+      const blocks = extents.map((e) => e.at! - made.truth.members[0]!.partitionStart - 0x1100000);
+      expect(blocks.length).toBeGreaterThan(1);
+      expect(blocks[1]!).toBeLessThan(blocks[0]!);
+      expect(Math.floor(blocks[1]! / cluster)).toBe(Math.floor(blocks[0]! / cluster));
+    }
+  });
+
+  test('two disks that grow in turns are interleaved', () => {
+    const made = stores.fragmented(5);
+    const data = (name: string) => fileOf(made, `/${name}/${name}-flat.vmdk`).extents.filter((e) => e.kind === 'data');
+    const left = data('left');
+    const ends = new Set(left.map((e) => e.at! + e.length));
+    expect(left.length).toBeGreaterThan(20);
+    expect(data('right').filter((e) => ends.has(e.at!)).length).toBeGreaterThan(15);
+  });
+
+  test('every name of a large VMFS6 directory is found through its hash', () => {
+    const made = stores.many6(16_000);
+    const images = memoryImages(made);
+    const directory = fileOf(made, '/many');
+    const data = new Uint8Array(directory.size);
+    for (const e of directory.extents) images[e.member!]!.read(e.at!, data.subarray(e.offset, e.offset + e.length));
+    const view = new DataView(data.buffer);
+    const at = (location: number) => 0x10000 + ((location >>> 2) & 0x3fffff) * 4096 + 0x40;
+    const fdOf = (location: number) => view.getUint32(at(location) + (location >>> 24) * 0x120 + 4, true);
+    let collisions = 0;
+    for (const file of made.truth.files) {
+      if (!file.path.startsWith('/many/')) continue;
+      const hash = nameHash(new TextEncoder().encode(file.path.slice(6)));
+      let location = view.getUint32(0x5f8 + 4 * hashMod(hash, 16001), true);
+      const found: number[] = [];
+      if ((location & 3) === 1) found.push(fdOf(location));
+      while ((location & 3) === 2) {
+        const group = at(location) + (location >>> 24) * 0x54;
+        expect(view.getUint16(group, true)).toBe(hashMod(hash, 16001));
+        for (let i = 0; i < 12 - view.getUint8(group + 3); i++) {
+          if (view.getUint16(group + 10 + 6 * i, true) !== hash[0] >>> 16) continue;
+          found.push(fdOf(view.getUint32(group + 6 + 6 * i, true)));
+        }
+        location = view.getUint32(group + 0x4e, true);
+        collisions++;
+      }
+      expect(found, file.path).toContain(file.fdAddress);
+    }
+    expect(collisions).toBeGreaterThan(1000);
   });
 });
 

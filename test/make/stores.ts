@@ -92,6 +92,9 @@ function everyKind(version: Version, unit: number): EntrySpec[] {
     { path: '/kinds/folder', kind: 'directory' },
     { path: '/kinds/folder/sub', kind: 'directory' },
   ];
+  list.push({ path: '/kinds/folder-in-blocks', kind: 'directory', force: 'direct' });
+  for (let i = 0; i < 40; i++)
+    list.push({ path: `/kinds/folder-in-blocks/${i}`, kind: 'file', content: `in blocks ${i}\n` });
   for (let i = 0; i < 150; i++) list.push({ path: `/kinds/folder/entry ${i}`, kind: 'file', content: `entry ${i}\n` });
   if (version === 3) return list;
   list.push(file('pb2', 4 * unit, { force: 'pb2' }));
@@ -213,6 +216,15 @@ export function many5(n: number = 16000): Made {
 /** One VMFS6 directory with n files: many colliding names, so link groups. */
 export function many6(n: number = 16000): Made {
   return many(6, n);
+}
+
+/** n files right in the root directory, so that it takes several file blocks. */
+export function flatRoot(version: Version, n: number = 9000): Made {
+  const entries = Array.from(
+    { length: n },
+    (_, i): EntrySpec => ({ path: `/${i}.txt`, kind: 'file', content: `root ${i}\n` }),
+  );
+  return makeStore(version, { name: `flatroot${version}-${n}`, seed: 2500 + version, members: [{ pes: 16 }], entries });
 }
 
 /** A store that is one machine with one thick disk, written throughout. */

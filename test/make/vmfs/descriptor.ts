@@ -108,6 +108,7 @@ export function descriptorBytes(shape: Shape, item: Item): Uint8Array {
     b.u32(0x6c, item.kind === 'directory' && !six ? shift : 20).u8(0x89, shift);
   }
   if (six) {
+    if (item.kind === 'file' && counts.blocks > 0) b.u32(0x10, 1); // as on the real written file
     b.text(0x64, 'dmdf').u32(0x8c, counts.large);
     if (item.kind !== 'system' && item.parent !== item) b.u32(0x70, item.parent!.address);
   }
