@@ -46,6 +46,12 @@ function awkward(): EntrySpec[] {
   return [...list, { path, rawName: raw, kind: 'file', content: exactly('latin\n') }];
 }
 
+/** Thirty names whose hashes fall into one bucket of a VMFS6 directory: three chained link groups. */
+const SAME_BUCKET = [
+  0, 7416, 50436, 58050, 77663, 84194, 115626, 117037, 144207, 186909, 213517, 228384, 244693, 279466, 298226, 311751,
+  318358, 351126, 468297, 486817, 495246, 501535, 517005, 519039, 532027, 532533, 543956, 546764, 559665, 580082,
+];
+
 function range(kind: Range['kind'], from: number, to: number, unit: number): Range {
   return { offset: from * unit, length: (to - from) * unit, kind };
 }
@@ -92,6 +98,8 @@ function everyKind(version: Version, unit: number): EntrySpec[] {
     { path: '/kinds/folder', kind: 'directory' },
     { path: '/kinds/folder/sub', kind: 'directory' },
   ];
+  for (const i of SAME_BUCKET)
+    list.push({ path: `/kinds/collisions/same bucket ${i}.log`, kind: 'file', content: `${i}\n` });
   list.push({ path: '/kinds/folder-in-blocks', kind: 'directory', force: 'direct' });
   for (let i = 0; i < 40; i++)
     list.push({ path: `/kinds/folder-in-blocks/${i}`, kind: 'file', content: `in blocks ${i}\n` });
