@@ -1,6 +1,6 @@
 import { exactly, seeded } from './content.ts';
 import { type MachineSpec, machineEntries } from './machines.ts';
-import type { Made } from './types.ts';
+import type { Content, Made } from './types.ts';
 import {
   type EntrySpec,
   type MemberSpec,
@@ -46,6 +46,12 @@ function awkward(): EntrySpec[] {
   return [...list, { path, rawName: raw, kind: 'file', content: exactly('latin\n') }];
 }
 
+/** Thirty names whose hashes fall into one bucket of a VMFS6 directory: three chained link groups. */
+const SAME_BUCKET = [
+  0, 7416, 50436, 58050, 77663, 84194, 115626, 117037, 144207, 186909, 213517, 228384, 244693, 279466, 298226, 311751,
+  318358, 351126, 468297, 486817, 495246, 501535, 517005, 519039, 532027, 532533, 543956, 546764, 559665, 580082,
+];
+
 function range(kind: Range['kind'], from: number, to: number, unit: number): Range {
   return { offset: from * unit, length: (to - from) * unit, kind };
 }
@@ -85,13 +91,18 @@ function everyKind(version: Version, unit: number): EntrySpec[] {
       ranges: [range('data', 1, 3, unit), range('tbz', 1023, 1025, unit), range('data', 2099, 2100, unit)],
     }),
     file('cow', 3 * unit, { force: 'cow' }),
-    file('wrapped', 110 * unit, { place: 'wrap', ranges: [range('data', 0, 110, unit)] }),
+    file('wrapped', 24 * unit, { place: 'wrap' }),
     { path: '/kinds/link', kind: 'symlink', target: 'blocks' },
     { path: '/kinds/long-link', kind: 'symlink', target: `../${'deep/'.repeat(50)}end` },
     { path: '/kinds/lun-rdm.vmdk', kind: 'rdm', size: 40 * GIB },
     { path: '/kinds/folder', kind: 'directory' },
     { path: '/kinds/folder/sub', kind: 'directory' },
   ];
+  for (const i of SAME_BUCKET)
+    list.push({ path: `/kinds/collisions/same bucket ${i}.log`, kind: 'file', content: `${i}\n` });
+  list.push({ path: '/kinds/folder-in-blocks', kind: 'directory', force: 'direct' });
+  for (let i = 0; i < 40; i++)
+    list.push({ path: `/kinds/folder-in-blocks/${i}`, kind: 'file', content: `in blocks ${i}\n` });
   for (let i = 0; i < 150; i++) list.push({ path: `/kinds/folder/entry ${i}`, kind: 'file', content: `entry ${i}\n` });
   if (version === 3) return list;
   list.push(file('pb2', 4 * unit, { force: 'pb2' }));
@@ -125,22 +136,28 @@ function largeBlocks(): EntrySpec[] {
     kind: 'file',
     content: largeDirect(),
     force: 'lfb-direct',
-    ranges: [range('hole', 0, 1, LFB), { offset: LFB, length: 100 * MIB + 5, kind: 'data' }],
+    ranges: [{ offset: 0, length: LFB + 100 * MIB + 5, kind: 'data' }],
   };
   return [lfb, direct];
 }
 
-/** Written only at its start and its end: a large block has no finer map, what lies between is zero on disk. */
-function largeDirect() {
+/** Two large blocks, each written only near its start and end: they have no finer map, so zeros lie between. */
+function largeDirect(): Content {
   const size = LFB + 100 * MIB + 5;
   const data = seeded(78, size);
   return {
     size,
     read(offset: number, length: number): Uint8Array {
-      const out = data.read(offset, length);
-      const from = Math.max(0, LFB + 4 * MIB - offset);
-      const end = Math.min(length, LFB + 90 * MIB - offset);
-      if (from < end) out.fill(0, from, end);
+      const out = new Uint8Array(length);
+      for (const [from, to] of [
+        [0, 4 * MIB],
+        [LFB - MIB, LFB + 4 * MIB],
+        [LFB + 90 * MIB, size],
+      ] as const) {
+        const first = Math.max(from, offset);
+        const end = Math.min(to, offset + length);
+        if (first < end) out.set(data.read(first, end - first), first - offset);
+      }
       return out;
     },
   };
@@ -207,6 +224,15 @@ export function many5(n: number = 16000): Made {
 /** One VMFS6 directory with n files: many colliding names, so link groups. */
 export function many6(n: number = 16000): Made {
   return many(6, n);
+}
+
+/** n files right in the root directory, so that it takes several file blocks. */
+export function flatRoot(version: Version, n: number = 9000): Made {
+  const entries = Array.from(
+    { length: n },
+    (_, i): EntrySpec => ({ path: `/${i}.txt`, kind: 'file', content: `root ${i}\n` }),
+  );
+  return makeStore(version, { name: `flatroot${version}-${n}`, seed: 2500 + version, members: [{ pes: 16 }], entries });
 }
 
 /** A store that is one machine with one thick disk, written throughout. */

@@ -3,7 +3,7 @@ import type { Content, Made, TruthFile } from '../types.ts';
 import { LARGE, SB } from './address.ts';
 import { Cursor } from './allocate.ts';
 import { affinity, descriptorBytes, tableBytes, trimmed } from './descriptor.ts';
-import { type Dirent, directory6, directory35 } from './directory.ts';
+import { type Dirent, directory6, directory35, direntPlace } from './directory.ts';
 import { type Identity, identityOf } from './identity.ts';
 import { Growth, planLayout, startOf, takeLarge, takeSubBlocks } from './layout.ts';
 import { LOCK, type Locker, lockBlock } from './lock.ts';
@@ -115,6 +115,19 @@ function putDirectory(store: Store, item: Item, bytes: Uint8Array): void {
     // A sub-block is only cleared sector by sector: what follows the last entry is stale (vmfs.md 9.3).
     const end = s.offset + s.length;
     if (sub && end === item.size) putStale(store, s.at + s.length, tail(end, 512));
+  }
+  for (const [i, child] of item.children.entries()) {
+    const { offset, length } = direntPlace(store.shape.version === 6, i);
+    namePart(store, item, offset, length, `dirent:${child.path}`);
+  }
+}
+
+/** Records a part of a file as a structure; an entry of VMFS3/5 may cross from one sub-block into the next. */
+function namePart(store: Store, item: Item, offset: number, length: number, name: string): void {
+  for (const s of store.where.get(item)!) {
+    const from = Math.max(offset, s.offset);
+    const end = Math.min(offset + length, s.offset + s.length);
+    if (from < end) store.volume.name(name, s.at + (from - s.offset), end - from);
   }
 }
 

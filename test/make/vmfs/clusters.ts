@@ -17,6 +17,8 @@ export interface ClusterContext {
   issued: (cluster: number) => number;
   /** VMFS6: blocks of one SFB cluster by owner FD. */
   blockOwners: (cluster: number) => Map<number, number>;
+  /** VMFS3/5: cluster metadata by structure name, for the journal. */
+  written: Map<string, { at: number; bytes: Uint8Array }>;
 }
 
 interface State {
@@ -95,6 +97,7 @@ function putHeader(
   const used = meta.data.some((byte, i) => i >= 8 && byte !== 0);
   file.put(offset, lockBlock(lock, at, used ? 1 + (at & 7) : 0, cx.locker).data);
   file.put(offset + cx.shape.header / 2, meta.data);
+  if (cx.shape.version !== 6) cx.written.set(name, { at: file.at(offset + cx.shape.header / 2), bytes: meta.data });
   for (const span of file.spans(offset, cx.shape.header)) file.record(name, span.at, span.length);
 }
 

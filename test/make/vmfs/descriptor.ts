@@ -108,8 +108,17 @@ export function descriptorBytes(shape: Shape, item: Item): Uint8Array {
     b.u32(0x6c, item.kind === 'directory' && !six ? shift : 20).u8(0x89, shift);
   }
   if (six) {
+    if (item.kind === 'file' && counts.blocks > 0) b.u32(0x10, 1); // as on the real written file
     b.text(0x64, 'dmdf').u32(0x8c, counts.large);
     if (item.kind !== 'system' && item.parent !== item) b.u32(0x70, item.parent!.address);
+  }
+  if (six && item.path === '/.sbc.sf') {
+    // Values of the real volume whose meaning is unknown; the 2 lies where inline data would (vmfs.md 4.2).
+    b.u32(0x10, 8)
+      .u32(0x74, 1)
+      .u32(0x7c, 1)
+      .u32(0x80, 1)
+      .u32(shape.inlineAt - lockArea, 2);
   }
   const pointers = shape.pointersAt - lockArea;
   if (item.kind === 'rdm') b.raw(shape.inlineAt - lockArea, scsiId(item).data);

@@ -35,6 +35,13 @@ export function directory35(entries: readonly Dirent[]): Uint8Array {
   return b.data;
 }
 
+/** Offset in the directory file of the entry of child `i`, "." and ".." not counted, and its length. */
+export function direntPlace(six: boolean, i: number): { offset: number; length: number } {
+  if (!six) return { offset: (i + 2) * ENTRY35, length: ENTRY35 };
+  const block = HEADER6 + (1 + Math.floor(i / SLOTS)) * BLOCK;
+  return { offset: block + 0x40 + (i % SLOTS) * ENTRY6, length: ENTRY6 };
+}
+
 interface Placed {
   location: number;
   hash: [number, number];
@@ -123,8 +130,7 @@ export function directory6(self: Dirent, parent: Dirent, entries: readonly Diren
   putDirent(b, 0x3b8, self, 0);
   putDirent(b, 0x4d8, parent, 0);
   for (const [i, e] of entries.entries()) {
-    const at = HEADER6 + (1 + Math.floor(i / SLOTS)) * BLOCK + 0x40 + (i % SLOTS) * ENTRY6;
-    putDirent(b, at, e, e.bucket === undefined ? nameHash(e.name)[0] : 0);
+    putDirent(b, direntPlace(true, i).offset, e, e.bucket === undefined ? nameHash(e.name)[0] : 0);
   }
   let group = 0;
   for (const [bucket, placed] of table) {

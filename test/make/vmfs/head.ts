@@ -2,7 +2,6 @@ import { Bytes } from '../bytes.ts';
 import type { Identity } from './identity.ts';
 import type { Locker } from './lock.ts';
 import { G0, LFB, MIB, type Shape } from './shape.ts';
-import type { Item } from './tree.ts';
 import type { Volume } from './volume.ts';
 
 /** Volume offset of the heartbeats (vmfs.md 7.1). */
@@ -88,12 +87,17 @@ export interface AfterImage {
   kind: number;
   at: number;
   bytes: Uint8Array;
+  name: string;
 }
 
-/** Journal block of VMFS3/5: cleared header, then after-images back to back from +0x350. */
-export function journal35(images: readonly AfterImage[]): Uint8Array {
+/** Journal block of VMFS3/5: cleared header, then after-images back to back from +0x350; and where each one's bytes lie. */
+export function journal35(images: readonly AfterImage[]): {
+  bytes: Uint8Array;
+  records: { name: string; at: number; length: number }[];
+} {
   const length = images.reduce((sum, r) => sum + 0x20 + r.bytes.length, 0x350);
   const b = new Bytes(Math.ceil(length / 512) * 512);
+  const records: { name: string; at: number; length: number }[] = [];
   let at = 0x350;
   for (const r of images) {
     b.u32(at, 1)
@@ -101,9 +105,10 @@ export function journal35(images: readonly AfterImage[]): Uint8Array {
       .u64(at + 0x10, r.at)
       .u64(at + 0x18, r.bytes.length);
     b.raw(at + 0x20, r.bytes);
+    records.push({ name: r.name, at: at + 0x20, length: r.bytes.length });
     at += 0x20 + r.bytes.length;
   }
-  return b.data;
+  return { bytes: b.data, records };
 }
 
 /** First journal block of VMFS6: its header and 511 stamped 4 KiB blocks (vmfs.md 7.3). */
@@ -117,9 +122,4 @@ export function putJournal6(volume: Volume, at: number): void {
   const stamp = new Bytes(8).text(0, 'TO6J').u16(4, 0xffff).data;
   for (let i = 1; i < 512; i++) volume.put(at + i * 4096, stamp);
   volume.name('journal', at, 2 * MIB);
-}
-
-/** Names and offsets of the parts of an FD, for structures and damage makers. */
-export function fdName(item: Item): string {
-  return `fd/0x${item.address.toString(16).padStart(8, '0')}`;
 }

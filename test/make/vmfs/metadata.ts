@@ -1,7 +1,9 @@
+import { SB } from './address.ts';
 import { Pool } from './allocate.ts';
 import { putDescriptor, type Store } from './build.ts';
 import { type ClusterContext, putBlockMap6, putBlockMap35, putResourceFile } from './clusters.ts';
 import { affinity } from './descriptor.ts';
+import { direntPlace } from './directory.ts';
 import { type AfterImage, fsHeader, journal35, putHeartbeats, putJournal6 } from './head.ts';
 import { LOCK } from './lock.ts';
 import { ResourceFile, resourceHeader, SystemFile } from './resource.ts';
@@ -40,37 +42,61 @@ function ownersOf(store: Store): (cluster: number) => Map<number, number> {
   return (cluster) => owners.get(cluster) ?? new Map();
 }
 
-/** The last transaction, "create the newest file", as the host left it in the journal. */
-function lastImages(store: Store, item: Item, fd: { at: number; lock: Uint8Array; meta: Uint8Array }): AfterImage[] {
-  const images: AfterImage[] = [
-    { kind: 0, at: fd.at, bytes: fd.lock },
-    { kind: 0, at: fd.at + 0x200, bytes: fd.meta },
-  ];
+type Descriptor = ReturnType<typeof putDescriptor>;
+
+/**
+ * The last transaction, "create the newest file", as the host left it in the journal: cluster metadata, file bytes
+ * in a sub-block, the FD's lock and metadata, and the directory's sectors (vmfs.md 7.2).
+ */
+function lastImages(store: Store, cx: ClusterContext, item: Item, fd: Descriptor): AfterImage[] {
+  const { fdc, sbc } = store.files;
+  const images: AfterImage[] = [];
+  const cluster = (name: string, kind: number) => {
+    const meta = cx.written.get(name);
+    if (meta !== undefined) images.push({ kind, ...meta, name });
+  };
+  cluster(`fdc.cluster/${Math.floor(item.number / fdc.geometry.perCluster)}`, 1);
+  const sub = item.layout.runs.find((r) => r.type === SB);
+  if (sub !== undefined) {
+    cluster(`sbc.cluster/${Math.floor(sub.index / sbc.geometry.perCluster)}`, 2);
+    const [first] = store.where.get(item)!;
+    const bytes = item.content?.read(0, Math.min(512, item.size));
+    if (first !== undefined && bytes !== undefined)
+      images.push({ kind: 0, at: first.at, bytes, name: `sb:${item.path}` });
+  }
+  const name = `fd/0x${item.address.toString(16).padStart(8, '0')}`;
+  images.push({ kind: 0, at: fd.at, bytes: fd.lock, name: `${name}.lock` });
+  images.push({ kind: 0, at: fd.at + 0x200, bytes: fd.meta, name });
   const parent = item.parent!;
   const bytes = store.directories.get(parent)!;
-  const from = Math.floor(((parent.children.indexOf(item) + 2) * 0x8c) / 512) * 512;
+  const from = Math.floor(direntPlace(false, parent.children.indexOf(item)).offset / 512) * 512;
   const place = store.where.get(parent)!.find((s) => from >= s.offset && from < s.offset + s.length);
   if (place !== undefined) {
     const end = Math.min(from + 1024, place.offset + place.length);
-    images.push({ kind: 0, at: place.at + (from - place.offset), bytes: bytes.slice(from, end) });
+    const at = place.at + (from - place.offset);
+    images.push({ kind: 0, at, bytes: bytes.slice(from, end), name: `dir:${parent.path}` });
   }
   return images;
 }
 
-function putJournal(store: Store, newest: Item | undefined, fd: ReturnType<typeof putDescriptor> | undefined): void {
+function putJournal(store: Store, cx: ClusterContext, newest: Item | undefined, fd: Descriptor | undefined): void {
   const { shape, volume, ground, items } = store;
   if (shape.version === 6) {
     const geometry = { perCluster: 8, perGroup: 4, size: 2 * MIB };
     const pool = new Pool(ground.journalBlocks, 8);
     if (store.spec.mounted) pool.take();
     const jbc = new ResourceFile(shape, new SystemFile(items[8]!, volume), 'jbc', LOCK.jb, geometry, pool);
-    putResourceFile(context(store), jbc, 0);
+    putResourceFile(cx, jbc, 0);
     putJournal6(volume, jbc.file.at(jbc.offset(0)));
     beat(store, 6, jbc.file.at(jbc.offset(0)));
     return;
   }
   const at = ground.journal * shape.blockSize;
-  if (newest !== undefined && fd !== undefined) volume.put(at, journal35(lastImages(store, newest, fd)));
+  if (newest !== undefined && fd !== undefined) {
+    const { bytes, records } = journal35(lastImages(store, cx, newest, fd));
+    volume.put(at, bytes);
+    for (const r of records) volume.name(`journal:${r.name}`, at + r.at, r.length);
+  }
   volume.name('journal', at, Math.min(MIB, shape.blockSize));
   beat(store, ground.journal * 64 + 1, at);
 }
@@ -83,7 +109,16 @@ function beat(store: Store, journalAddress: number, journalAt: number): void {
 
 function context(store: Store): ClusterContext {
   const { shape, all, locker, identity, time } = store;
-  return { shape, all, locker, identity, time, issued: issuedIn(store), blockOwners: ownersOf(store) };
+  return {
+    shape,
+    all,
+    locker,
+    identity,
+    time,
+    issued: issuedIn(store),
+    blockOwners: ownersOf(store),
+    written: new Map(),
+  };
 }
 
 /** Writes all metadata but directories and pointer blocks: header, bitmaps, descriptors, heartbeats, journal. */
@@ -106,5 +141,5 @@ export function putMetadata(store: Store, whole: ReadonlySet<number>): void {
   putResourceFile(cx, files.fdc);
   const newest = items.at(-1)!;
   const user = newest.kind !== 'system' && newest.number !== 0;
-  putJournal(store, user ? newest : undefined, last);
+  putJournal(store, cx, user ? newest : undefined, last);
 }

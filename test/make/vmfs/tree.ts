@@ -65,6 +65,8 @@ export interface Item {
 
 const TYPE = { directory: 2, file: 3, symlink: 4, system: 5, rdm: 6 } as const;
 
+const MODE = { directory: 0o755, file: 0o644, symlink: 0o777, rdm: 0o600 } as const;
+
 /** System files by FD number (vmfs.md 2.1); VMFS3 has six, VMFS6 nine. */
 export const SYSTEM = ['', 'fbb', 'fdc', 'pbc', 'sbc', 'vh', 'pb2', 'sdd', 'jbc'] as const;
 const SYSTEM_COUNT = { 3: 6, 5: 8, 6: 9 } as const;
@@ -131,7 +133,7 @@ function fill(item: Item, spec: EntrySpec): void {
   if (spec.ranges !== undefined) item.ranges = spec.ranges;
   if (spec.force !== undefined) item.force = spec.force;
   if (spec.place !== undefined) item.place = spec.place;
-  item.mode = spec.mode ?? (spec.kind === 'directory' ? 0o755 : 0o644);
+  item.mode = spec.mode ?? MODE[spec.kind];
   item.uid = spec.uid ?? 0;
   item.gid = spec.gid ?? 0;
 }

@@ -5,6 +5,8 @@ import { type Device, lvmParts, type Part, partitionBytes, pePosition, type Regi
 import { MIB, PE } from './shape.ts';
 import type { StoreSpec } from './spec.ts';
 
+const ZERO = new Uint8Array(MIB);
+
 /** Bytes of the logical volume, made when they are asked for. */
 interface Piece {
   at: number;
@@ -120,7 +122,7 @@ export class Volume {
       for (let done = 0; done < piece.length; ) {
         const step = Math.min(piece.length - done, MIB - ((piece.at + done) % MIB));
         const bytes = piece.read(done, step);
-        if (bytes[0] === 0 && bytes.every((byte) => byte === 0)) {
+        if (bytes[0] === 0 && Buffer.compare(bytes, ZERO.subarray(0, bytes.length)) === 0) {
           done += step;
           continue;
         }
