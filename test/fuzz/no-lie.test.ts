@@ -40,7 +40,7 @@ test.each(stores)('%s: no stated byte is wrong after damage to metadata', async 
 test('a reader that lies is caught (canary)', async () => {
   const made = small5();
   const evidence = evidenceOf(made);
-  const file = made.truth.files.find((f) => f.allocation === 'direct' && f.extents.some((e) => e.kind === 'data'))!;
+  const file = made.truth.files.find((f) => f.kind === 'file' && f.allocation === 'direct' && f.extents.some((e) => e.kind === 'data'))!;
   const extent = file.extents.find((e) => e.kind === 'data')!;
   // Content is what metadata cannot speak for: changing it is the lie that this test must be able to see.
   const fault = put(extent.at!, new Uint8Array(512).fill(0x55));
@@ -56,7 +56,7 @@ function damage(made: Made, random: (below: number) => number): { name: string; 
   const choice = random(4);
   if (choice === 0) return { name, member, fault: zeroed(at, length) };
   if (choice === 1) return { name, member, fault: unreadable(at, Math.min(length, 4096)) };
-  if (name.startsWith('fd/') || name.startsWith('pb:')) {
+  if (name.startsWith('pb:') || (name.startsWith('fd/') && hasPointers(made, name))) {
     // One pointer replaced: by another block, or by noise.
     const start = name.startsWith('pb:') ? at : at + (six ? 0x1600 : 0x400);
     const width = six ? 8 : 4;
@@ -72,6 +72,12 @@ function damage(made: Made, random: (below: number) => number): { name: string; 
   }
   const noise = Uint8Array.from({ length: Math.min(length, 64) }, () => random(256));
   return { name, member, fault: put(at, noise) };
+}
+
+/** On VMFS3 and 5 inline content stands where pointers would, and changed content cannot be seen. */
+function hasPointers(made: Made, name: string): boolean {
+  const file = made.truth.files.find((f) => f.fdAddress === Number(name.slice(3)));
+  return file !== undefined && ['sub-block', 'direct', 'indirect', 'double'].includes(file.allocation);
 }
 
 async function liesOf(made: Made, evidence: NamedSource[]): Promise<string[]> {
