@@ -59,13 +59,13 @@ function escaped(raw: string, special: (character: string) => boolean): string {
     text = decoder.decode(bytes);
   } catch {
     // Not UTF-8 as a whole: keep the ASCII, name the rest byte by byte.
-    return [...raw].map((c) => (c >= '\x7f' || special(c) ? percent(c) : c)).join('');
+    return Array.from(raw, (c) => (c >= '\x7f' || special(c) ? percent(c) : c)).join('');
   }
-  return [...text].map((c) => (special(c) ? percent(Buffer.from(c, 'utf8').toString('latin1')) : c)).join('');
+  return Array.from(text, (c) => (special(c) ? percent(Buffer.from(c, 'utf8').toString('latin1')) : c)).join('');
 }
 
 function percent(raw: string): string {
-  return [...raw].map((c) => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`).join('');
+  return Array.from(raw, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`).join('');
 }
 
 /** Takes a locator apart. Any string is one: what cannot be found is said when it is followed. */

@@ -101,7 +101,7 @@ export class Evidence {
   }
 
   #directoryNode(locator: string, rawName: string, level: number): Node {
-    const self = this;
+    const children = (): AsyncGenerator<Node> => this.#entries(locator, level);
     return {
       name: printable(rawName),
       rawName,
@@ -110,24 +110,24 @@ export class Evidence {
       state: 'live',
       facts: {},
       damage: [],
-      async *children() {
-        for (const entry of fs.readdirSync(locator, { withFileTypes: true }).sort(byName)) {
-          const inner = `${locator}/${entry.name}`;
-          if (entry.isDirectory() && level < MAX_LEVELS) yield self.#directoryNode(inner, entry.name, level + 1);
-          if (!entry.isFile()) continue; // links, pipes and the like are never followed
-          if (++self.#files > MAX_FILES_OF_DIRECTORY) {
-            throw new EvidenceError(
-              `${locator} holds more than ${MAX_FILES_OF_DIRECTORY} files; give those that matter.`,
-            );
-          }
-          yield self.#fileNode(inner, entry.name, fs.statSync(inner).size);
-        }
-      },
+      children,
       async child(raw) {
-        for await (const node of this.children!()) if (node.rawName === raw) return node;
+        for await (const node of children()) if (node.rawName === raw) return node;
         return undefined;
       },
     };
+  }
+
+  async *#entries(folder: string, level: number): AsyncGenerator<Node> {
+    for (const entry of fs.readdirSync(folder, { withFileTypes: true }).sort(byName)) {
+      const inner = `${folder}/${entry.name}`;
+      if (entry.isDirectory() && level < MAX_LEVELS) yield this.#directoryNode(inner, entry.name, level + 1);
+      if (!entry.isFile()) continue; // links, pipes and the like are never followed
+      if (++this.#files > MAX_FILES_OF_DIRECTORY) {
+        throw new EvidenceError(`${folder} holds more than ${MAX_FILES_OF_DIRECTORY} files; give those that matter.`);
+      }
+      yield this.#fileNode(inner, entry.name, fs.statSync(inner).size);
+    }
   }
 }
 

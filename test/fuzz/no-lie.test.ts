@@ -40,7 +40,9 @@ test.each(stores)('%s: no stated byte is wrong after damage to metadata', async 
 test('a reader that lies is caught (canary)', async () => {
   const made = small5();
   const evidence = evidenceOf(made);
-  const file = made.truth.files.find((f) => f.kind === 'file' && f.allocation === 'direct' && f.extents.some((e) => e.kind === 'data'))!;
+  const file = made.truth.files.find(
+    (f) => f.kind === 'file' && f.allocation === 'direct' && f.extents.some((e) => e.kind === 'data'),
+  )!;
   const extent = file.extents.find((e) => e.kind === 'data')!;
   // Content is what metadata cannot speak for: changing it is the lie that this test must be able to see.
   const fault = put(extent.at!, new Uint8Array(512).fill(0x55));

@@ -20,9 +20,11 @@ export async function survives(evidence: NamedSource[], milliseconds = 5000): Pr
     const stack = new Stack(evidence, { only: true });
     let visited = 0;
     for (const root of stack.roots) {
-      const queue: Node[] = [...(await filesystems(stack, root))];
-      for (const volume of [...queue])
-        for await (const machine of machinesOf(stack, volume)) if (machine.name === '\0') return;
+      const queue: Node[] = await filesystems(stack, root);
+      for (const volume of queue) {
+        for await (const { name, chain } of disksOf(stack, volume))
+          if (chain.length > 256) return `${name}: an endless chain`;
+      }
       for (let node = queue.pop(); node !== undefined && visited < MOST_NODES; node = queue.pop()) {
         visited++;
         const problem = await readStart(node);
@@ -54,4 +56,10 @@ async function readStart(node: Node): Promise<string | undefined> {
   let sum = 0;
   for (let i = 0; i < list.n; i++) sum += list.length[i];
   return sum === reached ? undefined : `runs of ${sum} bytes reach ${reached}`;
+}
+
+async function* disksOf(stack: Stack, volume: Node): AsyncGenerator<{ name: string; chain: readonly string[] }> {
+  for await (const machine of machinesOf(stack, volume)) {
+    for (const disk of machine.disks) yield { name: machine.name, chain: disk.chain };
+  }
 }

@@ -166,12 +166,9 @@ async function* childrenOf(volume: Volume, fd: Descriptor, place: Place, damage:
     const effect = 'entries of this directory may be missing or wrong';
     damage.push(volume.note({ ...doubt, at: window + doubt.at }, effect));
   };
-  const tooDeep = place.above.length >= MAX_PATH_DEPTH;
-  if (tooDeep || place.above.includes(fd.address)) {
-    const expected = tooDeep
-      ? `at most ${MAX_PATH_DEPTH} levels of directories`
-      : 'a directory that is not inside itself';
-    report({ at: 0, code: 'vmfs.directory.loop', expected, actual: `descriptor ${addressText(fd.address)} again` });
+  const refusal = whyNot(volume, fd, place);
+  if (refusal !== undefined) {
+    report({ at: 0, ...refusal });
     return;
   }
   const six = volume.geometry.version === 6;
@@ -186,6 +183,25 @@ async function* childrenOf(volume: Volume, fd: Descriptor, place: Place, damage:
       yield await entryNode(volume, entry, { locator, rawName, above }, window);
     }
   }
+}
+
+/** Loops, endless depth, and directories with two parents, which would be walked again and again. */
+function whyNot(volume: Volume, fd: Descriptor, place: Place): Omit<Doubt, 'at'> | undefined {
+  const actual = `descriptor ${addressText(fd.address)} again`;
+  if (place.above.includes(fd.address)) {
+    return { code: 'vmfs.directory.loop', expected: 'a directory that is not inside itself', actual };
+  }
+  if (place.above.length >= MAX_PATH_DEPTH) {
+    return {
+      code: 'vmfs.directory.depth',
+      expected: `at most ${MAX_PATH_DEPTH} levels of directories`,
+      actual: 'more',
+    };
+  }
+  const first = volume.directories.get(fd.address) ?? place.locator;
+  volume.directories.set(fd.address, first);
+  if (first === place.locator) return undefined;
+  return { code: 'vmfs.directory.two-parents', expected: `a directory of its own, not ${first} a second time`, actual };
 }
 
 /** Where a directory's first byte lies in the volume, so that what is said of it has a position. */

@@ -35,6 +35,8 @@ export class Volume {
   readonly tables: PointerTables;
   readonly damage: Damage[] = [];
   readonly allocation: Allocation;
+  /** Directories listed so far and where: each has one parent. */
+  readonly directories = new Map<number, string>();
   readonly cx: Cx;
   readonly #clusters = new TableCache<FdCluster>();
   #census: Promise<Claims> | undefined;
