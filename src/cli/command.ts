@@ -55,6 +55,25 @@ export async function withStack(
   options: CommonOptions,
   action: (stack: Stack, inner: string | undefined, signal: AbortSignal) => Promise<number>,
 ): Promise<void> {
+  const signal = interruptible();
+  const { sources, inner } = sort(args);
+  const stack = new Stack(sources, {
+    only: options.only === true,
+    signal,
+    ...(options.as !== undefined && { as: options.as }),
+  });
+  try {
+    const code = await action(stack, inner, signal);
+    if (stack.borrowed.length > 0)
+      note(`Used beside what was named: ${stack.borrowed.join(', ')} (--only turns this off).`);
+    process.exitCode = signal.aborted ? INTERRUPTED : code;
+  } finally {
+    stack.close();
+  }
+}
+
+/** Ctrl-C asks once to stop cleanly; the second one stops at once. */
+export function interruptible(): AbortSignal {
   const abort = new AbortController();
   let pressed = 0;
   process.on('SIGINT', () => {
@@ -62,20 +81,7 @@ export async function withStack(
     abort.abort();
   });
   process.on('SIGTERM', () => abort.abort());
-  const { sources, inner } = sort(args);
-  const stack = new Stack(sources, {
-    only: options.only === true,
-    signal: abort.signal,
-    ...(options.as !== undefined && { as: options.as }),
-  });
-  try {
-    const code = await action(stack, inner, abort.signal);
-    if (stack.borrowed.length > 0)
-      note(`Used beside what was named: ${stack.borrowed.join(', ')} (--only turns this off).`);
-    process.exitCode = abort.signal.aborted ? INTERRUPTED : code;
-  } finally {
-    stack.close();
-  }
+  return abort.signal;
 }
 
 /** As withStack, for commands on one node: `LOCATOR`, or several sources and a locator inside them. */

@@ -1,7 +1,7 @@
 /** salvor inspect: what is inside, layer by layer, how healthy it is, and what can be had. */
 import type { Command } from 'commander';
 import type { Node } from '../core/node.ts';
-import { type Machine, machinesOf } from '../stack/machines.ts';
+import { type Machine, type MachineDisk, machinesOf } from '../stack/machines.ts';
 import type { Stack } from '../stack/stack.ts';
 import { common, INTACT, NOTHING, UNCERTAIN, withStack } from './command.ts';
 import { damageLines, nodeJson, print, printJson, size } from './output.ts';
@@ -39,6 +39,8 @@ interface Contents {
   bytes: number;
   damaged: number;
   readonly machines: Machine[];
+  /** Disks whose descriptor opens with damage: extents missing or too short. */
+  readonly broken: Set<MachineDisk>;
 }
 
 const MAX_LAYERS = 32;
@@ -70,7 +72,7 @@ async function layerOf(stack: Stack, node: Node, seen: Set<string>, depth: numbe
 }
 
 async function count(stack: Stack, root: Node): Promise<Contents> {
-  const contents: Contents = { files: 0, directories: 0, bytes: 0, damaged: 0, machines: [] };
+  const contents: Contents = { files: 0, directories: 0, bytes: 0, damaged: 0, machines: [], broken: new Set() };
   const queue: Node[] = [root];
   for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
     for await (const child of stack.children(node)) {
@@ -84,7 +86,13 @@ async function count(stack: Stack, root: Node): Promise<Contents> {
       }
     }
   }
-  for await (const machine of machinesOf(stack, root)) contents.machines.push(machine);
+  for await (const machine of machinesOf(stack, root)) {
+    contents.machines.push(machine);
+    for (const disk of machine.disks) {
+      const opened = disk.chain.length === 0 ? undefined : await stack.inside(disk.chain[0]);
+      if (opened === undefined || opened.damage.length > 0) contents.broken.add(disk);
+    }
+  }
   return contents;
 }
 
@@ -124,7 +132,7 @@ function contentLines(contents: Contents, indent: string): string[] {
   const state = damaged === 0 ? 'all with sound descriptors' : `${damaged} of them damaged (salvor tree shows which)`;
   const out = [`${indent}${files} files in ${directories} directories, ${size(bytes)}, ${state}`];
   for (const machine of machines) {
-    const missing = machine.disks.filter((disk) => disk.node === undefined || disk.node.damage.length > 0).length;
+    const missing = machine.disks.filter((disk) => disk.broken !== undefined || contents.broken.has(disk)).length;
     const disks = `${machine.disks.length} disk${machine.disks.length === 1 ? '' : 's'}`;
     const deltas = machine.disks.some((disk) => disk.chain.length > 1) ? ', with snapshots' : '';
     const loss = missing > 0 ? `, ${missing} with missing parts` : '';
@@ -147,7 +155,7 @@ function nextStep(found: { known: number; damaged: number }, sources: readonly s
 }
 
 function layerJson(layer: Layer): unknown {
-  const { machines, ...counts } = layer.contents ?? { machines: [] };
+  const { machines, broken: _, ...counts } = layer.contents ?? { machines: [], broken: undefined };
   return {
     ...nodeJson(layer.node),
     ...(layer.contents !== undefined && {
@@ -155,7 +163,7 @@ function layerJson(layer: Layer): unknown {
       machines: machines.map((m) => ({
         name: m.name,
         config: m.config.locator,
-        disks: m.disks.map((d) => ({ slot: d.slot, file: d.file, locator: d.node?.locator, chain: d.chain })),
+        disks: m.disks.map((d) => ({ slot: d.slot, file: d.file, chain: d.chain.map((link) => link.locator) })),
       })),
     }),
     inside: layer.inside.map(layerJson),

@@ -1,4 +1,5 @@
-/** Machines: configurations found in a tree, with the disks they name and what those disks are made of. */
+/** Virtual machines of a file system: their configurations, and the chains of disks that these name. */
+import { MAX_CHAIN, MAX_PATH_DEPTH } from '../core/limits.ts';
 import type { Node } from '../core/node.ts';
 import { formats } from '../formats/index.ts';
 import { siblingNode } from './siblings.ts';
@@ -6,70 +7,84 @@ import type { Stack } from './stack.ts';
 
 export interface MachineDisk {
   readonly slot: string;
-  /** The name in the configuration, as it stands there. */
+  /** The name in the configuration. */
   readonly file: string;
-  /** The file of that name, where it is there. */
-  readonly descriptor?: Node;
-  /** What is in that file, opened as a disk. */
-  readonly node?: Node;
-  /** Locators of the descriptors from this disk down to its base. */
-  readonly chain: readonly string[];
-  /** All files that the chain is made of. */
+  /** Descriptors from the one named down to the base; empty where the named one is missing. */
+  readonly chain: readonly Node[];
+  /** Everything the chain is made of: descriptors and their extents. */
   readonly files: readonly Node[];
+  /** Why the chain ends before its base, in a sentence. */
+  readonly broken?: string;
 }
 
 export interface Machine {
+  /** Display name, or that of its configuration. */
   readonly name: string;
-  /** The configuration file, and what it says. */
-  readonly config: Node;
   readonly node: Node;
-  readonly folder: Node;
+  readonly config: Node;
+  /** The directory that holds the configuration. */
+  readonly folder: Node | undefined;
   readonly disks: readonly MachineDisk[];
 }
 
-/** Links of a chain of snapshots; ESXi allows 32, other products 255. */
-const MAX_CHAIN = 256;
+const endings = formats.filter((f) => f.layer === 'machine').flatMap((f) => f.names ?? []);
 
-/** All machines in a tree, in the order of its directories. */
-export async function* machinesOf(stack: Stack, root: Node): AsyncGenerator<Machine> {
-  const endings = formats.filter((f) => f.layer === 'machine').flatMap((f) => f.names ?? []);
-  const queue: Node[] = [root];
-  for (let folder = queue.pop(); folder !== undefined; folder = queue.pop()) {
-    for await (const child of stack.children(folder)) {
-      if (child.kind === 'directory') queue.push(child);
-      const name = child.rawName.toLowerCase();
-      if (child.bytes === undefined || !endings.some((ending) => name.endsWith(ending))) continue;
-      const node = await stack.inside(child);
-      if (node?.kind === 'machine') yield await machine(stack, child, node, folder);
+/** Whether a node's name is one of a machine's configuration. */
+export function isConfiguration(node: Node): boolean {
+  const name = node.rawName.toLowerCase();
+  return (node.kind === 'file' || node.kind === 'evidence') && endings.some((ending) => name.endsWith(ending));
+}
+
+/** All machines below a file system or a directory, in the order of its tree. */
+export async function* machinesOf(stack: Stack, filesystem: Node): AsyncGenerator<Machine> {
+  const levels = [stack.children(filesystem)];
+  while (levels.length > 0) {
+    const next = await levels[levels.length - 1].next();
+    if (next.done === true) {
+      levels.pop();
+      continue;
     }
+    const node = next.value;
+    if (isConfiguration(node)) {
+      const machine = await machineOf(stack, node);
+      if (machine !== undefined) yield machine;
+    } else if (node.children !== undefined && levels.length < MAX_PATH_DEPTH) levels.push(stack.children(node));
   }
 }
 
-async function machine(stack: Stack, config: Node, node: Node, folder: Node): Promise<Machine> {
+/** The machine that a configuration describes; undefined where it describes none. */
+export async function machineOf(stack: Stack, config: Node): Promise<Machine | undefined> {
+  const node = await stack.inside(config);
+  if (node === undefined || node.kind !== 'machine') return undefined;
   const disks: MachineDisk[] = [];
-  for (const { slot, file } of node.disks ?? []) disks.push(await machineDisk(stack, config, slot, file));
-  return { name: node.name === '' ? config.name : node.name, config, node, folder, disks };
+  for (const { slot, file } of node.disks ?? []) disks.push({ slot, file, ...(await chainOf(stack, config, file)) });
+  const base = config.name.replace(/\.[^.]*$/, '');
+  return { name: node.name === '' ? base : node.name, node, config, folder: stack.parentOf(config), disks };
 }
 
-async function machineDisk(stack: Stack, config: Node, slot: string, file: string): Promise<MachineDisk> {
-  const descriptor = await siblingNode(stack, config, file, false);
-  if (descriptor === undefined) return { slot, file, chain: [], files: [] };
-  const chain: string[] = [];
+type Chain = Pick<MachineDisk, 'chain' | 'files' | 'broken'>;
+
+async function chainOf(stack: Stack, config: Node, file: string): Promise<Chain> {
+  const chain: Node[] = [];
   const files: Node[] = [];
-  let top: Node | undefined;
-  let at: Node | undefined = descriptor;
-  while (at !== undefined && chain.length < MAX_CHAIN && !chain.includes(at.locator)) {
-    const link: Node = at;
-    chain.push(link.locator);
-    files.push(link);
-    const disk: Node | undefined = await stack.inside(link);
-    if (disk?.disk === undefined) break;
-    top ??= disk;
-    for (const extent of disk.disk.extents) {
-      const part = await siblingNode(stack, link, extent, false);
-      if (part !== undefined) files.push(part);
+  const seen = new Set<string>();
+  let from = config;
+  let name: string | undefined = file;
+  while (name !== undefined) {
+    const descriptor = await siblingNode(stack, from, name, false);
+    if (descriptor === undefined) return { chain, files, broken: `${name} is named by ${from.locator} and missing` };
+    if (seen.has(descriptor.locator)) return { chain, files, broken: `the chain comes back to ${descriptor.locator}` };
+    if (chain.length >= MAX_CHAIN) return { chain, files, broken: `the chain has more than ${MAX_CHAIN} links` };
+    seen.add(descriptor.locator);
+    chain.push(descriptor);
+    files.push(descriptor);
+    const opened: Node | undefined = await stack.inside(descriptor);
+    for (const extent of opened?.disk?.extents ?? []) {
+      const found = await siblingNode(stack, descriptor, extent, false);
+      if (found !== undefined) files.push(found);
     }
-    at = disk.disk.parent === undefined ? undefined : await siblingNode(stack, link, disk.disk.parent, false);
+    name = opened?.disk?.parent;
+    from = descriptor;
   }
-  return { slot, file, descriptor, ...(top !== undefined && { node: top }), chain, files };
+  return { chain, files };
 }

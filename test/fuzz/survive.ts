@@ -58,7 +58,7 @@ async function readStart(node: Node): Promise<string | undefined> {
   return sum === reached ? undefined : `runs of ${sum} bytes reach ${reached}`;
 }
 
-async function* disksOf(stack: Stack, volume: Node): AsyncGenerator<{ name: string; chain: readonly string[] }> {
+async function* disksOf(stack: Stack, volume: Node): AsyncGenerator<{ name: string; chain: readonly Node[] }> {
   for await (const machine of machinesOf(stack, volume)) {
     for (const disk of machine.disks) yield { name: machine.name, chain: disk.chain };
   }

@@ -1,0 +1,156 @@
+/** salvor recover: bring files and machines out, with proof of what was had. */
+import { type Command, Option } from 'commander';
+import { type Estimate, ExportError, type Manifest, recover } from '../export/index.ts';
+import type { Stack } from '../stack/stack.ts';
+import { common, INTACT, INTERRUPTED, NOTHING, UNCERTAIN, USAGE, UsageError, withStack } from './command.ts';
+import { note, print, printJson, size } from './output.ts';
+import { progressLine } from './progress.ts';
+
+interface Options {
+  readonly out: string;
+  readonly vm?: string;
+  readonly path?: string[];
+  readonly fill: 'zero' | 'pattern' | 'skip';
+  readonly sha256?: boolean;
+  readonly symlinks: 'text' | 'links';
+  readonly system?: boolean;
+  readonly json?: boolean;
+}
+
+export function register(program: Command): void {
+  common(program.command('recover'))
+    .summary('copy files or whole machines out, with proof of what was had')
+    .description(
+      'Copies what is inside the sources to a directory. The same command again goes on where it was stopped.',
+    )
+    .argument('<source...>', 'images, disks or directories; all members of a spanned datastore, in any order')
+    .requiredOption('--out <dir>', 'directory to write to; nothing that is there is ever overwritten')
+    .option('--vm <name>', 'only this machine: its display name, or the name of its .vmx')
+    .option('--path <glob...>', 'only what matches: * ? [..] within a name, ** across directories')
+    .addOption(
+      new Option('--fill <how>', 'what stands in gaps: zeros, a pattern that can be recognised, or holes')
+        .choices(['zero', 'pattern', 'skip'])
+        .default('zero'),
+    )
+    .option('--sha256', 'SHA-256 of files of every size; those up to 64 MiB always get one')
+    .addOption(
+      new Option('--symlinks <how>', 'symbolic links as files that hold their text, or as links')
+        .choices(['text', 'links'])
+        .default('text'),
+    )
+    .option('--system', "also the file system's own files")
+    .addHelpText('after', EXAMPLES)
+    .action((args: string[], options: Options) =>
+      withStack(args, options, (stack, inner, signal) => {
+        if (inner !== undefined) throw new UsageError(`${inner} leads inside; say what to take with --path or --vm.`);
+        return run(stack, options, signal);
+      }),
+    );
+}
+
+const EXAMPLES = `
+Examples:
+  salvor recover lun0.img --out /mnt/rescue
+  salvor recover /dev/sdb /dev/sdc --out /mnt/rescue --vm web01
+  salvor recover lun0.img --out logs --path '**/vmware*.log'
+
+DIR/manifest.json says of every file where it came from, how certain it is and its hashes;
+salvor verify DIR checks it all again.`;
+
+async function run(stack: Stack, options: Options, signal: AbortSignal): Promise<number> {
+  const json = options.json === true;
+  const line = progressLine(json);
+  try {
+    const manifest = await recover(stack, {
+      out: options.out,
+      ...(options.vm !== undefined && { vm: options.vm }),
+      ...(options.path !== undefined && { paths: options.path }),
+      fill: options.fill,
+      sha256: options.sha256 === true,
+      symlinks: options.symlinks,
+      system: options.system === true,
+      command: process.argv.slice(2),
+      signal,
+      onEstimate: (estimate) => (json ? jsonEstimate(estimate) : announce(estimate)),
+      onProgress: (progress) => line.show(progress),
+    });
+    line.end();
+    if (json) printJson(manifest);
+    else print(summary(manifest, options.out).join('\n'));
+    return worst(manifest);
+  } catch (error) {
+    line.end();
+    if (!(error instanceof ExportError)) throw error;
+    note(`salvor: ${error.message}`);
+    if (error.code === 'interrupted') return INTERRUPTED;
+    return error.code === 'nothing' ? NOTHING : USAGE;
+  }
+}
+
+function jsonEstimate(estimate: Estimate): void {
+  process.stderr.write(`${JSON.stringify({ estimate })}\n`);
+}
+
+function announce(e: Estimate): void {
+  const machines = e.machines.length > 0 ? `, ${e.machines.length} machines (${e.machines.join(', ')})` : '';
+  const there = e.presentBytes > 0 ? `, ${size(e.presentBytes)} of it there from before` : '';
+  note(
+    `${e.files} files${machines}: ${size(e.bytes)}, ${size(e.bytesOnDisk)} on disk${there}; ${size(e.freeBytes)} free.`,
+  );
+  if (e.gapsBytes > 0) note(`${size(e.gapsBytes)} are known to be missing before anything is read.`);
+}
+
+/** Files that are not whole and stated, the worst first; the first few by name. */
+const NAMED = 12;
+
+function summary(manifest: Manifest, out: string): string[] {
+  const files = manifest.files.filter((file) => file.kind !== 'directory');
+  const doubtful = files.filter(isDoubtful);
+  const bytes = files.reduce((sum, file) => sum + file.size, 0);
+  const lost = files.reduce((sum, file) => sum + file.certainty.bytes.missing, 0);
+  const lines = [`Recovered ${files.length} files, ${size(bytes)}, to ${out}.`];
+  if (doubtful.length === 0) lines.push('All of them are whole, and live metadata says so that passed its checks.');
+  else {
+    lines.push(
+      `${files.length - doubtful.length} are whole and stated; ${doubtful.length} are not, ${size(lost)} are missing:`,
+    );
+    for (const file of doubtful.slice(0, NAMED)) lines.push(`  ${file.path}: ${doubtOf(file)}`);
+    if (doubtful.length > NAMED) lines.push(`  and ${doubtful.length - NAMED} more; manifest.json names them all`);
+  }
+  for (const machine of manifest.machines) lines.push(machineLine(machine, manifest));
+  for (const one of manifest.left_out) lines.push(`Left out: ${one.count} of kind ${one.kind}, ${one.reason}.`);
+  lines.push(
+    ...manifest.notes.slice(0, NAMED),
+    `Proof: ${out}/manifest.json. Check it again with: salvor verify ${out}`,
+  );
+  return lines;
+}
+
+type FileEntry = Manifest['files'][number];
+
+function isDoubtful(file: FileEntry): boolean {
+  return !['verified', 'stated'].includes(file.certainty.worst) || file.gaps.length > 0;
+}
+
+function doubtOf(file: FileEntry): string {
+  const { bytes } = file.certainty;
+  const parts = (['inferred', 'guessed', 'missing'] as const)
+    .filter((grade) => bytes[grade] > 0)
+    .map((grade) => `${size(bytes[grade])} ${grade}`);
+  const codes = [...new Set([...file.reasons.map((r) => r.code), ...file.damage.map((d) => d.code)])];
+  return `${parts.join(', ') || file.certainty.worst}${codes.length > 0 ? ` (${codes.slice(0, 4).join(', ')})` : ''}`;
+}
+
+function machineLine(machine: Manifest['machines'][number], manifest: Manifest): string {
+  const byLocator = new Map(manifest.files.map((file) => [file.locator, file]));
+  const chain = machine.disks.flatMap((disk) => disk.chain);
+  const whole = machine.disks.every((disk) => disk.path !== null) && chain.every((l) => byLocator.get(l) !== undefined);
+  const state = whole ? 'all its descriptors are here' : 'parts of its disks are missing';
+  const what = `${machine.disks.length} disk${machine.disks.length === 1 ? '' : 's'}`;
+  return `Machine "${machine.name}": ${what}, ${state}${machine.note === undefined ? '' : `; ${machine.note}`}.`;
+}
+
+function worst(manifest: Manifest): number {
+  const brokenMachine = manifest.machines.some((machine) => machine.disks.some((disk) => disk.path === null));
+  return manifest.files.some(isDoubtful) || brokenMachine ? UNCERTAIN : INTACT;
+}

@@ -1,0 +1,92 @@
+/** One chunk of an output: brought together from evidence, written where something lies, holes left as holes. */
+import * as fs from 'node:fs';
+import type { Fill, Layout } from './jobs.ts';
+
+/** Stands in gaps with --fill pattern, repeated from offset 0 of the file on. 64 bytes. */
+export const PATTERN: Buffer = Buffer.from(
+  '[SALVOR: these bytes could not be recovered; they are a filler]\n',
+  'latin1',
+);
+
+/** Bytes from the start of the chunk, [start, end) each, that are written; the rest is a hole. */
+export type Writes = number[];
+
+/** Reads the chunks of one layout, one after the other. */
+export class ChunkReader {
+  readonly #layout: Layout;
+  readonly #fill: Fill;
+  #data = 0;
+  #fills = 0;
+
+  constructor(layout: Layout, fill: Fill) {
+    this.#layout = layout;
+    this.#fill = fill;
+  }
+
+  /** Fills `into` with the bytes from `start` of the output on. Undefined where evidence could not be read. */
+  read(start: number, into: Uint8Array): Writes | undefined {
+    const { data, fills } = this.#layout;
+    const writes: Writes = [];
+    const end = start + into.length;
+    let at = start;
+    while (at < end) {
+      const nextData = this.#data < data.length ? data[this.#data] : Number.POSITIVE_INFINITY;
+      const nextFill = this.#fills < fills.length ? fills[this.#fills] : Number.POSITIVE_INFINITY;
+      const isData = nextData < nextFill;
+      const piece = Math.min(nextData, nextFill);
+      const from = Math.max(at, piece);
+      if (from >= end) break;
+      const length = isData ? data[this.#data + 1] : fills[this.#fills + 1];
+      const till = Math.min(end, piece + length);
+      into.fill(0, at - start, from - start);
+      const target = into.subarray(from - start, till - start);
+      if (!isData) fillGap(target, from, this.#fill);
+      else if (!readAll(data[this.#data + 2], target, data[this.#data + 3] + (from - piece))) return undefined;
+      addWrite(writes, from - start, till - start);
+      at = till;
+      if (till < piece + length) break;
+      if (isData) this.#data += 4;
+      else this.#fills += 2;
+    }
+    into.fill(0, at - start);
+    return writes;
+  }
+}
+
+/** What stands in a gap; `at` is the offset in the file, so that a pattern goes on over chunks. */
+export function fillGap(target: Uint8Array, at: number, fill: Fill): void {
+  target.fill(0);
+  if (fill !== 'pattern') return;
+  for (let i = 0; i < target.length; ) {
+    const from = (at + i) % PATTERN.length;
+    const part = PATTERN.subarray(from, from + target.length - i);
+    target.set(part, i);
+    i += part.length;
+  }
+}
+
+export function addWrite(writes: Writes, from: number, till: number): void {
+  if (writes.length > 0 && writes[writes.length - 1] === from) writes[writes.length - 1] = till;
+  else writes.push(from, till);
+}
+
+/** Writes the parts of a chunk that are no holes. Throws what the system throws. */
+export function writeChunk(fd: number, chunk: Uint8Array, start: number, writes: Writes): void {
+  for (let i = 0; i < writes.length; i += 2) {
+    for (let at = writes[i]; at < writes[i + 1]; ) at += fs.writeSync(fd, chunk, at, writes[i + 1] - at, start + at);
+  }
+}
+
+/** Fills all of `into`; false after an error or at an end that comes too early. */
+export function readAll(fd: number, into: Uint8Array, at: number): boolean {
+  try {
+    for (let done = 0; done < into.length; ) {
+      const got = fs.readSync(fd, into, done, into.length - done, at + done);
+      if (got === 0) return false;
+      done += got;
+    }
+    return true;
+  } catch {
+    return false;
+  }
+}

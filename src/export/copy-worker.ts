@@ -1,0 +1,138 @@
+/** A copying thread. It reads evidence by descriptors that main opened, and writes only what main names. */
+import { createHash, hash } from 'node:crypto';
+import * as fs from 'node:fs';
+import { parentPort } from 'node:worker_threads';
+import { blake3 } from '../codec/blake3.ts';
+import { CHUNK, zeroLeaf } from '../codec/tree-hash.ts';
+import { ChunkReader, readAll, writeChunk } from './chunk.ts';
+import type {
+  Answer,
+  ChunkJob,
+  ChunkResult,
+  FileResult,
+  FilesJob,
+  Job,
+  LeafJob,
+  Order,
+  RehashJob,
+  RehashResult,
+  Results,
+  WholeFile,
+} from './jobs.ts';
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = fs.constants;
+/** The one buffer of this thread. */
+const buffer = new Uint8Array(CHUNK);
+
+function chunk(job: ChunkJob): ChunkResult {
+  const bytes = buffer.subarray(0, job.length);
+  if (job.expect !== undefined && readAll(job.fd, bytes, job.at) && same(blake3(bytes), job.expect)) {
+    return { leaf: job.expect, kept: true };
+  }
+  const writes = new ChunkReader(job.layout, job.fill).read(job.at, bytes);
+  if (writes === undefined) return { kept: false };
+  const leaf = blake3(bytes);
+  const isZero = job.layout.fills.length === 0 && same(leaf, zeroLeaf());
+  if (!isZero) writeChunk(job.fd, bytes, job.at, writes);
+  if (job.before) rewriteIfDifferent(job, leaf);
+  return { leaf, kept: false };
+}
+
+/** Where a run before this one left something else, holes would let it show through. */
+function rewriteIfDifferent(job: ChunkJob, leaf: Uint8Array): void {
+  const bytes = buffer.subarray(0, job.length);
+  if (readAll(job.fd, bytes, job.at) && same(blake3(bytes), leaf)) return;
+  new ChunkReader(job.layout, job.fill).read(job.at, bytes);
+  writeChunk(job.fd, bytes, job.at, [0, job.length]);
+}
+
+function wholeFile(file: WholeFile, fill: FilesJob['fill']): FileResult {
+  const reader = new ChunkReader(file.layout, fill);
+  const first = buffer.subarray(0, Math.min(CHUNK, file.size));
+  let writes = reader.read(0, first);
+  if (writes === undefined) return undefined;
+  const fd = fs.openSync(file.part, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600);
+  try {
+    const leaves: Uint8Array[] = [];
+    const sha = file.size > CHUNK ? createHash('sha256') : undefined;
+    let end = 0;
+    for (let at = 0; at < file.size; at += CHUNK) {
+      const bytes = buffer.subarray(0, Math.min(CHUNK, file.size - at));
+      if (at > 0) writes = reader.read(at, bytes);
+      if (writes === undefined) {
+        fs.unlinkSync(file.part);
+        return undefined;
+      }
+      leaves.push(blake3(bytes));
+      sha?.update(bytes);
+      writeChunk(fd, bytes, at, writes);
+      if (writes.length > 0) end = at + writes[writes.length - 1];
+    }
+    if (end < file.size) fs.ftruncateSync(fd, file.size);
+    fs.fchmodSync(fd, file.mode);
+    if (file.modified !== undefined) fs.futimesSync(fd, file.modified, file.modified);
+    place(file.part, file.path);
+    return { leaves, sha256: sha === undefined ? hash('sha256', first, 'hex') : sha.digest('hex') };
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Gives a finished file its name, which must be free. */
+function place(part: string, path: string): void {
+  if (fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
+    throw Object.assign(new Error('something of that name appeared there meanwhile'), { path });
+  }
+  fs.renameSync(part, path);
+}
+
+function leaf(job: LeafJob): Uint8Array {
+  const bytes = buffer.subarray(0, job.length);
+  if (!readAll(job.fd, bytes, job.at)) throw new Error(`${job.length} bytes at ${job.at} could not be read back`);
+  return blake3(bytes);
+}
+
+function rehash(job: RehashJob): RehashResult {
+  const fd = fs.openSync(job.path, O_RDONLY | O_NOFOLLOW);
+  try {
+    const leaves: Uint8Array[] = [];
+    const sha = job.sha256 ? createHash('sha256') : undefined;
+    for (let at = job.from; at < job.size; at += CHUNK) {
+      const bytes = buffer.subarray(0, Math.min(CHUNK, job.size - at));
+      if (!readAll(fd, bytes, at)) throw new Error(`${bytes.length} bytes at ${at} could not be read back`);
+      if (job.tree) leaves.push(blake3(bytes));
+      sha?.update(bytes);
+    }
+    return sha === undefined ? { leaves } : { leaves, sha256: sha.digest('hex') };
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function same(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
+
+function perform(job: Job): Results[keyof Results] {
+  switch (job.kind) {
+    case 'chunk':
+      return chunk(job);
+    case 'files':
+      return job.files.map((file) => wholeFile(file, job.fill));
+    case 'leaf':
+      return leaf(job);
+    case 'rehash':
+      return rehash(job);
+  }
+}
+
+parentPort?.on('message', ({ id, job }: Order) => {
+  let answer: Answer;
+  try {
+    answer = { id, result: perform(job) };
+  } catch (error) {
+    const { path, code, message } = error as { path?: string; code?: string; message: string };
+    answer = { id, error: { message, ...(path !== undefined && { path }), ...(code !== undefined && { code }) } };
+  }
+  parentPort!.postMessage(answer);
+});

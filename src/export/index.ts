@@ -1,0 +1,14 @@
+/** The only room that writes recovered bytes. */
+export { type ExportCode, ExportError } from './error.ts';
+export type { Fill } from './jobs.ts';
+export type {
+  CertaintyBytes,
+  EvidenceEntry,
+  FileEntry,
+  LeftOut,
+  MachineEntry,
+  Manifest,
+} from './manifest.ts';
+export type { Estimate, Progress, RecoverOptions } from './options.ts';
+export { recover } from './recover.ts';
+export { type Difference, type VerifyOptions, type VerifyResult, verify } from './verify.ts';

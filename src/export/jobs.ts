@@ -1,0 +1,99 @@
+/** What main and copying threads say to each other. All of it can be cloned. */
+
+export type Fill = 'zero' | 'pattern' | 'skip';
+
+/** Where the bytes of an output lie, sorted by where they go. Offsets and lengths in bytes. */
+export interface Layout {
+  /** [offset in the output, length, evidence descriptor, offset in the evidence] each. */
+  readonly data: Float64Array;
+  /** Gaps that are to be filled: [offset in the output, length] each. */
+  readonly fills: Float64Array;
+}
+
+/** One chunk of a large output that main holds open. */
+export interface ChunkJob {
+  readonly kind: 'chunk';
+  readonly fd: number;
+  readonly at: number;
+  readonly length: number;
+  readonly layout: Layout;
+  readonly fill: Fill;
+  /** The output may hold something there already: from a run before this one. */
+  readonly before: boolean;
+  /** The leaf that run noted; if the bytes there still have it, they stay. */
+  readonly expect?: Uint8Array;
+}
+
+/** A file of up to WHOLE_FILE bytes that is not there yet: read, hashed, written, named by one thread. */
+export interface WholeFile {
+  readonly part: string;
+  readonly path: string;
+  readonly size: number;
+  readonly mode: number;
+  /** Seconds since 1970; undefined leaves the time of writing. */
+  readonly modified?: number | undefined;
+  readonly layout: Layout;
+}
+
+export interface FilesJob {
+  readonly kind: 'files';
+  readonly fill: Fill;
+  readonly files: readonly WholeFile[];
+}
+
+/** The leaf of a chunk of an open output. */
+export interface LeafJob {
+  readonly kind: 'leaf';
+  readonly fd: number;
+  readonly at: number;
+  readonly length: number;
+}
+
+/** The leaves, and SHA-256 if wanted, of a file that is there. */
+export interface RehashJob {
+  readonly kind: 'rehash';
+  readonly path: string;
+  readonly size: number;
+  /** Bytes to start from, a whole number of chunks; 0 with `sha256`. */
+  readonly from: number;
+  readonly tree: boolean;
+  readonly sha256: boolean;
+}
+
+export type Job = ChunkJob | FilesJob | LeafJob | RehashJob;
+
+/** `leaf` is absent where evidence could not be read: main reads it again, patiently. */
+export interface ChunkResult {
+  readonly leaf?: Uint8Array;
+  readonly kept: boolean;
+}
+
+/** Undefined where evidence could not be read; nothing is left of such a file. */
+export type FileResult = { readonly leaves: readonly Uint8Array[]; readonly sha256: string } | undefined;
+
+export interface RehashResult {
+  readonly leaves: readonly Uint8Array[];
+  readonly sha256?: string;
+}
+
+export interface Results {
+  chunk: ChunkResult;
+  files: readonly FileResult[];
+  leaf: Uint8Array;
+  rehash: RehashResult;
+}
+
+export interface Order {
+  readonly id: number;
+  readonly job: Job;
+}
+
+export interface Answer {
+  readonly id: number;
+  readonly result?: Results[keyof Results];
+  /** A write, or a read of an output, that failed. */
+  readonly error?: { readonly path?: string; readonly code?: string; readonly message: string };
+}
+
+/** Files up to this size are copied by one thread in one go, and always get a SHA-256. Bytes. */
+export const WHOLE_FILE: number = 64 * 1024 * 1024;

@@ -1,0 +1,55 @@
+/** What a recovery is asked for, and what it says on the way. */
+import type { Fill } from './jobs.ts';
+
+export interface RecoverOptions {
+  /** Directory that is written to; made if it is not there. */
+  readonly out: string;
+  /** Only this machine: its display name, or the name of its configuration. Cases of letters do not count. */
+  readonly vm?: string;
+  /** Globs on the path inside the volume; one without '/' matches base names. A directory stands for all in it. */
+  readonly paths?: readonly string[];
+  /** What stands in gaps: zeros that are written, a pattern that can be recognised, or a hole. */
+  readonly fill: Fill;
+  /** SHA-256 for files of every size; files up to 64 MiB always get one. */
+  readonly sha256: boolean;
+  /** Symbolic links as files that hold their text, or as links where these stay inside `out`. */
+  readonly symlinks: 'text' | 'links';
+  /** Also the file system's own files. */
+  readonly system: boolean;
+  /** As it was typed, for the journal. */
+  readonly command: readonly string[];
+  readonly signal: AbortSignal;
+  /** Called before anything is written; what it throws stops the run. */
+  onEstimate?(estimate: Estimate): void | Promise<void>;
+  /** Called at most ten times a second. */
+  onProgress?(progress: Progress): void;
+}
+
+/** Sizes in bytes. */
+export interface Estimate {
+  readonly files: number;
+  readonly directories: number;
+  /** Sum of the sizes of all files. */
+  readonly bytes: number;
+  /** What the files will take on the disk: holes are not written. */
+  readonly bytesOnDisk: number;
+  /** What is known to be missing before reading. */
+  readonly gapsBytes: number;
+  readonly machines: readonly string[];
+  readonly freeBytes: number;
+  /** What a run before this one has on the disk already. */
+  readonly presentBytes: number;
+}
+
+export interface Progress {
+  readonly phase: 'plan' | 'copy' | 'check' | 'finish';
+  /** Relative to the directory. */
+  readonly file: string;
+  /** Bytes done and to do, holes not counted. */
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  readonly lostBytes: number;
+  readonly filesDone: number;
+  readonly filesTotal: number;
+  readonly bytesPerSecond: number;
+}

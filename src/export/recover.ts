@@ -1,0 +1,240 @@
+/** Recovers: brings files and machines out of evidence into a directory, with proof of what was got. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { sentence } from '../core/damage.ts';
+import { MAX_NOTES } from '../core/limits.ts';
+import type { Machine } from '../stack/machines.ts';
+import type { Stack } from '../stack/stack.ts';
+import { Copy } from './copy.ts';
+import { unique } from './entry.ts';
+import { ExportError, interrupted, reason, writeError } from './error.ts';
+import { type Header, Journal, type Past, readJournal } from './journal.ts';
+import { takeLock } from './lock.ts';
+import { type LeftOut, MANIFEST, type MachineEntry, type Manifest, readManifest, writeManifest } from './manifest.ts';
+import { Meter } from './meter.ts';
+import type { RecoverOptions } from './options.ts';
+import { finishDirectories, isThere } from './output.ts';
+import { checkPlace, realOut } from './place.ts';
+import { type Plan, planOf } from './plan.ts';
+import { Threads } from './threads.ts';
+import { type Item, walk } from './walk.ts';
+
+/** Room that is left on the disk for everything else. */
+const SPARE_BYTES = 1024 * 1024;
+const DELTAS = 'snapshot deltas are copied as they are; this version does not join them';
+const LEFT_OUT: Readonly<Record<NonNullable<Item['skip']>, string>> = {
+  system: "the file system's own files; --system copies them too",
+  rdm: 'raw device mappings: the data is on the mapped disk',
+  path: 'paths too long to be written; bring them out one by one with "salvor cat"',
+  depth: 'directories nested too deeply; bring them out one by one with "salvor cat"',
+};
+
+/**
+ * Copies what a stack's evidence holds to `options.out`, or goes on with a run that was stopped there.
+ * Damage is in the manifest; only faults of the command or of the target throw, as ExportError.
+ */
+export async function recover(stack: Stack, options: RecoverOptions): Promise<Manifest> {
+  const meter = new Meter(options.onProgress);
+  const { dir, ancestor } = realOut(options.out);
+  const directories = stack.evidence.directories;
+  const opened = () => stack.evidence.opened.map((file) => file.identity);
+  checkPlace(dir, ancestor, directories, opened());
+  const past = readJournal(dir);
+  meter.start('plan');
+  const plan = await planOf(stack, options, dir, past, meter);
+  checkPlace(dir, ancestor, directories, opened());
+  const header = headerOf(options, plan);
+  if (past?.header !== undefined) compare(dir, past.header, header);
+  if (past !== undefined && isThere(path.join(dir, MANIFEST))) return finished(dir);
+  await options.onEstimate?.(plan.estimate);
+  checkSpace(dir, plan);
+  if (options.signal.aborted) throw interrupted();
+  const unlock = prepare(dir);
+  try {
+    return await copyAll(stack, options, { dir, plan, header, past, meter });
+  } finally {
+    unlock();
+  }
+}
+
+interface Run {
+  readonly dir: string;
+  readonly plan: Plan;
+  readonly header: Header;
+  readonly past: Past | undefined;
+  readonly meter: Meter;
+}
+
+async function copyAll(stack: Stack, options: RecoverOptions, run: Run): Promise<Manifest> {
+  const { dir, plan, header, past, meter } = run;
+  for (const bad of past?.bad ?? []) {
+    plan.sources.find((source) => path.resolve(source.path) === bad.path)?.markBad(bad.from, bad.end);
+  }
+  meter.totalBytes = plan.estimate.bytesOnDisk;
+  meter.filesTotal = plan.estimate.files;
+  meter.start('copy');
+  const journal = new Journal(dir, past, header);
+  const threads = new Threads();
+  try {
+    const copy = new Copy({ dir, options, threads, journal, past, meter });
+    const seen = new Seen(plan.machines);
+    try {
+      for await (const item of walk(stack, plan.trees, plan.selection, dir)) {
+        seen.item(item);
+        if (item.skip === undefined) await copy.item(item);
+      }
+      await copy.finish();
+    } finally {
+      await copy.settle();
+    }
+    meter.start('finish');
+    const folders = copy.entries.filter((entry) => entry.tree === null && entry.link === undefined);
+    finishDirectories(dir, folders);
+    const notes = [...plan.notes, ...notesOf(plan), ...seen.notes, ...copy.notes];
+    const manifest: Manifest = {
+      schema: 1,
+      evidence: plan.evidence,
+      files: copy.entries,
+      machines: plan.machines.map((machine) => seen.machine(machine)),
+      notes: notes.slice(0, MAX_NOTES),
+      left_out: seen.leftOut(),
+    };
+    writeManifest(dir, manifest);
+    return manifest;
+  } catch (error) {
+    throw error instanceof ExportError ? error : writeError(dir, error);
+  } finally {
+    await threads.close();
+    journal.close();
+  }
+}
+
+function headerOf(options: RecoverOptions, plan: Plan): Header {
+  const { vm, paths, fill, sha256, symlinks, system } = options;
+  const given = { vm: vm?.toLowerCase() ?? null, paths: paths ?? [], fill, sha256, symlinks, system };
+  return { schema: 1, command: options.command, evidence: plan.evidence, options: given };
+}
+
+/** Throws ExportError('journal') where a journal is of another run. */
+function compare(dir: string, past: Header, now: Header): void {
+  const differences: string[] = [];
+  for (const key of Object.keys(now.options)) {
+    const [was, is] = [past.options[key], now.options[key]].map((value) => JSON.stringify(value) ?? 'nothing');
+    if (was !== is) differences.push(`${key} was ${was} and is ${is}`);
+  }
+  const before = new Map(past.evidence.map((entry) => [entry.path, entry]));
+  for (const entry of now.evidence) {
+    const was = before.get(entry.path);
+    before.delete(entry.path);
+    if (was === undefined) differences.push(`${entry.path} is new`);
+    else if (JSON.stringify(was) !== JSON.stringify(entry)) {
+      const keys = (['size', 'device', 'inode', 'modified', 'block'] as const).filter((key) => was[key] !== entry[key]);
+      differences.push(
+        `${entry.path} has another ${keys.map((k) => `${k} (${was[k]} then, ${entry[k]} now)`).join(', ')}`,
+      );
+    }
+  }
+  for (const gone of before.keys()) differences.push(`${gone} is missing`);
+  if (differences.length === 0) return;
+  const next = 'Run it as it was to go on, or give another directory with --out.';
+  const typed = past.command.join(' ');
+  throw new ExportError(
+    'journal',
+    `${dir} holds another run (${typed}): ${differences.slice(0, 5).join('; ')}. ${next}`,
+  );
+}
+
+/** A run that ended: what it left must still be there, by name and size. */
+function finished(dir: string): Manifest {
+  const manifest = readManifest(dir);
+  const changed = manifest.files.filter((entry) => {
+    const stat = fs.lstatSync(path.join(dir, entry.path), { throwIfNoEntry: false });
+    if (stat === undefined) return true;
+    return entry.tree === null
+      ? !(stat.isDirectory() || stat.isSymbolicLink())
+      : !stat.isFile() || stat.size !== entry.size;
+  });
+  if (changed.length === 0) return manifest;
+  const names = changed
+    .slice(0, 5)
+    .map((entry) => entry.path)
+    .join(', ');
+  const next = `See all with "salvor verify ${dir}"; remove ${path.join(dir, MANIFEST)} to copy again what changed.`;
+  throw new ExportError(
+    'changed',
+    `${dir} was finished, but ${changed.length} of its files changed since: ${names}. ${next}`,
+  );
+}
+
+function checkSpace(dir: string, plan: Plan): void {
+  const { bytesOnDisk, presentBytes, freeBytes } = plan.estimate;
+  const wanted = Math.max(0, bytesOnDisk - presentBytes) + SPARE_BYTES;
+  if (wanted <= freeBytes) return;
+  const next = 'Make room, give another directory with --out, or select less with --vm or --path.';
+  throw new ExportError('space', `${dir} needs ${wanted} bytes more and has ${freeBytes} free. ${next}`);
+}
+
+/** Makes the directory and its .salvor, and takes the lock. */
+function prepare(dir: string): () => void {
+  try {
+    fs.mkdirSync(dir, { recursive: true });
+    if (fs.realpathSync(dir) !== dir) throw new Error('it became a symbolic link meanwhile');
+    const own = path.join(dir, '.salvor');
+    fs.mkdirSync(own, { recursive: true, mode: 0o700 });
+    if (!fs.lstatSync(own).isDirectory()) throw new Error('.salvor is no directory');
+    return takeLock(dir);
+  } catch (error) {
+    if (error instanceof ExportError) throw error;
+    throw new ExportError('out', `${dir} cannot be written to: ${reason(error)}. Give another directory with --out.`);
+  }
+}
+
+function notesOf(plan: Plan): string[] {
+  return plan.trees.flatMap(({ node }) => [
+    ...(node.notices ?? []).map((notice) => `${node.locator}: ${notice}`),
+    ...unique(node.damage).map(sentence),
+  ]);
+}
+
+/** What is learnt of the whole while items go by: where machines' files went, and what is left out. */
+class Seen {
+  readonly notes: string[] = [];
+  readonly #paths = new Map<string, string | undefined>();
+  readonly #leftOut = new Map<NonNullable<Item['skip']>, number>();
+
+  constructor(machines: readonly Machine[]) {
+    for (const { config, disks } of machines) {
+      this.#paths.set(config.locator, undefined);
+      for (const disk of disks) for (const node of disk.chain) this.#paths.set(node.locator, undefined);
+    }
+  }
+
+  item(item: Item): void {
+    const { skip, node, path: name } = item;
+    if (skip !== undefined) {
+      this.#leftOut.set(skip, (this.#leftOut.get(skip) ?? 0) + 1);
+      if ((skip === 'path' || skip === 'depth') && this.notes.length < MAX_NOTES) {
+        this.notes.push(`${node.locator} was left out: ${LEFT_OUT[skip]}`);
+      }
+    } else {
+      if (this.#paths.has(node.locator)) this.#paths.set(node.locator, name);
+      if (item.renamed && this.notes.length < MAX_NOTES) this.notes.push(`${node.locator} was written as ${name}.`);
+    }
+  }
+
+  machine(machine: Machine): MachineEntry {
+    const disks = machine.disks.map(({ slot, chain }) => ({
+      slot,
+      path: chain.length === 0 ? null : (this.#paths.get(chain[0].locator) ?? null),
+      chain: chain.map((node) => node.locator),
+    }));
+    const notes = machine.disks.flatMap(({ slot, broken }) => (broken === undefined ? [] : [`${slot}: ${broken}`]));
+    if (machine.disks.some(({ chain }) => chain.length > 1)) notes.unshift(DELTAS);
+    const config = this.#paths.get(machine.config.locator) ?? machine.config.locator;
+    return { name: machine.name, config, disks, ...(notes.length > 0 && { note: notes.join('; ') }) };
+  }
+
+  leftOut(): LeftOut[] {
+    return [...this.#leftOut].map(([kind, count]) => ({ kind, count, reason: LEFT_OUT[kind] }));
+  }
+}

@@ -1,0 +1,74 @@
+/** What there is to copy: file systems inside the evidence, or the files of a directory that was given. */
+import { MAX_LAYERS } from '../core/limits.ts';
+import type { Node } from '../core/node.ts';
+import { passesThrough, type Stack } from '../stack/stack.ts';
+import { ExportError } from './error.ts';
+import { Names, OWN_NAMES } from './names.ts';
+import type { Tree } from './walk.ts';
+
+/** The trees of a stack, with the directories they go to. Throws ExportError('nothing') where there is none. */
+export async function treesOf(stack: Stack): Promise<{ trees: Tree[]; notes: string[] }> {
+  const found = new Map<string, Node>();
+  const plain: Node[] = [];
+  const notes: string[] = [];
+  for (const root of stack.roots) {
+    const before = found.size;
+    const files = root.kind === 'directory' ? await filesystemsBelow(stack, root, found) : undefined;
+    if (files === undefined) await enter(stack, root, found, 0);
+    else if (files.images === 0 && found.size === before && files.plain > 0) plain.push(root);
+    else if (files.plain > 0) {
+      notes.push(`${root.locator} also holds ${files.plain} files without a file system; they were not copied.`);
+    }
+  }
+  const nodes = [...found.values(), ...plain];
+  if (nodes.length === 0) {
+    const given = stack.roots.map((root) => root.locator).join(', ') || 'nothing';
+    const next = 'See what is there with "salvor inspect", or force a format with --as FORMAT@OFFSET.';
+    throw new ExportError('nothing', `No file system was found in ${given}. ${next}`);
+  }
+  const names = new Names(OWN_NAMES);
+  const trees = nodes.map((node) => ({ node, path: nodes.length === 1 ? '' : names.take(nameOf(node), false) }));
+  return { trees, notes };
+}
+
+function nameOf(node: Node): string {
+  const label = node.facts.details?.label;
+  return typeof label === 'string' && label !== '' ? label : node.rawName;
+}
+
+/** Looks into all files of a directory. `images` of them hold file systems, `plain` do not. */
+async function filesystemsBelow(
+  stack: Stack,
+  directory: Node,
+  found: Map<string, Node>,
+): Promise<{ images: number; plain: number }> {
+  const count = { images: 0, plain: 0 };
+  for await (const child of stack.children(directory)) {
+    stack.signal.throwIfAborted();
+    if (child.kind === 'directory') {
+      const inner = await filesystemsBelow(stack, child, found);
+      count.images += inner.images;
+      count.plain += inner.plain;
+    } else if (await enter(stack, child, found, 0)) count.images++;
+    else count.plain++;
+  }
+  return count;
+}
+
+/** Enters a node's bytes down to its file systems. Whether there was one. */
+async function enter(stack: Stack, node: Node, found: Map<string, Node>, depth: number): Promise<boolean> {
+  if (depth > MAX_LAYERS) return false;
+  const inside = await stack.inside(node);
+  if (inside === undefined) return false;
+  if (inside.kind === 'filesystem') {
+    found.set(inside.locator, inside);
+    return true;
+  }
+  if (passesThrough(inside)) return enter(stack, inside, found, depth + 1);
+  if (inside.kind !== 'volume' || inside.children === undefined) return false;
+  let any = false;
+  for await (const child of stack.children(inside)) {
+    if (await enter(stack, child, found, depth + 1)) any = true;
+  }
+  return any;
+}

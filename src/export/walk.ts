@@ -1,0 +1,119 @@
+/** The tree that is to be copied, item by item, in the same order each time it is walked. */
+import { MAX_PATH_BYTES, MAX_PATH_DEPTH } from '../core/limits.ts';
+import type { Node } from '../core/node.ts';
+import type { Stack } from '../stack/stack.ts';
+import type { Match } from './glob.ts';
+import { Names, OWN_NAMES } from './names.ts';
+
+/** A tree of files, and the directory below DIR that it goes to ('' for DIR itself). */
+export interface Tree {
+  readonly node: Node;
+  readonly path: string;
+}
+
+/** Which part of the trees is wanted. Absent: all of it. */
+export interface Selection {
+  /** Locators of directories that are wanted with all that is in them, and of single files. */
+  readonly machine?: { readonly folders: ReadonlySet<string>; readonly files: ReadonlySet<string> };
+  readonly paths?: Match;
+  readonly system: boolean;
+}
+
+export interface Item {
+  readonly node: Node;
+  /** Relative to DIR, with '/'. */
+  readonly path: string;
+  /** Why it is not copied though it was asked for. */
+  readonly skip?: 'system' | 'rdm' | 'path' | 'depth';
+  /** The name had to be shortened or changed so that it could be told from another. */
+  readonly renamed: boolean;
+}
+
+interface Level {
+  readonly node: Node;
+  readonly path: string;
+  /** Path inside the volume, as globs see it. */
+  readonly inner: string;
+  readonly children: AsyncGenerator<Node>;
+  readonly names: Names;
+  inMachine: boolean;
+  inPaths: boolean;
+  /** Whether this directory was given out already. */
+  out: boolean;
+}
+
+/** Items of all trees; a directory comes before what is in it, and only if something in it, or itself, is wanted. */
+export async function* walk(
+  stack: Stack,
+  trees: readonly Tree[],
+  selection: Selection,
+  dir: string,
+): AsyncGenerator<Item> {
+  const top = new Names(OWN_NAMES);
+  const room = MAX_PATH_BYTES - Buffer.byteLength(dir) - 16;
+  for (const tree of trees) {
+    const names = tree.path === '' ? top : new Names();
+    const level = levelOf(stack, tree.node, tree.path, '', names, selection);
+    level.out = tree.path === '';
+    if (!level.out && level.inMachine && level.inPaths) yield* pending([level]);
+    yield* below(stack, level, selection, room);
+  }
+}
+
+async function* below(stack: Stack, root: Level, selection: Selection, room: number): AsyncGenerator<Item> {
+  const levels = [root];
+  while (levels.length > 0) {
+    const level = levels[levels.length - 1];
+    const next = await level.children.next();
+    if (next.done === true) {
+      levels.pop();
+      continue;
+    }
+    const node = next.value;
+    const isDirectory = node.kind === 'directory';
+    const inner = level.inner === '' ? node.name : `${level.inner}/${node.name}`;
+    const name = level.names.take(node.rawName, !isDirectory);
+    const path = level.path === '' ? name : `${level.path}/${name}`;
+    const renamed = /;\d+$|~[0-9a-f]{12}/.test(name) && !node.name.endsWith(name.slice(-3));
+    const inMachine = level.inMachine || isNamed(selection, node);
+    const inPaths = level.inPaths || selection.paths?.(inner) === true;
+    const wanted = inMachine && inPaths;
+    const skip = skipOf(node, path, room, levels.length, selection);
+    if (wanted && skip !== undefined) yield { node, path, skip, renamed };
+    if (skip !== undefined) continue;
+    if (wanted) {
+      yield* pending(levels);
+      yield { node, path, renamed };
+    }
+    if (!isDirectory) continue;
+    const lower = levelOf(stack, node, path, inner, new Names(), selection);
+    levels.push({ ...lower, inMachine, inPaths, out: wanted });
+  }
+}
+
+/** Directories on the way to something wanted that were not given out yet. */
+function* pending(levels: readonly Level[]): Generator<Item> {
+  for (const level of levels) {
+    if (level.out) continue;
+    level.out = true;
+    yield { node: level.node, path: level.path, renamed: false };
+  }
+}
+
+function levelOf(stack: Stack, node: Node, path: string, inner: string, names: Names, wanted: Selection): Level {
+  const inMachine = wanted.machine === undefined || isNamed(wanted, node);
+  const inPaths = wanted.paths === undefined;
+  return { node, path, inner, children: stack.children(node), names, inMachine, inPaths, out: false };
+}
+
+function isNamed(selection: Selection, node: Node): boolean {
+  const { machine } = selection;
+  return machine === undefined || machine.folders.has(node.locator) || machine.files.has(node.locator);
+}
+
+function skipOf(node: Node, path: string, room: number, depth: number, selection: Selection): Item['skip'] {
+  if (node.kind === 'rdm') return 'rdm';
+  if (node.kind === 'system' && !selection.system) return 'system';
+  if (Buffer.byteLength(path) > room) return 'path';
+  return node.kind === 'directory' && depth >= MAX_PATH_DEPTH ? 'depth' : undefined;
+}
