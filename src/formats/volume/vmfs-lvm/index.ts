@@ -81,10 +81,14 @@ async function place(member: Member, damage: Damage[], cx: Cx): Promise<Placed[]
   const total = extents.reduce((sum, e) => sum + e.length, 0);
   const room = member.header.totalBytes - DATA_AT;
   const sane = extents.every((e) => e.physical >= DATA_AT && e.physical + e.length <= Math.max(room + DATA_AT, 0));
-  if (extents.length > 0 && sane && total === pes * PE_BYTES) {
+  // With the descriptor lost the table speaks alone: it is used, but nothing confirms it.
+  const confirmed = total === pes * PE_BYTES;
+  const alone = volumeDescriptor.violations(member.descriptor).length > 0;
+  if (extents.length > 0 && sane && (confirmed || alone)) {
     return extents.map((e) => {
       const why: Why = { what: 'VMFS LVM PE table', source: member.source, at: e.entryAt };
-      return { ...e, member, certainty: STATED, why };
+      if (confirmed) return { ...e, member, certainty: STATED, why };
+      return { ...e, member, certainty: INFERRED, why: { ...why, code: 'vmfs-lvm.descriptor' } };
     });
   }
   const at = member.layout.bitmapAt + member.layout.bitmapBytes;
@@ -98,7 +102,8 @@ async function place(member: Member, damage: Damage[], cx: Cx): Promise<Placed[]
     at: HEADER_AT,
     code: 'vmfs-lvm.pe-table',
   };
-  const count = Number.isFinite(firstPe) ? Math.min(pes, Math.ceil(Math.max(0, room) / PE_BYTES)) : 0;
+  const whole = Math.floor(Math.max(0, room) / PE_BYTES);
+  const count = alone ? whole : Number.isFinite(firstPe) ? Math.min(pes, whole) : 0;
   if (count === 0) return [];
   const logical = firstPe * PE_BYTES;
   const length = count * PE_BYTES;
