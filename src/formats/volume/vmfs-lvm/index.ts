@@ -43,6 +43,9 @@ async function gather(first: Member, cx: Cx): Promise<Member[]> {
   return members.sort((a, b) => a.descriptor.firstPe - b.descriptor.firstPe);
 }
 
+/** PEs of 256 MiB that 53-bit offsets can tell apart. */
+const MAX_PE = 2 ** 24;
+
 interface Assembled {
   readonly map: Source;
   readonly damage: readonly Damage[];
@@ -75,7 +78,8 @@ async function assemble(first: Member, members: readonly Member[], cx: Cx): Prom
 
 /** Where a member's bytes belong: by its PE table, or by the linear rule where that table cannot be used. */
 async function place(member: Member, damage: Damage[], cx: Cx): Promise<Placed[]> {
-  const { firstPe, pes } = member.descriptor;
+  const { pes } = member.descriptor;
+  const firstPe = member.descriptor.firstPe <= MAX_PE ? member.descriptor.firstPe : 0;
   const extents = await readExtents(member);
   const linear = DATA_AT - firstPe * PE_BYTES;
   const total = extents.reduce((sum, e) => sum + e.length, 0);
@@ -103,7 +107,7 @@ async function place(member: Member, damage: Damage[], cx: Cx): Promise<Placed[]
     code: 'vmfs-lvm.pe-table',
   };
   const whole = Math.floor(Math.max(0, room) / PE_BYTES);
-  const count = alone ? whole : Number.isFinite(firstPe) ? Math.min(pes, whole) : 0;
+  const count = alone ? whole : Math.min(pes, whole);
   if (count === 0) return [];
   const logical = firstPe * PE_BYTES;
   const length = count * PE_BYTES;
