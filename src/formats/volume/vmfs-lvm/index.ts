@@ -43,6 +43,9 @@ async function gather(first: Member, cx: Cx): Promise<Member[]> {
   return members.sort((a, b) => a.descriptor.firstPe - b.descriptor.firstPe);
 }
 
+/** PEs of 256 MiB that 53-bit offsets can tell apart. */
+const MAX_PE = 2 ** 24;
+
 interface Assembled {
   readonly map: Source;
   readonly damage: readonly Damage[];
@@ -75,16 +78,21 @@ async function assemble(first: Member, members: readonly Member[], cx: Cx): Prom
 
 /** Where a member's bytes belong: by its PE table, or by the linear rule where that table cannot be used. */
 async function place(member: Member, damage: Damage[], cx: Cx): Promise<Placed[]> {
-  const { firstPe, pes } = member.descriptor;
+  const { pes } = member.descriptor;
+  const firstPe = member.descriptor.firstPe <= MAX_PE ? member.descriptor.firstPe : 0;
   const extents = await readExtents(member);
   const linear = DATA_AT - firstPe * PE_BYTES;
   const total = extents.reduce((sum, e) => sum + e.length, 0);
   const room = member.header.totalBytes - DATA_AT;
   const sane = extents.every((e) => e.physical >= DATA_AT && e.physical + e.length <= Math.max(room + DATA_AT, 0));
-  if (extents.length > 0 && sane && total === pes * PE_BYTES) {
+  // With the descriptor lost the table speaks alone: it is used, but nothing confirms it.
+  const confirmed = total === pes * PE_BYTES;
+  const alone = volumeDescriptor.violations(member.descriptor).length > 0;
+  if (extents.length > 0 && sane && (confirmed || alone)) {
     return extents.map((e) => {
       const why: Why = { what: 'VMFS LVM PE table', source: member.source, at: e.entryAt };
-      return { ...e, member, certainty: STATED, why };
+      if (confirmed) return { ...e, member, certainty: STATED, why };
+      return { ...e, member, certainty: INFERRED, why: { ...why, code: 'vmfs-lvm.descriptor' } };
     });
   }
   const at = member.layout.bitmapAt + member.layout.bitmapBytes;
@@ -98,7 +106,8 @@ async function place(member: Member, damage: Damage[], cx: Cx): Promise<Placed[]
     at: HEADER_AT,
     code: 'vmfs-lvm.pe-table',
   };
-  const count = Number.isFinite(firstPe) ? Math.min(pes, Math.ceil(Math.max(0, room) / PE_BYTES)) : 0;
+  const whole = Math.floor(Math.max(0, room) / PE_BYTES);
+  const count = alone ? whole : Math.min(pes, whole);
   if (count === 0) return [];
   const logical = firstPe * PE_BYTES;
   const length = count * PE_BYTES;
