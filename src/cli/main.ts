@@ -5,8 +5,9 @@ import * as cat from './cat.ts';
 import { fail, INTACT, USAGE } from './command.ts';
 import * as inspect from './inspect.ts';
 import * as ls from './ls.ts';
+import * as map from './map.ts';
 
-const commands = [inspect, ls, cat];
+const commands = [inspect, ls, cat, map];
 
 const EXIT_CODES = `
 A LOCATOR is the way to a thing: SOURCE::FORMAT/PATH, as printed by every command. '::/PATH' is a path
