@@ -3,11 +3,13 @@ import { createRequire } from 'node:module';
 import { Command } from 'commander';
 import * as cat from './cat.ts';
 import { fail, INTACT, USAGE } from './command.ts';
+import * as find from './find.ts';
 import * as inspect from './inspect.ts';
 import * as ls from './ls.ts';
 import * as map from './map.ts';
+import * as tree from './tree.ts';
 
-const commands = [inspect, ls, cat, map];
+const commands = [inspect, ls, tree, find, cat, map];
 
 const EXIT_CODES = `
 A LOCATOR is the way to a thing: SOURCE::FORMAT/PATH, as printed by every command. '::/PATH' is a path
