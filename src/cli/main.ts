@@ -7,9 +7,10 @@ import * as find from './find.ts';
 import * as inspect from './inspect.ts';
 import * as ls from './ls.ts';
 import * as map from './map.ts';
+import * as stat from './stat.ts';
 import * as tree from './tree.ts';
 
-const commands = [inspect, ls, tree, find, cat, map];
+const commands = [inspect, ls, tree, stat, find, cat, map];
 
 const EXIT_CODES = `
 A LOCATOR is the way to a thing: SOURCE::FORMAT/PATH, as printed by every command. '::/PATH' is a path
