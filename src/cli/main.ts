@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { Command } from 'commander';
 import * as cat from './cat.ts';
 import { fail, INTACT, USAGE } from './command.ts';
+import * as devices from './devices.ts';
 import * as find from './find.ts';
 import * as inspect from './inspect.ts';
 import * as ls from './ls.ts';
@@ -10,7 +11,7 @@ import * as map from './map.ts';
 import * as stat from './stat.ts';
 import * as tree from './tree.ts';
 
-const commands = [inspect, ls, tree, stat, find, cat, map];
+const commands = [devices, inspect, ls, tree, stat, find, cat, map];
 
 const EXIT_CODES = `
 A LOCATOR is the way to a thing: SOURCE::FORMAT/PATH, as printed by every command. '::/PATH' is a path
