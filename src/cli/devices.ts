@@ -107,37 +107,44 @@ async function contentsOf(stack: Stack, device: Device): Promise<Content[]> {
       const { start, type } = child.facts.details ?? {};
       const part = device.parts.find((one) => one.start === start);
       if (part !== undefined) left.delete(part);
-      const found = await deepest(stack, child);
-      out.push({ start: Number(start), size: child.facts.size, type: String(type), part, ...contentOf(child, found) });
+      const found = contentOf(child, await layersOf(stack, child));
+      out.push({ start: Number(start), size: child.facts.size, type: String(type), part, ...found });
     }
   } else if (table !== undefined) {
-    out.push({ start: 0, size: table.facts.size, ...contentOf(root, await deepest(stack, root)) });
+    out.push({ start: 0, size: table.facts.size, ...contentOf(root, await layersOf(stack, root)) });
   }
   // The kernel knows kinds of partition tables that Salvor does not.
   for (const part of left) out.push({ ...partContent(part), locator: part.path, damaged: false });
   return out.sort((a, b) => a.start - b.start);
 }
 
-function contentOf(from: Node, found: Node | undefined): Pick<Content, 'what' | 'locator' | 'damaged'> {
+function contentOf(from: Node, way: readonly Node[]): Pick<Content, 'what' | 'locator' | 'damaged'> {
+  const found = way[way.length - 1];
   if (found === undefined) return { locator: from.locator, damaged: from.damage.length > 0 };
-  const { devices: members, present } = found.facts.details ?? {};
   const name = found.kind === 'filesystem' ? ` "${found.name}"` : '';
-  const span = members !== undefined && members !== 1 ? `, ${present} of ${members} devices` : '';
+  // A part of something larger: each disk is looked into by itself, so the others count as absent.
+  const members = Math.max(...way.map((node) => Number(node.facts.details?.devices ?? 1)));
+  const span = members > 1 ? `, one of its ${members} devices` : '';
   const what = `${found.format ?? found.kind}${name}${span}`;
-  return { what, locator: found.locator, damaged: from.damage.length > 0 || found.damage.length > 0 };
+  return {
+    what,
+    locator: found.locator,
+    damaged: members === 1 && [from, ...way].some((one) => one.damage.length > 0),
+  };
 }
 
 const MAX_LAYERS = 16;
 
-/** What the layers of a device lead to: the file system, or the last thing on the way that is known. */
-async function deepest(stack: Stack, from: Node): Promise<Node | undefined> {
-  let found: Node | undefined;
-  for (let at: Node | undefined = from, i = 0; at !== undefined && i < MAX_LAYERS; i++) {
+/** The layers of a device, down to the file system or the last thing that is known. */
+async function layersOf(stack: Stack, from: Node): Promise<Node[]> {
+  const way: Node[] = [];
+  for (let at: Node | undefined = from; way.length < MAX_LAYERS; ) {
     at = await stack.inside(at);
-    found = at ?? found;
-    if (at === undefined || !passesThrough(at)) break;
+    if (at === undefined) break;
+    way.push(at);
+    if (!passesThrough(at)) break;
   }
-  return found;
+  return way;
 }
 
 /** The sentence for devices that must be left alone, or undefined. */

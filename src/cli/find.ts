@@ -51,7 +51,7 @@ Examples:
   salvor find lun0.img --iname '*payroll*' --newer 2024-05-01 --json
   salvor find lun0.img --damaged             what has lost something`;
 
-async function find({ stack, node: start }: Target, options: FindOptions, signal: AbortSignal): Promise<number> {
+async function find(target: Target, options: FindOptions, signal: AbortSignal): Promise<number> {
   const out = new Stream();
   const passes = tests(options);
   const limit = options.limit ?? Number.POSITIVE_INFINITY;
@@ -60,10 +60,10 @@ async function find({ stack, node: start }: Target, options: FindOptions, signal
   let found = 0;
   let damaged = false;
   if (json) await out.write('{"matches":[');
-  for await (const step of walk(stack, start, Number.POSITIVE_INFINITY, signal)) {
+  for await (const step of walk(target, Number.POSITIVE_INFINITY, signal)) {
     if (step.done) damaged ||= step.node.damage.length > 0;
     // The start is where to look, not what to find, unless nothing can lie below it.
-    if (step.depth === 0 && start.kind !== 'file') continue;
+    if (step.depth === 0 && target.node.kind !== 'file') continue;
     const loss = await match(step, passes, options.damaged === true, signal);
     if (loss === undefined) continue;
     damaged ||= loss !== '';

@@ -1,5 +1,6 @@
 /** salvor map: where the bytes of a thing lie on the evidence, run by run. */
 import { type Command, Option } from 'commander';
+import { sentence } from '../core/damage.ts';
 import { FileSource } from '../core/evidence.ts';
 import type { Node } from '../core/node.ts';
 import { flatten } from '../core/resolve.ts';
@@ -146,6 +147,8 @@ export function placeOf(source: Source, at: number): string {
 
 async function map({ node, at }: Target, options: MapOptions, signal: AbortSignal): Promise<number> {
   if (node.bytes === undefined) {
+    const [first] = node.damage;
+    if (first !== undefined) throw new UsageError(`Nothing can be had of it. ${sentence(first)}`, UNCERTAIN);
     throw new UsageError(`${node.locator} is a ${node.kind} and has no bytes. List it with: salvor ls`);
   }
   const source = await node.bytes();

@@ -102,7 +102,10 @@ function detailText(key: string, value: string | number | boolean): string {
 }
 
 function byteLines(node: Node, source: Source | undefined, sum: Summary | undefined): string[] {
-  if (source === undefined || sum === undefined) return [row('bytes', `none; a ${node.kind} has no bytes of its own`)];
+  if (source === undefined || sum === undefined) {
+    const none = `none; a ${node.kind} has no bytes of its own`;
+    return [row('bytes', node.damage.length > 0 ? 'none that can be had' : none)];
+  }
   const [data, zero, missing] = sum.states;
   const counted = CERTAINTY_NAMES.flatMap((name, i) => (sum.bytes[i] > 0 ? [`${sum.bytes[i]} ${name}`] : [])).reverse();
   // A directory's bytes are the list of its names, and a file system's are those of its root.

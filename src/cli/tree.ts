@@ -5,7 +5,7 @@ import { MAX_DEPTH, MAX_PATH_DEPTH } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
 import type { Kind, Node } from '../core/node.ts';
 import type { Stack } from '../stack/stack.ts';
-import { common, INTACT, NOTHING, type Target, UNCERTAIN, withNode } from './command.ts';
+import { common, INTACT, NOTHING, type Target, UNCERTAIN, UsageError, withNode } from './command.ts';
 import { shortfall, summarize } from './map.ts';
 import { damageLines, nodeJson, note, Stream, shown, size } from './output.ts';
 
@@ -67,7 +67,11 @@ interface Level {
 }
 
 /** A node and everything below it, through disks and volumes into file systems, depth first, each container twice. */
-export async function* walk(stack: Stack, start: Node, levels: number, signal: AbortSignal): AsyncGenerator<Step> {
+export async function* walk(target: Target, levels: number, signal: AbortSignal): AsyncGenerator<Step> {
+  const { stack, node: start, at } = target;
+  if (at !== undefined) {
+    throw new UsageError(`${start.locator}@${at} is one byte and has nothing below it; leave out @${at}, or use stat.`);
+  }
   const met = new Set<string>();
   const open: Level[] = [];
   let next: Node | undefined = start;
@@ -90,6 +94,10 @@ export async function* walk(stack: Stack, start: Node, levels: number, signal: A
     open.pop();
     yield { node: level.node, depth: open.length, done: true };
   }
+  // After Ctrl-C: what was begun is ended, so that a document is whole although the tree is not.
+  for (let level = open.pop(); level !== undefined; level = open.pop()) {
+    yield { node: level.node, depth: open.length, done: true };
+  }
 }
 
 async function* none(): AsyncGenerator<Node> {}
@@ -109,7 +117,7 @@ export async function lossOf(node: Node, signal: AbortSignal): Promise<string | 
   return shortfall(await summarize(await node.bytes(), signal));
 }
 
-async function asText({ stack, node: start }: Target, options: TreeOptions, signal: AbortSignal): Promise<number> {
+async function asText(target: Target, options: TreeOptions, signal: AbortSignal): Promise<number> {
   const out = new Stream();
   const only = options.damaged === true;
   /** Lines of what is above, kept back until something damaged is met below it. */
@@ -127,7 +135,7 @@ async function asText({ stack, node: start }: Target, options: TreeOptions, sign
     for (const line of damageLines(damage, indent)) await out.line(line);
     if (loss !== undefined) await out.line(`${indent}! ${loss}`);
   };
-  for await (const { node, depth, done } of walk(stack, start, options.depth ?? MAX_LEVELS, signal)) {
+  for await (const { node, depth, done } of walk(target, options.depth ?? MAX_LEVELS, signal)) {
     if (!done) {
       met++;
       const loss = only ? await lossOf(node, signal) : undefined;
@@ -142,7 +150,7 @@ async function asText({ stack, node: start }: Target, options: TreeOptions, sign
     }
   }
   await out.end();
-  return verdict(start, met, bad);
+  return verdict(target.node, met, bad);
 }
 
 function verdict(start: Node, met: number, bad: number): number {
@@ -159,11 +167,12 @@ function line(node: Node, depth: number, wrong: boolean): string {
   const slash = node.kind === 'directory' && depth > 0 ? '/' : '';
   const { target } = node.facts;
   const arrow = target === undefined ? '' : ` -> ${printable(target)}`;
-  const layer = depth > 0 && node.format !== undefined ? `  ${node.format}  ${shown(node.locator)}` : '';
+  const said = depth === 0 ? `"${node.name}"` : shown(node.locator);
+  const layer = node.format === undefined ? '' : `  ${node.format}  ${said}`;
   return `${wrong ? '!' : ' '}${bytes.padStart(SIZE_WIDTH - 1)}  ${'  '.repeat(depth)}${name}${slash}${arrow}${layer}`;
 }
 
-async function asJson({ stack, node: start }: Target, options: TreeOptions, signal: AbortSignal): Promise<number> {
+async function asJson(target: Target, options: TreeOptions, signal: AbortSignal): Promise<number> {
   const out = new Stream();
   const only = options.damaged === true;
   /** Heads of nodes not written yet, because nothing damaged was met below them; '' once written. */
@@ -180,7 +189,7 @@ async function asJson({ stack, node: start }: Target, options: TreeOptions, sign
       heads[i] = '';
     }
   };
-  for await (const { node, depth, done } of walk(stack, start, options.depth ?? MAX_LEVELS, signal)) {
+  for await (const { node, depth, done } of walk(target, options.depth ?? MAX_LEVELS, signal)) {
     if (!done) {
       met++;
       const loss = only ? await lossOf(node, signal) : undefined;
@@ -201,7 +210,7 @@ async function asJson({ stack, node: start }: Target, options: TreeOptions, sign
     }
   }
   await out.end();
-  return verdict(start, met, bad);
+  return verdict(target.node, met, bad);
 }
 
 /** A node without its damage, which is known only once everything below it was met; `end` closes it. */
