@@ -1,5 +1,4 @@
 /** What commands print: one JSON document or plain text on stdout, everything else on stderr. */
-import { once } from 'node:events';
 import type { Damage } from '../core/damage.ts';
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
@@ -114,9 +113,21 @@ export class Stream {
   async end(): Promise<void> {
     const text = this.#waiting;
     this.#waiting = '';
-    if (text === '' || process.stdout.write(text)) return;
-    await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]);
+    if (text !== '' && !process.stdout.write(text)) await drained();
   }
+}
+
+/** Waits until standard output takes more, or is gone; leaves no listener behind. */
+function drained(): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      process.stdout.off('drain', done);
+      process.stdout.off('close', done);
+      resolve();
+    };
+    process.stdout.on('drain', done);
+    process.stdout.on('close', done);
+  });
 }
 
 /** A JSON array written one element a line, for lists that may be longer than memory. */
