@@ -1,14 +1,21 @@
 /** The command line. One file a command: this folder's listing is the manual. */
 import { createRequire } from 'node:module';
 import { Command } from 'commander';
-import * as cat from './cat.ts';
 import { fail, INTACT, USAGE } from './command.ts';
-import * as inspect from './inspect.ts';
-import * as ls from './ls.ts';
-import * as recover from './recover.ts';
-import * as verify from './verify.ts';
 
-const commands = [inspect, ls, cat, recover, verify];
+/** In the order of the help. Only the module of the command that was named is loaded: starting is part of the work. */
+const commands: Readonly<Record<string, () => Promise<{ register(program: Command): void }>>> = {
+  devices: () => import('./devices.ts'),
+  inspect: () => import('./inspect.ts'),
+  ls: () => import('./ls.ts'),
+  tree: () => import('./tree.ts'),
+  stat: () => import('./stat.ts'),
+  find: () => import('./find.ts'),
+  cat: () => import('./cat.ts'),
+  map: () => import('./map.ts'),
+  recover: () => import('./recover.ts'),
+  verify: () => import('./verify.ts'),
+};
 
 const EXIT_CODES = `
 A LOCATOR is the way to a thing: SOURCE::FORMAT/PATH, as printed by every command. '::/PATH' is a path
@@ -24,7 +31,9 @@ async function main(): Promise<void> {
     .showHelpAfterError('(add --help for the options)')
     .addHelpText('after', EXIT_CODES)
     .exitOverride();
-  for (const command of commands) command.register(program);
+  const named = process.argv[2] ?? '';
+  const wanted = Object.hasOwn(commands, named) ? [commands[named]] : Object.values(commands);
+  for (const load of wanted) (await load()).register(program);
   for (const command of program.commands) command.exitOverride();
   // A reader that stops early, such as head, is no error.
   process.stdout.on('error', () => process.exit(process.exitCode ?? INTACT));

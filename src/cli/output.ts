@@ -1,5 +1,6 @@
 /** What commands print: one JSON document or plain text on stdout, everything else on stderr. */
 import type { Damage } from '../core/damage.ts';
+import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
 
 /** A line for the person beside the result. */
@@ -34,6 +35,9 @@ export function nodeJson(node: Node): Record<string, unknown> {
     damage,
   };
 }
+
+/** Characters that a stream gathers before it sends them. */
+const STREAM_BYTES = 64 * 1024;
 
 const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 
@@ -78,4 +82,64 @@ export function damageLines(damage: readonly Damage[], indent: string): string[]
   });
   if (damage.length > 20) shown.push(`${indent}! and ${damage.length - 20} more; --json has them all`);
   return shown;
+}
+
+/** Text that people may see, safe on any screen: a locator holds host paths, and a path can hold anything. */
+export function shown(text: string): string {
+  return printable(Buffer.from(text, 'utf8').toString('latin1'));
+}
+
+/** A time for people, in UTC with seconds: 2021-08-11 07:37:29 UTC. */
+export function timeInFull(seconds: number): string {
+  const moment = new Date(seconds * 1000);
+  if (Number.isNaN(moment.getTime())) return `${seconds} seconds after 1970, which is no date`;
+  return `${moment.toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+}
+
+/** Output that may be long: sent in large pieces, and no faster than it is taken. */
+export class Stream {
+  #waiting = '';
+
+  async write(text: string): Promise<void> {
+    this.#waiting += text;
+    if (this.#waiting.length >= STREAM_BYTES) await this.end();
+  }
+
+  line(text: string): Promise<void> {
+    return this.write(`${text}\n`);
+  }
+
+  /** Sends what is left. */
+  async end(): Promise<void> {
+    const text = this.#waiting;
+    this.#waiting = '';
+    if (text !== '' && !process.stdout.write(text)) await drained();
+  }
+}
+
+/** Waits until standard output takes more, or is gone; leaves no listener behind. */
+function drained(): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      process.stdout.off('drain', done);
+      process.stdout.off('close', done);
+      resolve();
+    };
+    process.stdout.on('drain', done);
+    process.stdout.on('close', done);
+  });
+}
+
+/** A JSON array written one element a line, for lists that may be longer than memory. */
+export class JsonList {
+  readonly #out: Stream;
+  #count = 0;
+
+  constructor(out: Stream) {
+    this.#out = out;
+  }
+
+  add(value: unknown): Promise<void> {
+    return this.#out.write(`${this.#count++ === 0 ? '\n' : ',\n'}${JSON.stringify(value)}`);
+  }
 }

@@ -8,6 +8,7 @@ import type { Source } from '../../../core/source.ts';
 import { rootNode } from './files.ts';
 import { readHeartbeats } from './heartbeats.ts';
 import { FS_HEADER_AT, FS_MAGIC, FS_MAGIC_LOCAL, type FsHeader, fsHeader } from './structs.ts';
+import { hasTraces, rebuiltHeader } from './traces.ts';
 import { Volume } from './volume.ts';
 
 export const vmfs: Format = {
@@ -16,22 +17,33 @@ export const vmfs: Format = {
   title: 'VMFS file system',
   spec: 'vmfs.md',
   gaps: [
-    'Volumes whose file-system header is lost, deleted files and lost directories are not brought back by this version.',
+    'Deleted files and lost directories are not brought back by this version.',
     'Raw device mappings are listed; the data is on the mapped disk.',
     'A partly to-be-zeroed VMFS6 block reads as zeros, graded inferred.',
   ],
   async probe(source) {
     const header = await readHeader(source);
-    return header === undefined ? 0 : fsHeader.violations(header).length === 0 ? 95 : 40;
+    if (header !== undefined) return fsHeader.violations(header).length === 0 ? 95 : 40;
+    return (await hasTraces(source, 0)) ? 30 : 0;
   },
   async open(source, cx) {
     const header = await readHeader(source);
-    if (header === undefined) throw new NotThis('no VMFS file-system header 2 MiB into it');
+    if (header === undefined) return openWithoutHeader(source, cx);
     const volume = await Volume.open(source, repaired(header), cx);
     volume.damage.push(...headerDamage(header, cx));
     return filesystemNode(volume, cx);
   },
 };
+
+/** The header is lost: descriptors that know their own positions say how the volume is laid out. */
+async function openWithoutHeader(source: Source, cx: Cx): Promise<Node> {
+  const header = await rebuiltHeader(source);
+  if (header === undefined) throw new NotThis('no VMFS file-system header 2 MiB into it, and no system descriptors');
+  const volume = await Volume.open(source, header, cx, 'vmfs.header-lost');
+  const effect = 'the layout follows from the system descriptors; label and UUID are lost, and all bytes are inferred';
+  volume.damage.push(cx.damage(FS_HEADER_AT, 'vmfs.header-lost', 'a VMFS file-system header', 'none', effect));
+  return filesystemNode(volume, cx);
+}
 
 async function readHeader(source: Source): Promise<FsHeader | undefined> {
   if (source.size < FS_HEADER_AT + 512) return undefined;

@@ -41,7 +41,11 @@ export class Volume {
   readonly #clusters = new TableCache<FdCluster>();
   #census: Promise<Claims> | undefined;
 
-  private constructor(volume: Source, header: FsHeader, cx: Cx) {
+  /** Why nothing on this volume can be stated: its header had to be rebuilt. */
+  readonly #doubt: string | undefined;
+
+  private constructor(volume: Source, header: FsHeader, cx: Cx, doubt: string | undefined) {
+    this.#doubt = doubt;
     this.volume = volume;
     this.header = header;
     this.geometry = geometryOf(header);
@@ -50,9 +54,9 @@ export class Volume {
     this.cx = cx;
   }
 
-  /** Opens what is there. `header` was checked by the caller. */
-  static async open(volume: Source, header: FsHeader, cx: Cx): Promise<Volume> {
-    const opened = new Volume(volume, header, cx);
+  /** Opens what is there. `header` was checked by the caller; `doubt` is why it is not stated, where it is not. */
+  static async open(volume: Source, header: FsHeader, cx: Cx, doubt?: string): Promise<Volume> {
+    const opened = new Volume(volume, header, cx, doubt);
     // Pointer blocks first: the other resource files may be mapped through them. On VMFS6 they are sub-blocks.
     const order: ResourceKind[] =
       opened.geometry.version === 6 ? ['pb2', 'sbc', 'pbc', 'fdc', 'fbb'] : ['pb2', 'pbc', 'sbc', 'fdc', 'fbb'];
@@ -89,7 +93,7 @@ export class Volume {
    * With `claims` each pointer is checked against what all other descriptors say.
    */
   source(fd: Descriptor, doubted: boolean, claims?: Claims): MapSource {
-    const failed = claims?.descriptor(fd.address) ?? (doubted ? 'vmfs.fd.entry' : undefined);
+    const failed = this.#doubt ?? claims?.descriptor(fd.address) ?? (doubted ? 'vmfs.fd.entry' : undefined);
     const sure = fd.doubts.length === 0 && failed === undefined && (this.files.fdc?.sound ?? false);
     const certainty: Certainty = sure ? STATED : INFERRED;
     const why = failed === undefined || fd.why.code !== undefined ? fd.why : { ...fd.why, code: failed };

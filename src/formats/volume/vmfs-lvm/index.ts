@@ -5,7 +5,8 @@ import { data, missing, type Segment, segments } from '../../../core/map-source.
 import { type Node, NotThis } from '../../../core/node.ts';
 import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
-import { type Extent, type Member, readExtents, readMember } from './member.ts';
+import { hasHeader, hasTraces } from '../../filesystem/vmfs/traces.ts';
+import { bareMember, type Extent, type Member, readExtents, readMember } from './member.ts';
 import { DATA_AT, HEADER_AT, PE_BYTES, volumeDescriptor } from './structs.ts';
 
 export const vmfsLvm: Format = {
@@ -13,22 +14,38 @@ export const vmfsLvm: Format = {
   layer: 'volume',
   title: 'VMFS LVM volume',
   spec: 'vmfs.md section 1',
-  gaps: ['A volume whose LVM header is lost is not found by this version, unless --as gives its offset.'],
+  gaps: ['With the LVM header and descriptor lost, a volume of several devices is taken for its first device alone.'],
   async probe(source) {
-    return (await readMember(source, '')) === undefined ? 0 : 90;
+    const member = await readMember(source, '');
+    if (member !== undefined) return member.headerLost ? 70 : 90;
+    return (await isBare(source)) ? 40 : 0;
   },
   async identity(source) {
     const member = await readMember(source, '');
     return member !== undefined && member.descriptor.devices > 1 ? `vmfs-${member.volume}` : undefined;
   },
   async open(source, cx) {
-    const first = await readMember(source, cx.source);
-    if (first === undefined) throw new NotThis('no VMFS LVM header 1 MiB into it');
+    const first = (await readMember(source, cx.source)) ?? (await withoutHead(source, cx));
+    if (first === undefined)
+      throw new NotThis('no VMFS LVM header 1 MiB into it, and no VMFS volume where one would be');
     const members = await gather(first, cx);
     const { map, damage } = await assemble(first, members, cx);
     return volumeNode(first, members, map, damage, cx);
   },
 };
+
+/** Whether a VMFS volume starts where the first device of one has it, whatever became of the LVM. */
+async function isBare(source: Source): Promise<boolean> {
+  return (await hasHeader(source, DATA_AT)) || (await hasTraces(source, DATA_AT));
+}
+
+/** The LVM is lost altogether: the volume is taken for one of a single device. */
+async function withoutHead(source: Source, cx: Cx): Promise<Member | undefined> {
+  if (!(await isBare(source))) return undefined;
+  // The two layouts of the tables differ; the one whose table makes sense is taken.
+  const six = bareMember(source, cx.source, 6);
+  return (await readExtents(six)).length > 0 ? six : bareMember(source, cx.source, 5);
+}
 
 /** All members that are there, in the order of the stretches they hold. Copies of one member count once. */
 async function gather(first: Member, cx: Cx): Promise<Member[]> {
@@ -37,7 +54,9 @@ async function gather(first: Member, cx: Cx): Promise<Member[]> {
   for (const candidate of await cx.siblings({ identity: `vmfs-${first.volume}` })) {
     const member = await readMember(candidate.source, candidate.locator);
     if (member === undefined || member.volume !== first.volume) continue;
-    if (members.some((known) => known.device === member.device)) continue;
+    const same = (known: Member): boolean =>
+      known.device === member.device && known.descriptor.firstPe === member.descriptor.firstPe;
+    if (members.some(same)) continue;
     members.push(member);
   }
   return members.sort((a, b) => a.descriptor.firstPe - b.descriptor.firstPe);
@@ -61,6 +80,11 @@ async function assemble(first: Member, members: readonly Member[], cx: Cx): Prom
   const damage: Damage[] = [];
   const placed: Placed[] = [];
   let size = first.descriptor.size;
+  for (const member of members.filter((m) => m.headerLost)) {
+    const effect = 'what it said is taken from the partition, the descriptor and the tables beside it';
+    const lost = cx.damage(HEADER_AT, 'vmfs-lvm.header', 'a VMFS LVM device header', 'none', effect);
+    damage.push({ ...lost, at: `${member.locator}@${HEADER_AT}` });
+  }
   for (const member of members) for (const extent of await place(member, damage, cx)) placed.push(extent);
   const end = placed.reduce((most, e) => Math.max(most, e.logical + e.length), 0);
   if (!Number.isFinite(size) || volumeDescriptor.violations(first.descriptor).length > 0) {

@@ -34,25 +34,71 @@ export interface Member {
   readonly header: DeviceHeader;
   readonly descriptor: VolumeDescriptor;
   readonly layout: Layout;
+  /** The device header is lost; what it said is taken from the partition and the descriptor. */
+  readonly headerLost: boolean;
   /** Text of the logical volume's UUID. */
   readonly volume: string;
   /** Text of the device's own UUID. */
   readonly device: string;
 }
 
-/** Reads what says which volume a partition belongs to, or undefined where there is no VMFS LVM header. */
+/** Reads what says which volume a partition belongs to, or undefined where neither header nor descriptor is there. */
 export async function readMember(source: Source, locator: string): Promise<Member | undefined> {
   if (source.size < HEADER_AT + 8192) return undefined;
   const block = new Uint8Array(512);
   await source.read(HEADER_AT, block);
   const header = deviceHeader.decode(block);
-  if (deviceHeader.violations(header).length > 0) return undefined;
-  const layout = layoutOf(header);
-  const second = new Uint8Array(512);
-  await source.read(layout.descriptorAt, second);
-  const descriptor = volumeDescriptor.decode(second);
-  const volume = vmwareUuid(descriptor.uuid);
-  return { source, locator, header, descriptor, layout, volume, device: vmwareUuid(header.uuid) };
+  if (deviceHeader.violations(header).length === 0) {
+    const descriptor = await readDescriptor(source, layoutOf(header));
+    return memberOf(source, locator, header, descriptor, false);
+  }
+  // With the header lost the descriptor still speaks, at the one place or the other.
+  for (const major of [5, 6]) {
+    const stand = standIn(source, header, major);
+    const descriptor = await readDescriptor(source, layoutOf(stand));
+    const named = descriptor.name !== '' && descriptor.name === vmwareUuid(descriptor.uuid);
+    if (named && volumeDescriptor.violations(descriptor).length === 0) {
+      return memberOf(source, locator, stand, descriptor, true);
+    }
+  }
+  return undefined;
+}
+
+/** A member of which nothing is left but the data: one device, as large as its partition. */
+export function bareMember(source: Source, locator: string, major: number): Member {
+  const nothing = new Uint8Array(512);
+  const header = standIn(source, deviceHeader.decode(nothing), major);
+  return memberOf(source, locator, header, volumeDescriptor.decode(nothing), true);
+}
+
+/** What a lost header must have said: the partition is as long as its totalBytes. */
+function standIn(source: Source, lost: DeviceHeader, major: number): DeviceHeader {
+  return {
+    ...lost,
+    major,
+    minor: 0,
+    totalBytes: source.size,
+    maps: 0,
+    extensionAt: 0,
+    alignment: major < 6 ? 0 : 4096,
+  };
+}
+
+async function readDescriptor(source: Source, layout: Layout): Promise<VolumeDescriptor> {
+  const block = new Uint8Array(512);
+  await source.read(layout.descriptorAt, block);
+  return volumeDescriptor.decode(block);
+}
+
+function memberOf(
+  source: Source,
+  locator: string,
+  header: DeviceHeader,
+  descriptor: VolumeDescriptor,
+  headerLost: boolean,
+): Member {
+  const names = { volume: vmwareUuid(descriptor.uuid), device: vmwareUuid(header.uuid) };
+  return { source, locator, header, descriptor, layout: layoutOf(header), headerLost, ...names };
 }
 
 /** Reads the used entries of a device's PE tables, in table order; empty where there is none that makes sense. */

@@ -1,0 +1,135 @@
+/**
+ * Disks without a partition table: where VMFS volumes start, by what knows its own position.
+ * Source: vmfs.md sections 8.1 and 8.2.
+ */
+import { hex } from '../../core/damage.ts';
+import type { Cx, Format } from '../../core/format.ts';
+import { slice } from '../../core/map-source.ts';
+import { type Node, NotThis } from '../../core/node.ts';
+import { INFERRED, type Why } from '../../core/run.ts';
+import type { Source } from '../../core/source.ts';
+import { readU64, viewOf } from '../../core/struct.ts';
+import { FS_HEADER_AT, FS_MAGIC, HEARTBEAT_FREE, HEARTBEAT_IN_USE } from '../filesystem/vmfs/structs.ts';
+import { vmfsLvm } from './vmfs-lvm/index.ts';
+import { readMember } from './vmfs-lvm/member.ts';
+import { DATA_AT, HEADER_AT, MAGIC } from './vmfs-lvm/structs.ts';
+
+const SECTOR = 512;
+const BLOCK = 4 * 1024 * 1024;
+/** How far a quick look goes. Datastores behind that are found by a scan, or by --as. */
+const QUICK_LOOK = 96 * 1024 * 1024;
+const MAX_STARTS = 64;
+/** Structures that have to agree on a start before it counts, unless it is a whole LVM header. */
+const ENOUGH_VOTES = 3;
+const LVM_VOTE = 3;
+const LOCK_FAMILY = 0x10c0000;
+
+export const lost: Format = {
+  id: 'lost',
+  layer: 'volume',
+  title: 'disk without a partition table',
+  spec: 'vmfs.md section 8.2',
+  gaps: [
+    `Volumes that start more than ${QUICK_LOOK / 2 ** 20} MiB into a disk without a table are found with --as only.`,
+  ],
+  async probe(source) {
+    return (await starts(source)).length > 0 ? 10 : 0;
+  },
+  async open(source, cx) {
+    const found = await starts(source);
+    if (found.length === 0) throw new NotThis('nothing in it knows where a volume starts');
+    const children: Node[] = [];
+    for (const start of found) children.push(await place(source, start, found, cx));
+    return {
+      name: lost.id,
+      rawName: lost.id,
+      locator: cx.self,
+      kind: 'volume',
+      state: 'live',
+      format: lost.title,
+      facts: { size: source.size },
+      damage: [cx.damage(0, 'lost.table', 'a partition table', 'none', 'partitions are named by where they start')],
+      async child(rawName) {
+        return children.find((node) => node.rawName === rawName);
+      },
+      async *children() {
+        yield* children;
+      },
+    };
+  },
+};
+
+/** Starts of partitions that structures vote for and that open, in order. A start at 0 is no lost partition. */
+async function starts(source: Source): Promise<number[]> {
+  const votes = new Map<number, number>();
+  const vote = (at: number, weight: number): void => {
+    if (at > 0 && at < source.size) votes.set(at, (votes.get(at) ?? 0) + weight);
+  };
+  const block = new Uint8Array(BLOCK);
+  const end = Math.min(source.size, QUICK_LOOK);
+  for (let base = 0; base < end; base += BLOCK) {
+    const part = block.subarray(0, Math.min(BLOCK, end - base) & ~(SECTOR - 1));
+    await source.read(base, part);
+    const view = viewOf(part);
+    for (let at = 0; at < part.length; at += SECTOR) voteOf(view, at, base + at, vote);
+  }
+  const out: number[] = [];
+  const ranked = [...votes].filter(([, count]) => count >= ENOUGH_VOTES).sort((a, b) => b[1] - a[1]);
+  for (const [start] of ranked.slice(0, MAX_STARTS)) {
+    const rest = slice(source, start, source.size - start, INFERRED, whyOf(source, start));
+    if ((await vmfsLvm.probe(rest, NO_CX)) > 0) out.push(start);
+  }
+  return out.sort((a, b) => a - b);
+}
+
+/** What one sector says of where its partition starts. */
+function voteOf(view: DataView, at: number, position: number, vote: (start: number, weight: number) => void): void {
+  const magic = view.getUint32(at, true);
+  if (magic === MAGIC) vote(position - HEADER_AT, LVM_VOTE);
+  else if (magic === FS_MAGIC) vote(position - FS_HEADER_AT - DATA_AT, 1);
+  else if (magic === HEARTBEAT_FREE || magic === HEARTBEAT_IN_USE || magic >>> 4 === LOCK_FAMILY) {
+    vote(position - readU64(view, at + 4) - DATA_AT, 1);
+  }
+}
+
+async function place(source: Source, start: number, all: readonly number[], cx: Cx): Promise<Node> {
+  const member = await readMember(slice(source, start, source.size - start, INFERRED), '');
+  const next = all.find((other) => other > start) ?? source.size;
+  const stated = member === undefined || member.headerLost ? next - start : member.header.totalBytes;
+  const length = Math.min(stated, source.size - start);
+  const name = `at${start}`;
+  const sectors = Math.floor(stated / SECTOR);
+  const first = start / SECTOR;
+  const guid = 'AA31E02A-400F-11DB-9590-000C2911D1B8';
+  const sure = member !== undefined && !member.headerLost;
+  return {
+    name,
+    rawName: name,
+    locator: `${cx.self}/${name}`,
+    kind: 'partition',
+    state: 'orphan',
+    facts: { size: length, details: { type: 'VMFS', start } },
+    damage: [],
+    notices: [
+      sure
+        ? `Its partition entry must have been: first sector ${first}, ${sectors} sectors.`
+        : `Its partition entry started at sector ${first}; its length is lost with the LVM header.`,
+      ...(sure ? [`For sfdisk on a copy of the disk: start=${first}, size=${sectors}, type=${guid}`] : []),
+      ...(sure ? [`For partedUtil setptbl: "1 ${first} ${first + sectors - 1} ${guid.replaceAll('-', '')} 0"`] : []),
+    ],
+    bytes: async () => slice(source, start, length, INFERRED, whyOf(source, start)),
+  };
+}
+
+function whyOf(source: Source, start: number): Why {
+  return { what: `structures that agree on a start at ${hex(start)}`, source, at: start, code: 'lost.table' };
+}
+
+/** For probing only: nothing is asked of it. */
+const NO_CX: Cx = {
+  source: '',
+  self: '',
+  signal: new AbortController().signal,
+  damage: (_, code, expected, actual, effect) => ({ code, at: '', expected, actual, effect }),
+  siblings: async () => [],
+};
