@@ -80,7 +80,7 @@ export class Workplace {
 
   /** Unmounts and removes everything. */
   clear(): void {
-    for (const point of [...this.#mounts]) this.unmount(point);
+    for (const point of this.#mounts) this.unmount(point);
     this.remove(this.dir, ...this.#apart);
   }
 }
