@@ -58,8 +58,8 @@ from a run of its own.
 ${rows.map(line).join('\n')}
 | peak memory of all jobs | | | | ${worst.toFixed(0)} MB | < ${MEMORY_BAR} MB | ${worst < MEMORY_BAR ? 'yes' : '**no**'} | |
 ${notes.length === 0 ? '' : `\n${notes.map((note) => `- ${note}`).join('\n')}\n`}
-A result of 2× means twice as fast as the peer. \`cp\` ends when the page cache has the bytes; salvor ends when the disk
-has them, because its journal may only claim what is safe. \`cp and sync\` is the comparison on equal terms.
+A result of 2× means twice as fast as the peer; +100 ms means that much beyond it. While it copies, salvor makes a BLAKE3
+tree hash of every byte and keeps a journal; \`cp\` does neither. \`cp and sync\` shows what the disk itself takes.
 `;
 }
 

@@ -35,7 +35,7 @@ async function* copyOf(place: Workplace, version: 5 | 6): AsyncIterable<Row | st
   const mount = reason === undefined ? place.mount(peer, images) : undefined;
   if (mount === undefined) yield `${job}: not compared with ${peer}, because ${reason}`;
   else contenders.push(cp(place, `cp from ${peer}`, `${mount}${FLAT}`, to));
-  // As cp, but done only when the disk has it, which is what salvor's journal asks for.
+  // What the disk itself takes, for comparison.
   contenders.push({
     ...cp(place, 'cp and sync', plain, to),
     command: ['sh', '-c', `cp '${plain}' '${to}' && sync '${to}'`],
