@@ -110,9 +110,9 @@ test.each([
   expect(err).toMatch(/^error: option .* is invalid\. .*\.\n/);
 });
 
-if (corpusAbsent !== undefined) test.skip(`bad input made from real datastores (${corpusAbsent})`, () => {});
+const reason = corpusAbsent === undefined ? '' : ` (${corpusAbsent})`;
 
-describe.skipIf(corpusAbsent !== undefined)('a real datastore', () => {
+describe.skipIf(corpusAbsent !== undefined)(`a real datastore${reason}`, () => {
   const image = corpusImage('vmfs5') ?? '';
   const truth = vmfsTruth().find((one) => one.name === 'vmfs5')!;
 
@@ -166,7 +166,7 @@ describe.skipIf(corpusAbsent !== undefined)('a real datastore', () => {
   });
 
   // The stack takes no notice of them today and goes on with what it finds by itself.
-  test.fails.each([`vmfs@${truth?.bytes + 512}`, 'nonsense@0'])('--as %s is refused', async (as) => {
+  test.fails.each(['vmfs@999999999999', 'nonsense@0'])('--as %s is refused', async (as) => {
     const result = await salvor('ls', image, '--as', as);
     expect(result.code).toBe(2);
     clear(result);
