@@ -140,7 +140,12 @@ function perform(job: Job): Results[keyof Results] {
   }
 }
 
-parentPort?.on('message', ({ id, job }: Order) => {
+parentPort?.on('message', (order: Order | undefined) => {
+  if (order === undefined) {
+    parentPort!.close();
+    return;
+  }
+  const { id, job } = order;
   let answer: Answer;
   try {
     answer = { id, result: perform(job) };
