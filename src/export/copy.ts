@@ -251,11 +251,11 @@ export class Copy {
       const past = open.before ? known : undefined;
       const { fill, signal } = options;
       const file = { path: item.path, source, fd: open.fd, fill, past, signal };
-      const { tree, summary } = await new LargeCopy(file, threads, journal, meter).run();
+      const { summary, ...copied } = await new LargeCopy(file, threads, journal, meter).run();
       const wantsSha = options.sha256 || source.size <= WHOLE_FILE;
       const sha256 = wantsSha ? await shaOf(threads, open.part, source.size) : null;
       finishPart(open, full, modeOf(item), usableTime(item.node.facts.modified));
-      this.#note(index, entryOf(item, { size: source.size, tree, sha256 }, summary));
+      this.#note(index, entryOf(item, { size: source.size, sha256, ...copied }, summary));
       this.#done(item);
     } finally {
       fs.closeSync(open.fd);
