@@ -46,8 +46,7 @@ function rewriteIfDifferent(job: ChunkJob, leaf: Uint8Array): void {
   writeChunk(job.fd, bytes, job.at, [0, job.length]);
 }
 
-function wholeFile(file: WholeFile, fill: FilesJob['fill']): FileResult {
-  const reader = new ChunkReader(file.layout, fill);
+function wholeFile(file: WholeFile, reader: ChunkReader): FileResult {
   const first = buffer.subarray(0, Math.min(CHUNK, file.size));
   let writes = reader.read(0, first);
   if (writes === undefined) return undefined;
@@ -76,6 +75,21 @@ function wholeFile(file: WholeFile, fill: FilesJob['fill']): FileResult {
   } finally {
     fs.closeSync(fd);
   }
+}
+
+/** The files of a job one after the other, each with its part of the layout. */
+function files({ files, layout, fill }: FilesJob): FileResult[] {
+  let data = 0;
+  let fills = 0;
+  return files.map((file) => {
+    const own = {
+      data: layout.data.subarray(data, data + file.data),
+      fills: layout.fills.subarray(fills, fills + file.fills),
+    };
+    data += file.data;
+    fills += file.fills;
+    return wholeFile(file, new ChunkReader(own, fill));
+  });
 }
 
 /** Gives a finished file its name, which must be free. */
@@ -118,7 +132,7 @@ function perform(job: Job): Results[keyof Results] {
     case 'chunk':
       return chunk(job);
     case 'files':
-      return job.files.map((file) => wholeFile(file, job.fill));
+      return files(job);
     case 'leaf':
       return leaf(job);
     case 'rehash':
@@ -126,7 +140,12 @@ function perform(job: Job): Results[keyof Results] {
   }
 }
 
-parentPort?.on('message', ({ id, job }: Order) => {
+parentPort?.on('message', (order: Order | undefined) => {
+  if (order === undefined) {
+    parentPort!.close();
+    return;
+  }
+  const { id, job } = order;
   let answer: Answer;
   try {
     answer = { id, result: perform(job) };
