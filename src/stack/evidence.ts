@@ -87,10 +87,10 @@ export class Evidence {
     return this.#fileNode(name, path.basename(name), source.size);
   }
 
-  #fileNode(locator: string, rawName: string, size: number | undefined): Node {
+  #fileNode(locator: string, name: string, size: number | undefined): Node {
     return {
-      name: printable(rawName),
-      rawName,
+      name: printable(raw(name)),
+      rawName: raw(name),
       locator,
       kind: 'evidence',
       state: 'live',
@@ -100,19 +100,19 @@ export class Evidence {
     };
   }
 
-  #directoryNode(locator: string, rawName: string, level: number): Node {
+  #directoryNode(locator: string, name: string, level: number): Node {
     const children = (): AsyncGenerator<Node> => this.#entries(locator, level);
     return {
-      name: printable(rawName),
-      rawName,
+      name: printable(raw(name)),
+      rawName: raw(name),
       locator,
       kind: 'directory',
       state: 'live',
       facts: {},
       damage: [],
       children,
-      async child(raw) {
-        for await (const node of children()) if (node.rawName === raw) return node;
+      async child(wanted) {
+        for await (const node of children()) if (node.rawName === wanted) return node;
         return undefined;
       },
     };
@@ -129,6 +129,11 @@ export class Evidence {
       yield this.#fileNode(inner, entry.name, fs.statSync(inner).size);
     }
   }
+}
+
+/** A name of the host as raw bytes, the way names inside evidence are kept. */
+function raw(name: string): string {
+  return Buffer.from(name, 'utf8').toString('latin1');
 }
 
 function regularFiles(folder: string): fs.Dirent[] {

@@ -1,5 +1,6 @@
 /** Opens whatever this is: evidence, layer by layer, into one tree of nodes with locators. */
 import type { Damage } from '../core/damage.ts';
+import { EvidenceError } from '../core/evidence.ts';
 import type { Candidate, Cx, Format, Reference } from '../core/format.ts';
 import { slice } from '../core/map-source.ts';
 import { type Node, NotThis } from '../core/node.ts';
@@ -39,6 +40,10 @@ export class Stack {
 
   constructor(given: readonly (string | NamedSource)[], options: OpenOptions = {}) {
     this.#options = options;
+    const as = options.as?.format;
+    if (as !== undefined && !formats.some((f) => f.id === as)) {
+      throw new EvidenceError(`"${as}" is no format. There are: ${formats.map((f) => f.id).join(', ')}.`);
+    }
     this.signal = options.signal ?? new AbortController().signal;
     this.evidence = new Evidence(given);
     this.#members = new Members(this, options.only === true);
@@ -115,7 +120,13 @@ export class Stack {
     const forced = this.#options.as;
     if (forced !== undefined && node.kind === 'evidence') {
       const part = await this.offset(node, forced.at);
-      return part === undefined ? undefined : this.#forced(part, forced.format);
+      if (part === undefined) {
+        const size = node.facts.size ?? 0;
+        throw new EvidenceError(
+          `${node.locator} has ${size} bytes, so nothing starts at ${forced.at}. Give a lower offset.`,
+        );
+      }
+      return this.#forced(part, forced.format);
     }
     const source = await node.bytes?.();
     if (source === undefined) return undefined;

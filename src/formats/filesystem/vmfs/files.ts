@@ -160,7 +160,7 @@ async function targetOf(volume: Volume, fd: Descriptor): Promise<string> {
 async function* childrenOf(volume: Volume, fd: Descriptor, place: Place, damage: Damage[]): AsyncGenerator<Node> {
   const above = [...place.above, fd.address];
   const source = volume.source(fd, false);
-  const window = await firstPlace(source);
+  const window = await firstPlace(volume, source);
   const report = (doubt: Doubt): void => {
     if (damage.length >= MAX_DAMAGES) return;
     const effect = 'entries of this directory may be missing or wrong';
@@ -205,11 +205,20 @@ function whyNot(volume: Volume, fd: Descriptor, place: Place): Omit<Doubt, 'at'>
 }
 
 /** Where a directory's first byte lies in the volume, so that what is said of it has a position. */
-async function firstPlace(source: Source): Promise<number> {
-  if (source.size === 0) return 0;
+async function firstPlace(volume: Volume, directory: Source): Promise<number> {
+  let source = directory;
+  let at = 0;
   const list = new RunList(1);
-  await source.runs(0, Math.min(source.size, 512), list);
-  return list.n === 0 ? 0 : list.at[0];
+  // Through the sub-block file, and through the pointers of that, at most.
+  for (let layer = 0; layer < 4 && source !== volume.volume && at < source.size; layer++) {
+    list.clear();
+    await source.runs(at, Math.min(source.size, at + 1), list);
+    const lower = list.n === 0 ? undefined : list.sourceOf(0);
+    if (lower === undefined) return 0;
+    source = lower;
+    at = list.at[0];
+  }
+  return source === volume.volume ? at : 0;
 }
 
 async function childNamed(children: AsyncIterable<Node>, rawName: string): Promise<Node | undefined> {
