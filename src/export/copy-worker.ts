@@ -95,14 +95,14 @@ function files({ files, layout, fill }: FilesJob): FileResult[] {
 /** Gives a finished file its name, which must be free. */
 function place(part: string, path: string): void {
   if (fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
-    throw Object.assign(new Error('something of that name appeared there meanwhile'), { path });
+    throw Object.assign(new Error('it is there already'), { code: 'EEXIST', path });
   }
   fs.renameSync(part, path);
 }
 
 function leaf(job: LeafJob): Uint8Array {
   const bytes = buffer.subarray(0, job.length);
-  if (!readAll(job.fd, bytes, job.at)) throw new Error(`${job.length} bytes at ${job.at} could not be read back`);
+  if (!readAll(job.fd, bytes, job.at)) throw unreadable(job.at, job.length);
   return blake3(bytes);
 }
 
@@ -113,7 +113,7 @@ function rehash(job: RehashJob): RehashResult {
     const sha = job.sha256 ? createHash('sha256') : undefined;
     for (let at = job.from; at < job.size; at += CHUNK) {
       const bytes = buffer.subarray(0, Math.min(CHUNK, job.size - at));
-      if (!readAll(fd, bytes, at)) throw new Error(`${bytes.length} bytes at ${at} could not be read back`);
+      if (!readAll(fd, bytes, at)) throw unreadable(at, bytes.length);
       if (job.tree) leaves.push(blake3(bytes));
       sha?.update(bytes);
     }
@@ -121,6 +121,10 @@ function rehash(job: RehashJob): RehashResult {
   } finally {
     fs.closeSync(fd);
   }
+}
+
+function unreadable(at: number, length: number): Error {
+  return Object.assign(new Error(`${length} bytes at ${at} could not be read back`), { code: 'EIO' });
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {
