@@ -23,7 +23,6 @@ export class Evidence {
   readonly #open = new Map<string, FileSource>();
   readonly #named = new Map<string, Source>();
   readonly #directories: string[] = [];
-  #files = 0;
 
   constructor(given: readonly (string | NamedSource)[]) {
     for (const one of given) {
@@ -119,11 +118,12 @@ export class Evidence {
   }
 
   async *#entries(folder: string, level: number): AsyncGenerator<Node> {
+    let files = 0;
     for (const entry of fs.readdirSync(folder, { withFileTypes: true }).sort(byName)) {
       const inner = `${folder}/${entry.name}`;
       if (entry.isDirectory() && level < MAX_LEVELS) yield this.#directoryNode(inner, entry.name, level + 1);
       if (!entry.isFile()) continue; // links, pipes and the like are never followed
-      if (++this.#files > MAX_FILES_OF_DIRECTORY) {
+      if (++files > MAX_FILES_OF_DIRECTORY) {
         throw new EvidenceError(`${folder} holds more than ${MAX_FILES_OF_DIRECTORY} files; give those that matter.`);
       }
       yield this.#fileNode(inner, entry.name, fs.statSync(inner).size);
