@@ -1,8 +1,7 @@
 /** salvor cat: the bytes of one thing on standard output. */
-import { once } from 'node:events';
 import type { Command } from 'commander';
 import { common, health, INTACT, type Target, UNCERTAIN, UsageError, withNode } from './command.ts';
-import { note } from './output.ts';
+import { damageLines, drained, note } from './output.ts';
 
 const BLOCK = 1024 * 1024;
 
@@ -27,6 +26,10 @@ Examples:
 
 async function cat(target: Target, options: { at: number; length?: number }, signal: AbortSignal): Promise<number> {
   const { node } = target;
+  if (node.bytes === undefined && node.damage.length > 0) {
+    for (const line of damageLines(node.damage, '')) note(line);
+    return UNCERTAIN;
+  }
   if (node.bytes === undefined)
     throw new UsageError(`${node.locator} is a ${node.kind} and has no bytes. List it with: salvor ls`);
   const source = await node.bytes();
@@ -42,8 +45,7 @@ async function cat(target: Target, options: { at: number; length?: number }, sig
       lost += gap.length;
       note(`${node.locator}@${gap.offset}: ${gap.length} bytes are missing (${gap.code}); zeros stand in their place.`);
     }
-    if (!process.stdout.write(block))
-      await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]);
+    if (!process.stdout.write(block)) await drained();
     if (process.stdout.destroyed) return INTACT;
   }
   return lost > 0 ? UNCERTAIN : health(node);

@@ -30,6 +30,8 @@ interface Layer {
   readonly node: Node;
   readonly inside: Layer[];
   readonly contents?: Contents;
+  /** Why the first bytes could not be read, where nothing was found and they could not. */
+  readonly unreadable?: string;
 }
 
 /** What a file system holds, counted from metadata. */
@@ -44,6 +46,8 @@ interface Contents {
 }
 
 const MAX_LAYERS = 32;
+/** Bytes that say whether evidence can be read at all. */
+const START = 64 * 1024;
 
 async function inspect(stack: Stack, sources: readonly string[], json: boolean): Promise<number> {
   const layers: Layer[] = [];
@@ -67,8 +71,13 @@ async function layerOf(stack: Stack, node: Node, seen: Set<string>, depth: numbe
     return layer;
   }
   const inside = await stack.inside(node);
-  if (inside !== undefined) layer.inside.push(await layerOf(stack, inside, seen, depth + 1));
-  return layer;
+  if (inside !== undefined) {
+    layer.inside.push(await layerOf(stack, inside, seen, depth + 1));
+    return layer;
+  }
+  const source = await node.bytes?.();
+  const gaps = source === undefined ? [] : await source.read(0, new Uint8Array(Math.min(source.size, START)));
+  return gaps.length === 0 ? layer : { ...layer, unreadable: gaps[0].code };
 }
 
 async function count(stack: Stack, root: Node): Promise<Contents> {
@@ -109,8 +118,13 @@ function lines(layer: Layer, depth: number): string[] {
   for (const notice of node.notices ?? []) out.push(`${indent}  ${notice}`);
   out.push(...damageLines(node.damage, `${indent}  `));
   if (contents !== undefined) out.push(...contentLines(contents, `${indent}  `));
-  if (node.kind === 'evidence' && layer.inside.length === 0)
-    out.push(`${indent}  nothing known was found at its start`);
+  if (node.kind === 'evidence' && layer.inside.length === 0) {
+    const why =
+      layer.unreadable === undefined
+        ? 'nothing known was found in it'
+        : `its start is unreadable (${layer.unreadable})`;
+    out.push(`${indent}  ${why}`);
+  }
   return [...out, ...layer.inside.flatMap((inner) => lines(inner, depth + 1))];
 }
 
@@ -129,7 +143,8 @@ function title(node: Node): string {
 
 function contentLines(contents: Contents, indent: string): string[] {
   const { files, directories, bytes, damaged, machines } = contents;
-  const state = damaged === 0 ? 'all with sound descriptors' : `${damaged} of them damaged (salvor tree shows which)`;
+  const sound = files === 0 ? 'so nothing to have by name' : 'all with sound descriptors';
+  const state = damaged === 0 ? sound : `${damaged} of them damaged (salvor tree --damaged shows which)`;
   const out = [`${indent}${files} files in ${directories} directories, ${size(bytes)}, ${state}`];
   for (const machine of machines) {
     const missing = machine.disks.filter((disk) => disk.broken !== undefined || contents.broken.has(disk)).length;
@@ -150,7 +165,9 @@ function nextStep(found: { known: number; damaged: number }, sources: readonly s
     ];
   }
   const had =
-    found.damaged === 0 ? 'Everything listed can be had.' : 'What is marked ! is damaged; all the rest can be had.';
+    found.damaged === 0
+      ? 'No damage was found in the metadata; what is listed can be had.'
+      : 'What is marked ! is damaged; the rest can be had (salvor tree --damaged follows every byte).';
   return [had, `Next: salvor recover ${named} --out DIR`];
 }
 

@@ -1,8 +1,9 @@
 /** salvor ls: what is in a directory, a volume or a partition table. */
 import type { Command } from 'commander';
+import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
-import { common, health, NOTHING, type Target, UNCERTAIN, withNode } from './command.ts';
-import { damageLines, modeText, nodeJson, print, printJson, time } from './output.ts';
+import { common, health, INTACT, NOTHING, type Target, UNCERTAIN, UsageError, withNode } from './command.ts';
+import { damageLines, JsonList, modeText, nodeJson, note, Stream, time } from './output.ts';
 
 export function register(program: Command): void {
   common(program.command('ls'))
@@ -22,23 +23,34 @@ Examples:
   salvor ls lun0.img::gpt                   the partitions
   salvor ls a.img b.img ::/web01 --json     a datastore on two devices, as JSON`;
 
-async function ls({ stack, node }: Target, json: boolean): Promise<number> {
+async function ls({ stack, node, at }: Target, json: boolean): Promise<number> {
+  if (at !== undefined) throw new UsageError(`${node.locator}@${at} is one byte; salvor stat says where it lies.`);
   const inside = node.children === undefined ? ((await stack.inside(node)) ?? node) : node;
-  const entries: Node[] = [];
-  for await (const child of stack.children(inside)) entries.push(child);
-  if (inside.children === undefined) entries.push(inside);
-  if (json) printJson({ ...nodeJson(inside), entries: entries.map(nodeJson) });
-  else if (entries.length > 0) print(entries.map(line).join('\n'));
-  const lines = damageLines(inside.damage, '');
-  if (lines.length > 0 && !json) process.stderr.write(`${lines.join('\n')}\n`);
-  if (entries.length === 0 && inside.damage.length === 0) return inside.kind === 'directory' ? 0 : NOTHING;
-  return entries.some((entry) => health(entry) !== 0) ? UNCERTAIN : health(inside);
+  const out = new Stream();
+  const list = new JsonList(out);
+  const { damage: _, ...head } = nodeJson(inside);
+  if (json) await out.write(`${JSON.stringify(head).slice(0, -1)},"entries":[`);
+  let count = 0;
+  let hurt = false;
+  const show = async (entry: Node): Promise<void> => {
+    count++;
+    hurt ||= health(entry) !== 0;
+    await (json ? list.add(nodeJson(entry)) : out.line(line(entry)));
+  };
+  for await (const child of stack.children(inside)) await show(child);
+  if (inside.children === undefined) await show(inside);
+  // What is wrong with a directory is known once all of it was read.
+  if (json) await out.write(`\n],"damage":${JSON.stringify(inside.damage)}}\n`);
+  await out.end();
+  if (!json) for (const one of damageLines(inside.damage, '')) note(one);
+  if (count === 0 && inside.damage.length === 0) return inside.kind === 'directory' ? INTACT : NOTHING;
+  return hurt ? UNCERTAIN : health(inside);
 }
 
 function line(node: Node): string {
   const bytes = String(node.facts.size ?? '-').padStart(15);
   const mark = node.damage.length > 0 ? ' !' : '';
-  const arrow = node.facts.target === undefined ? '' : ` -> ${JSON.stringify(node.facts.target).slice(1, -1)}`;
+  const arrow = node.facts.target === undefined ? '' : ` -> ${printable(node.facts.target)}`;
   const type = node.facts.details?.type;
   const what = node.kind === 'partition' && type !== undefined ? `  ${type}` : '';
   return `${modeText(node)} ${bytes} ${time(node.facts.modified)} ${node.name}${arrow}${what}${mark}`;

@@ -32,8 +32,8 @@ async function main(): Promise<void> {
     .addHelpText('after', EXIT_CODES)
     .exitOverride();
   const named = process.argv[2] ?? '';
-  const wanted = Object.hasOwn(commands, named) ? [commands[named]] : Object.values(commands);
-  for (const load of wanted) (await load()).register(program);
+  const all = /^(-V|--version)$/.test(named) ? [] : Object.values(commands);
+  for (const load of Object.hasOwn(commands, named) ? [commands[named]] : all) (await load()).register(program);
   for (const command of program.commands) command.exitOverride();
   // A reader that stops early, such as head, is no error.
   process.stdout.on('error', () => process.exit(process.exitCode ?? INTACT));

@@ -118,7 +118,7 @@ export class Stream {
 }
 
 /** Waits until standard output takes more, or is gone; leaves no listener behind. */
-function drained(): Promise<void> {
+export function drained(): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       process.stdout.off('drain', done);

@@ -151,7 +151,8 @@ function parent(left: Uint8Array, right: Uint8Array): Uint8Array {
 function rootOf(size: number, top: Uint8Array): string {
   const bytes = Buffer.alloc(PREFIX.length + 8 + 32);
   PREFIX.copy(bytes);
-  bytes.writeBigUInt64LE(BigInt(size), PREFIX.length);
+  bytes.writeUInt32LE(size % 2 ** 32, PREFIX.length);
+  bytes.writeUInt32LE(Math.floor(size / 2 ** 32), PREFIX.length + 4);
   bytes.set(top, PREFIX.length + 8);
   return Buffer.from(blake3(bytes)).toString('hex');
 }

@@ -183,6 +183,7 @@ function blockDeviceSize(rdev: number): number {
 function reason(error: unknown): string {
   const code = (error as { code?: string }).code;
   if (code === 'ENOENT') return 'there is no such file';
-  if (code === 'EACCES' || code === 'EPERM') return 'permission denied; try as root';
+  if (code === 'EACCES' || code === 'EPERM')
+    return process.getuid?.() === 0 ? 'permission denied' : 'permission denied; try as root';
   return error instanceof Error ? error.message : String(error);
 }

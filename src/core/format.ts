@@ -16,6 +16,8 @@ export interface Format {
   readonly gaps: readonly string[];
   /** Endings of file names worth a look inside, for files in a directory: '.vmdk'. */
   readonly names?: readonly string[];
+  /** Asked only where no other format knows these bytes: it reads more than a few sectors to find out. */
+  readonly lastResort?: true;
   /** 0: no; up to 100: how sure it is that `source` is one of these. Reads little, changes nothing. */
   probe(source: Source, cx: Cx): Promise<number>;
   /** Opens what is there, with damage where it departs from what should be. Throws only NotThis. */

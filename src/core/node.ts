@@ -67,6 +67,8 @@ export interface Node {
   readonly notices?: readonly string[];
   readonly disks?: readonly DiskReference[];
   readonly disk?: DiskFacts;
+  /** What it was met in; set by stack/, which needs the way back for siblings. */
+  parent?: Node;
   bytes?(): Promise<Source>;
   child?(rawName: string): Promise<Node | undefined>;
   children?(): AsyncIterable<Node>;

@@ -16,6 +16,7 @@ interface Frame {
 
 const PAST_END: Why = { what: 'the end of what is there', code: 'past-end' };
 const TOO_DEEP: Why = { what: `more than ${MAX_DEPTH} layers on top of each other`, code: 'too-deep' };
+const NOWHERE = new RunList(1);
 /** Runs asked of a layer at a time: windows of lists, not whole tables. */
 const WINDOW = 256;
 
@@ -25,20 +26,27 @@ const WINDOW = 256;
  * Answers the offset reached; less than `end` only when `out` is full. Iterative: depth costs no stack.
  */
 export function flatten(source: Source, from: number, end: number, out: RunList): number | Promise<number> {
-  return new Flattener(out).go(source, from, end);
+  const flattener = spare.pop() ?? new Flattener();
+  const reached = flattener.go(source, from, end, out);
+  if (typeof reached === 'number') {
+    spare.push(flattener);
+    return reached;
+  }
+  return reached.finally(() => spare.push(flattener));
 }
 
+/** Flatteners at rest. Each keeps a list per layer, which is what makes them worth keeping. */
+const spare: Flattener[] = [];
+
 class Flattener {
-  readonly #out: RunList;
   readonly #frames: Frame[] = [];
+  #out: RunList = NOWHERE;
   #depth = -1;
   #reached = 0;
 
-  constructor(out: RunList) {
+  go(source: Source, from: number, end: number, out: RunList): number | Promise<number> {
     this.#out = out;
-  }
-
-  go(source: Source, from: number, end: number): number | Promise<number> {
+    this.#depth = -1;
     this.#reached = from;
     this.#push(source, from, end, VERIFIED, undefined);
     return this.#advance();
@@ -109,9 +117,12 @@ class Flattener {
   #push(source: Source, at: number, end: number, certainty: Certainty, why: Why | undefined): void {
     this.#depth++;
     const known = this.#frames[this.#depth];
-    const list = known === undefined ? new RunList(WINDOW) : known.list;
-    list.clear();
-    this.#frames[this.#depth] = { source, at, end, certainty, why, list, i: 0 };
+    if (known === undefined) {
+      this.#frames[this.#depth] = { source, at, end, certainty, why, list: new RunList(WINDOW), i: 0 };
+      return;
+    }
+    known.list.clear();
+    Object.assign(known, { source, at, end, certainty, why, i: 0 });
   }
 }
 
@@ -127,7 +138,7 @@ interface Piece {
 /** Derives `read` from `runs`: resolves, fills zeros, joins what lies together, reads in large blocks. */
 export async function readThrough(source: Source, offset: number, into: Uint8Array): Promise<readonly Gap[]> {
   const gaps: Gap[] = [];
-  const list = new RunList(WINDOW);
+  const list = lists.pop() ?? new RunList(WINDOW);
   const end = offset + into.length;
   let at = offset;
   while (at < end) {
@@ -140,8 +151,13 @@ export async function readThrough(source: Source, offset: number, into: Uint8Arr
     }
     at = reached;
   }
+  list.clear();
+  lists.push(list);
   return gaps.length > 1 ? joined(gaps) : gaps;
 }
+
+/** Lists of reads that are over. */
+const lists: RunList[] = [];
 
 /** Reads under way at once from one call; enough to keep a disk's queue busy. */
 const READS_AT_ONCE = 8;

@@ -46,8 +46,7 @@ function rewriteIfDifferent(job: ChunkJob, leaf: Uint8Array): void {
   writeChunk(job.fd, bytes, job.at, [0, job.length]);
 }
 
-function wholeFile(file: WholeFile, fill: FilesJob['fill']): FileResult {
-  const reader = new ChunkReader(file.layout, fill);
+function wholeFile(file: WholeFile, reader: ChunkReader): FileResult {
   const first = buffer.subarray(0, Math.min(CHUNK, file.size));
   let writes = reader.read(0, first);
   if (writes === undefined) return undefined;
@@ -78,17 +77,32 @@ function wholeFile(file: WholeFile, fill: FilesJob['fill']): FileResult {
   }
 }
 
+/** The files of a job one after the other, each with its part of the layout. */
+function files({ files, layout, fill }: FilesJob): FileResult[] {
+  let data = 0;
+  let fills = 0;
+  return files.map((file) => {
+    const own = {
+      data: layout.data.subarray(data, data + file.data),
+      fills: layout.fills.subarray(fills, fills + file.fills),
+    };
+    data += file.data;
+    fills += file.fills;
+    return wholeFile(file, new ChunkReader(own, fill));
+  });
+}
+
 /** Gives a finished file its name, which must be free. */
 function place(part: string, path: string): void {
   if (fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
-    throw Object.assign(new Error('something of that name appeared there meanwhile'), { path });
+    throw Object.assign(new Error('it is there already'), { code: 'EEXIST', path });
   }
   fs.renameSync(part, path);
 }
 
 function leaf(job: LeafJob): Uint8Array {
   const bytes = buffer.subarray(0, job.length);
-  if (!readAll(job.fd, bytes, job.at)) throw new Error(`${job.length} bytes at ${job.at} could not be read back`);
+  if (!readAll(job.fd, bytes, job.at)) throw unreadable(job.at, job.length);
   return blake3(bytes);
 }
 
@@ -99,7 +113,7 @@ function rehash(job: RehashJob): RehashResult {
     const sha = job.sha256 ? createHash('sha256') : undefined;
     for (let at = job.from; at < job.size; at += CHUNK) {
       const bytes = buffer.subarray(0, Math.min(CHUNK, job.size - at));
-      if (!readAll(fd, bytes, at)) throw new Error(`${bytes.length} bytes at ${at} could not be read back`);
+      if (!readAll(fd, bytes, at)) throw unreadable(at, bytes.length);
       if (job.tree) leaves.push(blake3(bytes));
       sha?.update(bytes);
     }
@@ -107,6 +121,10 @@ function rehash(job: RehashJob): RehashResult {
   } finally {
     fs.closeSync(fd);
   }
+}
+
+function unreadable(at: number, length: number): Error {
+  return Object.assign(new Error(`${length} bytes at ${at} could not be read back`), { code: 'EIO' });
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {
@@ -118,7 +136,7 @@ function perform(job: Job): Results[keyof Results] {
     case 'chunk':
       return chunk(job);
     case 'files':
-      return job.files.map((file) => wholeFile(file, job.fill));
+      return files(job);
     case 'leaf':
       return leaf(job);
     case 'rehash':
@@ -126,7 +144,12 @@ function perform(job: Job): Results[keyof Results] {
   }
 }
 
-parentPort?.on('message', ({ id, job }: Order) => {
+parentPort?.on('message', (order: Order | undefined) => {
+  if (order === undefined) {
+    parentPort!.close();
+    return;
+  }
+  const { id, job } = order;
   let answer: Answer;
   try {
     answer = { id, result: perform(job) };

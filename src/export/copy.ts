@@ -5,7 +5,7 @@ import { treeOf } from '../codec/tree-hash.ts';
 import type { Source } from '../core/source.ts';
 import { entryOf } from './entry.ts';
 import { interrupted, writeError } from './error.ts';
-import { WHOLE_FILE, type WholeFile } from './jobs.ts';
+import { type Layout, WHOLE_FILE, type WholeFile } from './jobs.ts';
 import type { Journal, Past, PastFile } from './journal.ts';
 import { LargeCopy } from './large.ts';
 import { LayoutBuilder } from './layout.ts';
@@ -56,12 +56,16 @@ export class Copy {
   readonly #again: { item: Item; index: number }[] = [];
   readonly #tasks = new Set<Promise<void>>();
   #batch: Waiting[] = [];
+  /** Files of the batch that are not noted yet. */
+  #planned: Item[] = [];
+  readonly #layout: LayoutBuilder;
   #batchBytes = 0;
   #count = 0;
   #error: unknown;
 
   constructor(cx: CopyContext) {
     this.#cx = cx;
+    this.#layout = new LayoutBuilder(cx.options.fill);
   }
 
   /** Takes the next item. Throws ExportError. */
@@ -150,7 +154,7 @@ export class Copy {
 
   /** Known by name alone: an empty file stands for it, and its entry says why. */
   #nameOnly(item: Item, index: number, known: PastFile | undefined): void {
-    this.#announce([item], known !== undefined);
+    if (known === undefined) this.#announce([item]);
     const full = this.#full(item);
     if (known !== undefined) removeOwn(full);
     const open = openPart(full, 0, false);
@@ -170,7 +174,7 @@ export class Copy {
       return false;
     }
     const full = this.#full(item);
-    this.#announce([item], known !== undefined);
+    if (known === undefined) this.#announce([item]);
     if (known !== undefined) removeOwn(full);
     fs.symlinkSync(raw, full);
     const time = usableTime(item.node.facts.modified);
@@ -181,26 +185,25 @@ export class Copy {
   }
 
   async #small(item: Item, index: number, source: Source, known: PastFile | undefined): Promise<void> {
-    const layout = new LayoutBuilder(this.#cx.options.fill);
+    const layout = this.#layout;
+    const before = layout.counts;
     let at = 0;
     const summary = await summarize(source, (list) => {
       for (let i = 0; i < list.n; at += list.length[i++]) layout.add(list, i, at, 0, list.length[i]);
     });
-    if (layout.foreign) return this.#large(item, index, source, known);
-    if (known !== undefined) removeOwn(this.#full(item));
-    else this.#announce([item], false);
-    const { written } = layout;
+    if (layout.foreign) {
+      layout.cutBack(before);
+      return this.#large(item, index, source, known);
+    }
     const full = this.#full(item);
-    const modified = usableTime(item.node.facts.modified);
-    const whole = {
-      part: full + PART,
-      path: full,
-      size: source.size,
-      mode: modeOf(item),
-      modified,
-      layout: layout.take(),
-    };
-    this.#batch.push({ item, index, summary, written, whole });
+    if (known !== undefined) removeOwn(full);
+    else this.#planned.push(item);
+    const after = layout.counts;
+    const [data, fills] = [after.data - before.data, after.fills - before.fills];
+    const names = { part: full + PART, path: full, size: source.size };
+    const facts = { mode: modeOf(item), modified: usableTime(item.node.facts.modified) };
+    const written = after.written - before.written;
+    this.#batch.push({ item, index, summary, written, whole: { ...names, ...facts, data, fills } });
     this.#batchBytes += source.size;
     if (this.#batch.length >= BATCH_FILES || this.#batchBytes >= BATCH_BYTES) await this.#flush();
   }
@@ -208,16 +211,19 @@ export class Copy {
   async #flush(): Promise<void> {
     const batch = this.#batch;
     if (batch.length === 0) return;
+    this.#announce(this.#planned);
+    const layout = this.#layout.take();
     this.#batch = [];
+    this.#planned = [];
     this.#batchBytes = 0;
-    await this.#task(batch[0].item, () => this.#runBatch(batch));
+    await this.#task(batch[0].item, () => this.#runBatch(batch, layout));
   }
 
-  async #runBatch(batch: readonly Waiting[]): Promise<void> {
+  async #runBatch(batch: readonly Waiting[], layout: Layout): Promise<void> {
     const { threads, journal, options, meter } = this.#cx;
     await threads.slot();
     const files = batch.map((waiting) => waiting.whole);
-    const results = await threads.run<'files'>({ kind: 'files', fill: options.fill, files });
+    const results = await threads.run<'files'>({ kind: 'files', fill: options.fill, files, layout });
     const done: FileEntry[] = [];
     for (const [i, { item, index, summary, written, whole }] of batch.entries()) {
       const result = results[i];
@@ -239,17 +245,17 @@ export class Copy {
   async #large(item: Item, index: number, source: Source, known: PastFile | undefined): Promise<void> {
     const { options, threads, journal, meter } = this.#cx;
     const full = this.#full(item);
-    if (known === undefined) this.#announce([item], false);
+    if (known === undefined) this.#announce([item]);
     const open = openPart(full, source.size, known !== undefined);
     try {
       const past = open.before ? known : undefined;
       const { fill, signal } = options;
       const file = { path: item.path, source, fd: open.fd, fill, past, signal };
-      const { tree, summary } = await new LargeCopy(file, threads, journal, meter).run();
+      const { summary, ...copied } = await new LargeCopy(file, threads, journal, meter).run();
       const wantsSha = options.sha256 || source.size <= WHOLE_FILE;
       const sha256 = wantsSha ? await shaOf(threads, open.part, source.size) : null;
       finishPart(open, full, modeOf(item), usableTime(item.node.facts.modified));
-      this.#note(index, entryOf(item, { size: source.size, tree, sha256 }, summary));
+      this.#note(index, entryOf(item, { size: source.size, sha256, ...copied }, summary));
       this.#done(item);
     } finally {
       fs.closeSync(open.fd);
@@ -257,8 +263,8 @@ export class Copy {
   }
 
   /** Notes names before they are made: what lies under them from now on is ours. */
-  #announce(items: readonly Item[], known: boolean): void {
-    if (known) return;
+  #announce(items: readonly Item[]): void {
+    if (items.length === 0) return;
     this.#cx.journal.add(...items.map(({ path, node }) => ({ t: 'file', path, locator: node.locator }) as const));
   }
 

@@ -11,6 +11,8 @@ export interface Written {
   readonly tree: string | null;
   readonly sha256: string | null;
   readonly link?: string;
+  readonly holes?: FileEntry['holes'];
+  readonly written?: number;
 }
 
 /** The entry of an item. Without `written` it is a directory, without `summary` it has no bytes to be sure of. */
@@ -33,6 +35,7 @@ export function entryOf(item: Item, written?: Written, summary?: Summary): FileE
     gaps: counted.gaps,
     damage,
     reasons: counted.reasons,
+    ...(written?.holes?.length && { holes: written.holes, written: written.written ?? 0 }),
     ...(written?.link !== undefined && { link: written.link }),
   };
 }

@@ -35,14 +35,16 @@ export function reason(error: unknown): string {
   if (code === 'EFBIG') return 'the file is larger than its file system allows';
   if (code === 'EACCES' || code === 'EPERM') return 'permission denied';
   if (code === 'EROFS') return 'the file system is read-only';
+  if (code === 'EEXIST') return 'something of that name appeared there meanwhile';
+  if (code === 'EIO') return 'the device answered with an error';
   if (code === 'ENOENT') return 'there is no such file';
   if (code === 'ELOOP') return 'it is a symbolic link';
   return error instanceof Error ? error.message : String(error);
 }
 
-/** A write that failed, with the way on. */
-export function writeError(path: string, error: unknown): ExportError {
-  if (error instanceof ExportError) return error;
+/** A write that failed, with the way on. What is no answer of the system stays as it is. */
+export function writeError(path: string, error: unknown): unknown {
+  if (error instanceof ExportError || typeof (error as { code?: unknown }).code !== 'string') return error;
   const next = 'What is done so far stays; make room or mend the cause, and run the same command again to go on.';
   return new ExportError('write', `${path} could not be written: ${reason(error)}. ${next}`, { cause: error });
 }

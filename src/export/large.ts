@@ -9,7 +9,7 @@ import { DATA, MISSING, RunList } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { addWrite, fillGap, type Writes, writeChunk } from './chunk.ts';
 import { interrupted } from './error.ts';
-import type { Fill } from './jobs.ts';
+import type { Fill, Layout } from './jobs.ts';
 import type { Journal, PastFile } from './journal.ts';
 import { LayoutBuilder } from './layout.ts';
 import type { Meter } from './meter.ts';
@@ -20,6 +20,11 @@ import type { Threads } from './threads.ts';
 const NOTE_LEAVES = 16;
 const NOTE_MS = 1000;
 const SYNC_MS = 10_000;
+/** Chunks from which on a hole is noted in the manifest, and how many are. */
+const HOLE_CHUNKS = 16;
+const MAX_HOLES = 4096;
+/** File systems allocate whole blocks. */
+const BLOCK = 4096;
 
 export interface LargeFile {
   readonly path: string;
@@ -34,6 +39,9 @@ export interface LargeFile {
 export interface Copied {
   readonly tree: string;
   readonly summary: Summary;
+  /** Large stretches that were left as holes, [offset, length], and the bytes that were written beside them. */
+  readonly holes: readonly (readonly [number, number])[];
+  readonly written: number;
 }
 
 export class LargeCopy {
@@ -54,6 +62,8 @@ export class LargeCopy {
   #syncing: Promise<void> | undefined;
   #error: unknown;
   #unreadable = false;
+  readonly #holes: [number, number][] = [];
+  #written = 0;
   /** For chunks that main copies itself. */
   #buffer: Uint8Array | undefined;
 
@@ -80,7 +90,8 @@ export class LargeCopy {
       this.#note();
       await this.#syncing;
       // A read that failed is in the map of its source now: count again, so that gaps and certainty agree with it.
-      return { tree: this.#tree.root(), summary: this.#unreadable ? await summarize(source) : summary };
+      const counted = this.#unreadable ? await summarize(source) : summary;
+      return { tree: this.#tree.root(), summary: counted, holes: this.#holes, written: this.#written };
     } catch (error) {
       await this.#settled();
       await this.#syncing;
@@ -122,6 +133,8 @@ export class LargeCopy {
           const first = Math.max(chunk, this.#first);
           this.#tree.zeros(first, chunk + whole - first);
         }
+        const till = Math.min(end, (chunk + whole) * CHUNK);
+        if (whole >= HOLE_CHUNKS && this.#holes.length < MAX_HOLES) this.#holes.push([at, till - at]);
         at = Math.min(end, (chunk + whole) * CHUNK);
         continue;
       }
@@ -135,6 +148,7 @@ export class LargeCopy {
   async #chunk(chunk: number, length: number): Promise<void> {
     const { foreign, written, empty } = this.#layout;
     const layout = this.#layout.take();
+    this.#written += foreign ? length : blocksOf(layout);
     if (chunk < this.#first) {
       this.#count(written, written);
       return;
@@ -253,6 +267,17 @@ export class LargeCopy {
     this.#leavesFrom = this.#tree.taken;
     this.#leaves = [];
   }
+}
+
+/** Bytes that a layout's parts take on the disk at most, each in whole blocks. */
+function blocksOf({ data, fills }: Layout): number {
+  let sum = 0;
+  const add = (at: number, length: number): void => {
+    sum += Math.ceil((at + length) / BLOCK) * BLOCK - Math.floor(at / BLOCK) * BLOCK;
+  };
+  for (let i = 0; i < data.length; i += 4) add(data[i], data[i + 1]);
+  for (let i = 0; i < fills.length; i += 2) add(fills[i], fills[i + 1]);
+  return sum;
 }
 
 /** Calls `each` with every run of a stretch, and the offset where it starts. */

@@ -16,6 +16,11 @@ export class LayoutBuilder {
     this.#fill = fill;
   }
 
+  /** Numbers that were added since the last call of `take`. */
+  get counts(): { data: number; fills: number; written: number } {
+    return { data: this.#data.length, fills: this.#fills.length, written: this.written };
+  }
+
   get empty(): boolean {
     return this.written === 0;
   }
@@ -34,6 +39,14 @@ export class LayoutBuilder {
     if (list.state(i) === MISSING) this.#fills.push(to, length);
     else if (source instanceof FileSource) this.#data.push(to, length, source.fd, list.at[i] + inner);
     else this.foreign = true;
+  }
+
+  /** Takes back what was added for a file that cannot be copied this way. */
+  cutBack(to: { data: number; fills: number; written: number }): void {
+    this.#data.length = to.data;
+    this.#fills.length = to.fills;
+    this.written = to.written;
+    this.foreign = false;
   }
 
   /** What was added since the last call. */

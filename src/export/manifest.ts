@@ -34,6 +34,9 @@ export interface FileEntry {
   readonly damage: readonly Damage[];
   /** Why bytes are inferred, guessed or missing. */
   readonly reasons: readonly { readonly code: string; readonly bytes: number }[];
+  /** Large stretches of zeros that were left as holes, [offset, length], and the bytes on disk of all the rest. */
+  readonly holes?: readonly (readonly [number, number])[];
+  readonly written?: number;
   /** For a symbolic link that was made as one: its text. */
   readonly link?: string;
 }
@@ -122,5 +125,11 @@ function isEntry(entry: FileEntry): boolean {
     typeof name === 'string' &&
     name !== '' &&
     !name.split('/').some((part) => part === '' || part === '.' || part === '..');
-  return typeof entry === 'object' && entry !== null && inside(entry.path) && Number.isSafeInteger(entry.size);
+  return (
+    typeof entry === 'object' &&
+    entry !== null &&
+    inside(entry.path) &&
+    Number.isSafeInteger(entry.size) &&
+    entry.size >= 0
+  );
 }

@@ -41,7 +41,9 @@ export async function recover(stack: Stack, options: RecoverOptions): Promise<Ma
   checkPlace(dir, ancestor, directories, opened());
   const past = readJournal(dir);
   meter.start('plan');
-  const plan = await planOf(stack, options, dir, past, meter);
+  const plan = await planOf(stack, options, dir, past, meter).catch((error: unknown) => {
+    throw options.signal.aborted ? interrupted() : error;
+  });
   checkPlace(dir, ancestor, directories, opened());
   const header = headerOf(options, plan);
   if (past?.header !== undefined) compare(dir, past.header, header);
@@ -102,7 +104,7 @@ async function copyAll(stack: Stack, options: RecoverOptions, run: Run): Promise
     writeManifest(dir, manifest);
     return manifest;
   } catch (error) {
-    throw error instanceof ExportError ? error : writeError(dir, error);
+    throw writeError(dir, error);
   } finally {
     await threads.close();
     journal.close();

@@ -11,12 +11,20 @@ export interface Rehashed {
   readonly sha256?: string;
 }
 
-/** The hashes of a file that is there. `synced` is believed as it stands. Throws what a read threw. */
+export interface Wanted {
+  readonly sha256: boolean;
+  /** Believed as it stands. */
+  readonly synced?: PastFile['synced'];
+  /** Holes where nothing is allocated: zeros that need no reading. [offset, length], whole chunks, sorted. */
+  readonly holes?: readonly (readonly [number, number])[];
+}
+
+/** The hashes of a file that is there. Throws what a read threw. */
 export async function rehash(
   threads: Threads,
   file: string,
   size: number,
-  wanted: { readonly sha256: boolean; readonly synced?: PastFile['synced'] },
+  wanted: Wanted,
   signal: AbortSignal,
   onBytes: (bytes: number) => void,
 ): Promise<Rehashed> {
@@ -35,7 +43,7 @@ export async function rehash(
     return { tree: tree.root(), ...(sha !== undefined && { sha256: sha }) };
   }
   onBytes(from);
-  await leaves(threads, file, size, tree, signal, onBytes);
+  await leaves(threads, file, size, tree, wanted.holes ?? [], signal, onBytes);
   return { tree: tree.root(), ...(sha256 && { sha256: await shaOf(threads, file, size) }) };
 }
 
@@ -51,14 +59,24 @@ async function leaves(
   file: string,
   size: number,
   tree: TreeHash,
+  holes: readonly (readonly [number, number])[],
   signal: AbortSignal,
   onBytes: (bytes: number) => void,
 ): Promise<void> {
   const fd = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
   const running = new Set<Promise<void>>();
   let failed: unknown;
+  let hole = 0;
   try {
     for (let at = tree.taken * CHUNK; at < size && failed === undefined; at += CHUNK) {
+      while (hole < holes.length && holes[hole][0] < at) hole++;
+      if (holes[hole]?.[0] === at) {
+        const count = Math.ceil(holes[hole][1] / CHUNK);
+        tree.zeros(at / CHUNK, count);
+        onBytes(holes[hole][1]);
+        at += (count - 1) * CHUNK;
+        continue;
+      }
       await threads.slot();
       if (signal.aborted) throw interrupted();
       const length = Math.min(CHUNK, size - at);

@@ -54,10 +54,13 @@ export class Summary {
   }
 }
 
+const spare: RunList[] = [];
+
 /** Walks all runs of a source once; `each` sees every list. */
 export async function summarize(source: Source, each?: (list: RunList) => void): Promise<Summary> {
   const summary = new Summary();
-  const list = new RunList();
+  // One list serves one file after the other: thousands of small files would each leave theirs to be collected.
+  const list = spare.pop() ?? new RunList();
   for (let at = 0; at < source.size; ) {
     list.clear();
     const reached = flatten(source, at, source.size, list);
@@ -65,6 +68,8 @@ export async function summarize(source: Source, each?: (list: RunList) => void):
     summary.add(list);
     each?.(list);
   }
+  list.clear();
+  spare.push(list);
   return summary;
 }
 

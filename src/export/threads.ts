@@ -1,7 +1,7 @@
 /** The copying threads: jobs go to the one with the least to do, and never more than a few wait. */
 import { Worker } from 'node:worker_threads';
 import { interrupted } from './error.ts';
-import type { Answer, Job, Results } from './jobs.ts';
+import type { Answer, Job, Order, Results } from './jobs.ts';
 
 /** Reading, hashing and writing together keep two busy; more share one disk's queue and take memory. */
 const THREADS = 2;
@@ -12,26 +12,19 @@ const FILE = new URL(import.meta.url.endsWith('.ts') ? './copy-worker.ts' : './c
 interface Thread {
   readonly worker: Worker;
   readonly jobs: Map<number, { resolve: (result: never) => void; reject: (error: unknown) => void }>;
+  readonly ended: Promise<void>;
 }
 
 export class Threads {
+  /** Started when they are first needed. */
   readonly #threads: Thread[] = [];
   readonly #waiting: (() => void)[] = [];
   #id = 0;
   #broken: unknown;
 
-  constructor() {
-    for (let i = 0; i < THREADS; i++) {
-      const thread: Thread = { worker: new Worker(FILE), jobs: new Map() };
-      thread.worker.on('message', (answer: Answer) => this.#answered(thread, answer));
-      thread.worker.on('error', (error) => this.#failed(error));
-      this.#threads.push(thread);
-    }
-  }
-
   /** Waits until one more job can be taken without a queue growing. */
   async slot(): Promise<void> {
-    while (this.#broken === undefined && !this.#threads.some((thread) => thread.jobs.size < WAITING)) {
+    while (this.#broken === undefined && this.#free() === undefined) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
@@ -39,18 +32,40 @@ export class Threads {
   /** Hands out a job; call after `slot`. Rejects with what the system said where a write failed. */
   run<K extends Job['kind']>(job: Extract<Job, { kind: K }>): Promise<Results[K]> {
     if (this.#broken !== undefined) return Promise.reject(this.#broken);
-    const [first, ...rest] = this.#threads;
-    const thread = rest.reduce((least, other) => (other.jobs.size < least.jobs.size ? other : least), first);
+    const thread = this.#free() ?? this.#threads[this.#id % THREADS];
     const id = this.#id++;
     return new Promise<Results[K]>((resolve, reject) => {
       thread.jobs.set(id, { resolve, reject });
-      thread.worker.postMessage({ id, job });
+      thread.worker.postMessage({ id, job } satisfies Order);
     });
   }
 
+  /**
+   * Lets all threads end by themselves, after what they still have to do. They are never terminated: a native library
+   * that is being loaded or called at that moment takes the whole process down with it.
+   */
   async close(): Promise<void> {
+    for (const { worker } of this.#threads) worker.postMessage(undefined);
+    await Promise.all(this.#threads.map((thread) => thread.ended));
     this.#failed(interrupted());
-    await Promise.all(this.#threads.map((thread) => thread.worker.terminate()));
+  }
+
+  /** The thread with the least to do, if it can take more; a new one rather than one that is busy. */
+  #free(): Thread | undefined {
+    let least: Thread | undefined;
+    for (const thread of this.#threads) if (least === undefined || thread.jobs.size < least.jobs.size) least = thread;
+    if ((least === undefined || least.jobs.size > 0) && this.#threads.length < THREADS) return this.#start();
+    return least !== undefined && least.jobs.size < WAITING ? least : undefined;
+  }
+
+  #start(): Thread {
+    const worker = new Worker(FILE);
+    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    const thread: Thread = { worker, jobs: new Map(), ended };
+    worker.on('message', (answer: Answer) => this.#answered(thread, answer));
+    worker.on('error', (error) => this.#failed(error));
+    this.#threads.push(thread);
+    return thread;
   }
 
   #answered(thread: Thread, answer: Answer): void {

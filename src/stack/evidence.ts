@@ -23,7 +23,6 @@ export class Evidence {
   readonly #open = new Map<string, FileSource>();
   readonly #named = new Map<string, Source>();
   readonly #directories: string[] = [];
-  #files = 0;
 
   constructor(given: readonly (string | NamedSource)[]) {
     for (const one of given) {
@@ -87,10 +86,10 @@ export class Evidence {
     return this.#fileNode(name, path.basename(name), source.size);
   }
 
-  #fileNode(locator: string, rawName: string, size: number | undefined): Node {
+  #fileNode(locator: string, name: string, size: number | undefined): Node {
     return {
-      name: printable(rawName),
-      rawName,
+      name: printable(raw(name)),
+      rawName: raw(name),
       locator,
       kind: 'evidence',
       state: 'live',
@@ -100,35 +99,41 @@ export class Evidence {
     };
   }
 
-  #directoryNode(locator: string, rawName: string, level: number): Node {
+  #directoryNode(locator: string, name: string, level: number): Node {
     const children = (): AsyncGenerator<Node> => this.#entries(locator, level);
     return {
-      name: printable(rawName),
-      rawName,
+      name: printable(raw(name)),
+      rawName: raw(name),
       locator,
       kind: 'directory',
       state: 'live',
       facts: {},
       damage: [],
       children,
-      async child(raw) {
-        for await (const node of children()) if (node.rawName === raw) return node;
+      async child(wanted) {
+        for await (const node of children()) if (node.rawName === wanted) return node;
         return undefined;
       },
     };
   }
 
   async *#entries(folder: string, level: number): AsyncGenerator<Node> {
+    let files = 0;
     for (const entry of fs.readdirSync(folder, { withFileTypes: true }).sort(byName)) {
       const inner = `${folder}/${entry.name}`;
       if (entry.isDirectory() && level < MAX_LEVELS) yield this.#directoryNode(inner, entry.name, level + 1);
       if (!entry.isFile()) continue; // links, pipes and the like are never followed
-      if (++this.#files > MAX_FILES_OF_DIRECTORY) {
+      if (++files > MAX_FILES_OF_DIRECTORY) {
         throw new EvidenceError(`${folder} holds more than ${MAX_FILES_OF_DIRECTORY} files; give those that matter.`);
       }
       yield this.#fileNode(inner, entry.name, fs.statSync(inner).size);
     }
   }
+}
+
+/** A name of the host as raw bytes, the way names inside evidence are kept. */
+function raw(name: string): string {
+  return Buffer.from(name, 'utf8').toString('latin1');
 }
 
 function regularFiles(folder: string): fs.Dirent[] {

@@ -92,7 +92,11 @@ async function descend(stack: Stack, from: Node, names: readonly string[]): Prom
     if (child === undefined) {
       const kind =
         node.children === undefined ? `${node.locator} is no directory` : `nothing of that name in ${node.locator}`;
-      throw new LocatorError(`"${printable(name)}": ${kind}. List it with: salvor ls '${node.locator}'`);
+      const hurt =
+        node.damage[0] === undefined
+          ? ''
+          : `, and its listing is damaged (${node.damage[0].code} at ${node.damage[0].at})`;
+      throw new LocatorError(`"${printable(name)}": ${kind}${hurt}. List it with: salvor ls '${node.locator}'`);
     }
     node = child;
   }

@@ -1,5 +1,6 @@
 /** Opens whatever this is: evidence, layer by layer, into one tree of nodes with locators. */
 import type { Damage } from '../core/damage.ts';
+import { EvidenceError } from '../core/evidence.ts';
 import type { Candidate, Cx, Format, Reference } from '../core/format.ts';
 import { slice } from '../core/map-source.ts';
 import { type Node, NotThis } from '../core/node.ts';
@@ -18,11 +19,6 @@ export interface OpenOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Where a node was met: what it is a child of. */
-interface Context {
-  readonly parent: Node;
-}
-
 /** Interiors kept open by locator; volumes are few, files are opened one after the other. */
 const MAX_INTERIORS = 256;
 
@@ -31,7 +27,6 @@ export class Stack {
   readonly signal: AbortSignal;
   readonly #options: OpenOptions;
   readonly #members: Members;
-  readonly #contexts = new WeakMap<Node, Context>();
   /** Locator that things inside a node's bytes build on, where it is not the node's own. */
   readonly #outer = new WeakMap<Node, string>();
   readonly #interiors = new Map<string, Promise<Node | undefined>>();
@@ -39,6 +34,10 @@ export class Stack {
 
   constructor(given: readonly (string | NamedSource)[], options: OpenOptions = {}) {
     this.#options = options;
+    const as = options.as?.format;
+    if (as !== undefined && !formats.some((f) => f.id === as)) {
+      throw new EvidenceError(`"${as}" is no format. There are: ${formats.map((f) => f.id).join(', ')}.`);
+    }
     this.signal = options.signal ?? new AbortController().signal;
     this.evidence = new Evidence(given);
     this.#members = new Members(this, options.only === true);
@@ -72,19 +71,19 @@ export class Stack {
   /** A node's children, with what they are children of kept in mind. */
   async *children(node: Node): AsyncGenerator<Node> {
     for await (const child of node.children?.() ?? []) {
-      this.#contexts.set(child, { parent: node });
+      child.parent = node;
       yield child;
     }
   }
 
   async child(node: Node, rawName: string): Promise<Node | undefined> {
     const child = await node.child?.(rawName);
-    if (child !== undefined) this.#contexts.set(child, { parent: node });
+    if (child !== undefined) child.parent = node;
     return child;
   }
 
   parentOf(node: Node): Node | undefined {
-    return this.#contexts.get(node)?.parent;
+    return node.parent;
   }
 
   /** Opens a node's bytes as one format; undefined where they are none of it. */
@@ -115,13 +114,19 @@ export class Stack {
     const forced = this.#options.as;
     if (forced !== undefined && node.kind === 'evidence') {
       const part = await this.offset(node, forced.at);
-      return part === undefined ? undefined : this.#forced(part, forced.format);
+      if (part === undefined) {
+        const size = node.facts.size ?? 0;
+        throw new EvidenceError(
+          `${node.locator} has ${size} bytes, so nothing starts at ${forced.at}. Give a lower offset.`,
+        );
+      }
+      return this.#forced(part, forced.format);
     }
     const source = await node.bytes?.();
     if (source === undefined) return undefined;
     const ranked: { format: Format; score: number; cx: Cx }[] = [];
-    for (const format of formats) {
-      if (!worthALook(node, format)) continue;
+    for (const format of [...formats].sort((a, b) => Number(a.lastResort ?? 0) - Number(b.lastResort ?? 0))) {
+      if (!worthALook(node, format) || (format.lastResort && ranked.length > 0)) continue;
       const cx = this.#cx(node, format);
       const score = await format.probe(source, cx);
       if (score > 0) ranked.push({ format, score, cx });
@@ -159,7 +164,7 @@ export class Stack {
   async #opened(node: Node, format: Format, source: Source, cx: Cx): Promise<Node | undefined> {
     try {
       const opened = await format.open(source, cx);
-      this.#contexts.set(opened, { parent: node });
+      opened.parent = node;
       // A disk or a volume is only a way to its bytes: what lies inside is named after what it lies on.
       const outer = passesThrough(opened) && !this.#isSpan(opened) ? this.outerOf(node) : opened.locator;
       this.#outer.set(opened, outer);

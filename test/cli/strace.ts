@@ -39,7 +39,7 @@ function isViolation(line: string, evidence: string, name: string): boolean {
   // operations through (UV_USE_IO_URING=1) poll their queue, and with one of those nothing would be proved.
   if (call === 'io_uring_setup') return /IORING_SETUP_SQPOLL/.test(line) && !line.includes('= -1');
   const descriptor = line.includes(`(${/\((\d+)/.exec(line)?.[1]}<${evidence}>`);
-  if (/^open/.test(call)) {
+  if (call.startsWith('open')) {
     const named = line.includes(`"${evidence}"`) || line.includes(`<${evidence}>`) || line.includes(`"${name}"`);
     return named && (WRITING_FLAGS.test(line) || !line.includes('O_RDONLY'));
   }

@@ -31,7 +31,8 @@ interface Mapped {
 
 beforeAll(build);
 
-if (corpusAbsent !== undefined) test.skip(`the real datastores (${corpusAbsent})`, () => {});
+const reason = corpusAbsent === undefined ? '' : ` (${corpusAbsent})`;
+if (corpusAbsent !== undefined) test.skip(`each real datastore${reason}`, () => {});
 
 describe.each(vmfsTruth())('the real $name', (truth) => {
   const image = corpusImage(truth.name)!;
@@ -71,7 +72,7 @@ describe.each(vmfsTruth())('the real $name', (truth) => {
   });
 });
 
-describe.skipIf(corpusAbsent !== undefined)('the real datastores together', () => {
+describe.skipIf(corpusAbsent !== undefined)(`the real datastores together${reason}`, () => {
   test('a directory of all three lists the file systems to choose from', async () => {
     const images = vmfsTruth().map((one: CorpusTruth) => corpusImage(one.name)!);
     const { entries } = await json<{ entries: Shown[] }>('ls', ...images);

@@ -119,10 +119,17 @@ async function readTable(
   if (start + array.length > source.size) return undefined;
   const lost = await source.read(start, array);
   const sound = crc32(copy) === values.crc && crc32(array) === values.entriesCrc && lost.length === 0;
-  return { where, at, sector, header: values, sound, entries: entriesOf(array, values.entrySize, sector, sound) };
+  return {
+    where,
+    at,
+    sector,
+    header: values,
+    sound,
+    entries: entriesOf(array, start, values.entrySize, sector, sound),
+  };
 }
 
-function entriesOf(array: Uint8Array, size: number, sector: number, sound: boolean): Entry[] {
+function entriesOf(array: Uint8Array, start: number, size: number, sector: number, sound: boolean): Entry[] {
   const out: Entry[] = [];
   for (let i = 0; (i + 1) * size <= array.length; i++) {
     const e = entryStruct.decode(array, i * size);
@@ -136,6 +143,7 @@ function entriesOf(array: Uint8Array, size: number, sector: number, sound: boole
       type: TYPES[type] ?? type,
       ...(label !== '' && { label }),
       certainty: sound ? VERIFIED : INFERRED,
+      entryAt: start + i * size,
     });
   }
   return out;

@@ -32,6 +32,7 @@ export const lost: Format = {
   gaps: [
     `Volumes that start more than ${QUICK_LOOK / 2 ** 20} MiB into a disk without a table are found with --as only.`,
   ],
+  lastResort: true,
   async probe(source) {
     return (await starts(source)).length > 0 ? 10 : 0;
   },

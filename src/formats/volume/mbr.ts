@@ -10,10 +10,11 @@ import { type Entry, tableNode } from './partition.ts';
 
 const SECTOR = 512;
 const SIGNATURE = 0xaa55;
+const ENTRIES_AT = 446;
 
 export const bootRecord = struct('master boot record', SECTOR, {
   diskSignature: u32(440),
-  entries: bytes(446, 64),
+  entries: bytes(ENTRIES_AT, 64),
   signature: u16(510, { oneOf: [SIGNATURE] }),
 });
 
@@ -72,7 +73,7 @@ export const mbr: Format = {
     for (const [i, entry] of entries.entries()) {
       if (entry.type === 0 || entry.sectors === 0) continue;
       if (EXTENDED.has(entry.type)) await followChain(source, cx, entry.start, found, damage);
-      else found.push(partition(i + 1, entry, entry.start));
+      else found.push(partition(i + 1, entry, entry.start, ENTRIES_AT + i * 16));
     }
     found.sort((a, b) => a.number - b.number);
     return tableNode(mbr, source, cx, found, damage);
@@ -88,9 +89,9 @@ async function tableAt(source: Source, at: number): Promise<TableEntry[] | undef
   return [0, 1, 2, 3].map((i) => entryStruct.decode(record.entries, i * 16));
 }
 
-function partition(number: number, entry: TableEntry, startSector: number): Entry {
+function partition(number: number, entry: TableEntry, startSector: number, entryAt: number): Entry {
   const type = TYPES[entry.type] ?? `type 0x${entry.type.toString(16)}`;
-  return { number, start: startSector * SECTOR, length: entry.sectors * SECTOR, type, certainty: STATED };
+  return { number, start: startSector * SECTOR, length: entry.sectors * SECTOR, type, certainty: STATED, entryAt };
 }
 
 /** Logical partitions: a linked list of boot records, each with one partition and the next link. */
@@ -107,7 +108,8 @@ async function followChain(source: Source, cx: Cx, first: number, found: Entry[]
     }
     seen.add(at);
     const [logical, next] = entries;
-    if (logical.type !== 0 && logical.sectors > 0) found.push(partition(number, logical, at + logical.start));
+    if (logical.type !== 0 && logical.sectors > 0)
+      found.push(partition(number, logical, at + logical.start, at * SECTOR + ENTRIES_AT));
     if (next.type === 0 || next.start === 0) return;
     at = first + next.start;
   }

@@ -15,6 +15,8 @@ export interface Entry {
   readonly type: string;
   readonly label?: string;
   readonly certainty: Certainty;
+  /** Position of the entry itself. */
+  readonly entryAt: number;
 }
 
 /** The node of a table; `entries` and `damage` may still grow while the table is being read. */
@@ -57,7 +59,7 @@ function partitionNode(format: Format, disk: Source, cx: Cx, entry: Entry): Node
   const why: Why = {
     what: `${format.title} entry ${entry.number}`,
     source: disk,
-    at: entry.start,
+    at: entry.entryAt,
     ...(entry.certainty <= INFERRED && { code: `${format.id}.unchecked` }),
   };
   return {

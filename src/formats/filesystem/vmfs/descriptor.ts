@@ -56,16 +56,22 @@ export function decodeDescriptor(
   if (doubt !== undefined) doubts.push(doubt);
   const what = `VMFS${g.version} file descriptor ${addressText(address)}`;
   const code = doubts[0]?.code;
-  return {
-    ...meta,
-    ...place,
+  const why: Why = { what, source: place.source, at: place.sourceAt, ...(code !== undefined && { code }) };
+  return Object.assign(meta, {
+    at: place.at,
+    source: place.source,
+    sourceAt: place.sourceAt,
     unit: 2 ** shift,
-    pointers: pointersOf(g, block, offset),
-    lostPointers: [],
+    // Inline files have their bytes there; copying those of thousands of files would be most of the memory.
+    pointers: meta.zla === ZLA_INLINE ? NO_POINTERS : pointersOf(g, block, offset),
+    lostPointers: NONE_LOST,
     doubts,
-    why: { what, source: place.source, at: place.sourceAt, ...(code !== undefined && { code }) },
-  };
+    why,
+  });
 }
+
+const NO_POINTERS = new Uint32Array(0);
+const NONE_LOST: readonly (readonly [number, number])[] = [];
 
 function pointersOf(g: Geometry, block: Uint8Array, offset: number): Uint32Array {
   // A copy, because the block goes back to a cache and because views need alignment.

@@ -54,7 +54,7 @@ export async function rootNode(volume: Volume, locator: string, name: string): P
     volume.damage.push(volume.cx.damage(volume.geometry.fdcAt, 'vmfs.root', expected, 'an empty slot', effect));
     return { ...bare(place, 'filesystem'), damage: volume.damage };
   }
-  return { ...(await fileNode(volume, fd, place, [], volume.damage)), kind: 'filesystem' };
+  return { ...fileNode(volume, fd, place, [], volume.damage), kind: 'filesystem' };
 }
 
 function bare(place: Place, kind: Kind): Node {
@@ -62,8 +62,20 @@ function bare(place: Place, kind: Kind): Node {
   return { name: printable(rawName), rawName, locator, kind, state: 'live', facts: {}, damage: [] };
 }
 
-async function entryNode(volume: Volume, entry: Entry, place: Place, base: number): Promise<Node> {
-  const fd = await volume.descriptor(entry.address);
+/** A promise only where something has to be read first: a page of descriptors, a link's text. */
+function entryNode(volume: Volume, entry: Entry, place: Place, base: number): Node | Promise<Node> {
+  const fd = volume.descriptor(entry.address);
+  if (fd instanceof Promise) return fd.then((read) => describedNode(volume, entry, read, place, base));
+  return describedNode(volume, entry, fd, place, base);
+}
+
+function describedNode(
+  volume: Volume,
+  entry: Entry,
+  fd: Descriptor | undefined,
+  place: Place,
+  base: number,
+): Node | Promise<Node> {
   if (fd === undefined) {
     const expected = `file descriptor ${addressText(entry.address)}`;
     const effect = `${printable(entry.name)} is known by name only; its bytes are missing`;
@@ -81,16 +93,25 @@ async function entryNode(volume: Volume, entry: Entry, place: Place, base: numbe
     const at = fd.at + volume.geometry.lockBytes + 12;
     doubts.push({ at, code: 'vmfs.fd.type', expected, actual: numberText(fd.type) });
   }
-  return fileNode(volume, fd, place, doubts);
+  const node = fileNode(volume, fd, place, doubts);
+  if (node.kind !== 'symlink' && node.kind !== 'rdm') return node;
+  return withContent(volume, fd, node);
 }
 
-async function fileNode(
+/** Links and device mappings are told by what is in them. */
+async function withContent(volume: Volume, fd: Descriptor, node: Node): Promise<Node> {
+  if (node.kind === 'symlink') return { ...node, facts: { ...node.facts, target: await targetOf(volume, fd) } };
+  const details = { ...node.facts.details, ...(await lunOf(fd, volume.geometry.inlineAt)) };
+  return { ...node, facts: { ...node.facts, details } };
+}
+
+function fileNode(
   volume: Volume,
   fd: Descriptor,
   place: Place,
   entryDoubts: readonly Doubt[],
   damage: Damage[] = [],
-): Promise<Node> {
+): Node {
   const doubts = [...fd.doubts, ...entryDoubts];
   if (!Number.isFinite(fd.length)) {
     const at = fd.at + volume.geometry.lockBytes + 0x14;
@@ -99,7 +120,7 @@ async function fileNode(
   for (const doubt of doubts) damage.push(volume.note(doubt, 'what it leads to is inferred, not stated'));
   const isDirectory = fd.type === TYPE_DIRECTORY || (fd.mode & MODE_KIND) === MODE_DIRECTORY;
   const kind: Kind = isDirectory && fd.type !== TYPE_SYSTEM ? 'directory' : (KINDS[fd.type] ?? 'file');
-  const node: Node = { ...bare(place, kind), facts: await factsOf(volume, fd, kind), damage };
+  const node: Node = { ...bare(place, kind), facts: factsOf(fd), damage };
   if (fd.type === TYPE_RDM) return node;
   // System files lead to the tables that the census itself reads, and directories are read by the thousand.
   const checked = kind === 'file' || kind === 'symlink';
@@ -110,7 +131,7 @@ async function fileNode(
   return { ...node, bytes, children, child: (rawName) => childNamed(children(), rawName) };
 }
 
-async function factsOf(volume: Volume, fd: Descriptor, kind: Kind): Promise<Facts> {
+function factsOf(fd: Descriptor): Facts {
   const details: Record<string, string | number | boolean> = {
     descriptor: addressText(fd.address),
     generation: fd.generation,
@@ -119,8 +140,6 @@ async function factsOf(volume: Volume, fd: Descriptor, kind: Kind): Promise<Fact
     blockSize: fd.unit,
   };
   if (fd.toBeZeroed > 0) details.toBeZeroed = fd.toBeZeroed;
-  if (kind === 'rdm') Object.assign(details, await lunOf(fd, volume.geometry.inlineAt));
-  const target = kind === 'symlink' ? await targetOf(volume, fd) : undefined;
   return {
     size: Number.isFinite(fd.length) ? fd.length : 0,
     mode: fd.mode & 0o7777,
@@ -130,7 +149,6 @@ async function factsOf(volume: Volume, fd: Descriptor, kind: Kind): Promise<Fact
     modified: fd.modified,
     changed: fd.changed,
     accessed: fd.accessed,
-    ...(target !== undefined && { target }),
     details,
   };
 }
@@ -160,11 +178,13 @@ async function targetOf(volume: Volume, fd: Descriptor): Promise<string> {
 async function* childrenOf(volume: Volume, fd: Descriptor, place: Place, damage: Damage[]): AsyncGenerator<Node> {
   const above = [...place.above, fd.address];
   const source = volume.source(fd, false);
-  const window = await firstPlace(source);
+  const window = await firstPlace(volume, source);
+  const effect = 'entries of this directory may be missing or wrong';
   const report = (doubt: Doubt): void => {
     if (damage.length >= MAX_DAMAGES) return;
-    const effect = 'entries of this directory may be missing or wrong';
-    damage.push(volume.note({ ...doubt, at: window + doubt.at }, effect));
+    const note = volume.note({ ...doubt, at: window + doubt.at }, effect);
+    // A directory is listed more than once; what is wrong with it is said once.
+    if (!damage.some((known) => known.at === note.at && known.code === note.code)) damage.push(note);
   };
   const refusal = whyNot(volume, fd, place);
   if (refusal !== undefined) {
@@ -180,7 +200,8 @@ async function* childrenOf(volume: Volume, fd: Descriptor, place: Place, damage:
       names.set(entry.name, before + 1);
       const rawName = before === 0 ? entry.name : `${entry.name};${before + 1}`;
       const locator = `${place.locator}/${encodeName(rawName)}`;
-      yield await entryNode(volume, entry, { locator, rawName, above }, window);
+      const node = entryNode(volume, entry, { locator, rawName, above }, window);
+      yield node instanceof Promise ? await node : node;
     }
   }
 }
@@ -205,11 +226,20 @@ function whyNot(volume: Volume, fd: Descriptor, place: Place): Omit<Doubt, 'at'>
 }
 
 /** Where a directory's first byte lies in the volume, so that what is said of it has a position. */
-async function firstPlace(source: Source): Promise<number> {
-  if (source.size === 0) return 0;
+async function firstPlace(volume: Volume, directory: Source): Promise<number> {
+  let source = directory;
+  let at = 0;
   const list = new RunList(1);
-  await source.runs(0, Math.min(source.size, 512), list);
-  return list.n === 0 ? 0 : list.at[0];
+  // Through the sub-block file, and through the pointers of that, at most.
+  for (let layer = 0; layer < 4 && source !== volume.volume && at < source.size; layer++) {
+    list.clear();
+    await source.runs(at, Math.min(source.size, at + 1), list);
+    const lower = list.n === 0 ? undefined : list.sourceOf(0);
+    if (lower === undefined) return 0;
+    source = lower;
+    at = list.at[0];
+  }
+  return source === volume.volume ? at : 0;
 }
 
 async function childNamed(children: AsyncIterable<Node>, rawName: string): Promise<Node | undefined> {

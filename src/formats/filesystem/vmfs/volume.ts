@@ -2,9 +2,8 @@
 import { type Damage, hex } from '../../../core/damage.ts';
 import type { Cx } from '../../../core/format.ts';
 import { data, MapSource, missing, segments, slice } from '../../../core/map-source.ts';
-import { type Certainty, INFERRED, RunList, STATED } from '../../../core/run.ts';
+import { type Certainty, INFERRED, type RunList, STATED } from '../../../core/run.ts';
 import type { Gap, Source } from '../../../core/source.ts';
-import { TableCache } from '../../../core/tables.ts';
 import { addressText, fdAddress, fdNumbers } from './address.ts';
 import { Allocation } from './allocation.ts';
 import { BlockMap, levelsOf } from './blocks.ts';
@@ -12,6 +11,7 @@ import { takeCensus } from './census.ts';
 import type { Claims } from './claims.ts';
 import { type Descriptor, type Doubt, decodeDescriptor } from './descriptor.ts';
 import { type Geometry, geometryOf } from './geometry.ts';
+import { type FdPage, FdPages } from './pages.ts';
 import { openResource, type ResourceFile, type ResourceKind } from './resource.ts';
 import { type FsHeader, ZLA_INLINE } from './structs.ts';
 import { lostPointers, PointerTables } from './tables.ts';
@@ -19,13 +19,8 @@ import { lostPointers, PointerTables } from './tables.ts';
 /** Descriptor numbers of the system files in cluster 0. */
 const SYSTEM: Readonly<Record<ResourceKind, number>> = { fbb: 1, fdc: 2, pbc: 3, sbc: 4, pb2: 6 };
 
-/** A cluster of descriptors as read, and where each part of it lies in the logical volume. */
-interface FdCluster {
-  readonly bytes: Uint8Array;
-  readonly gaps: readonly Gap[];
-  readonly offset: number;
-  readonly places: RunList;
-}
+/** Descriptors read at once: a cluster of VMFS3 and VMFS5, a part of one of VMFS6. */
+const FDS_PER_PAGE = 32;
 
 export class Volume {
   readonly header: FsHeader;
@@ -38,7 +33,7 @@ export class Volume {
   /** Directories listed so far and where: each has one parent. */
   readonly directories = new Map<number, string>();
   readonly cx: Cx;
-  readonly #clusters = new TableCache<FdCluster>();
+  #pages: FdPages | undefined;
   #census: Promise<Claims> | undefined;
 
   /** Why nothing on this volume can be stated: its header had to be rebuilt. */
@@ -64,26 +59,31 @@ export class Volume {
     return opened;
   }
 
-  /** The descriptor at an address, or undefined where its slot is empty or out of reach. */
-  async descriptor(address: number): Promise<Descriptor | undefined> {
+  /** The descriptor at an address; undefined where its slot is empty or out of reach, a promise where it is unread. */
+  descriptor(address: number): Descriptor | undefined | Promise<Descriptor | undefined> {
     const numbers = fdNumbers(address);
-    const file = this.files.fdc;
-    if (numbers === undefined || file === undefined) return undefined;
-    const cluster = await this.fdCluster(numbers.cluster);
-    const offset = file.offsetOf(numbers.cluster, numbers.resource);
-    if (cluster === undefined || offset === undefined) return undefined;
-    return this.#decode(cluster, offset, file.source, address);
+    const offset = numbers === undefined ? undefined : this.files.fdc?.offsetOf(numbers.cluster, numbers.resource);
+    if (numbers === undefined || offset === undefined) return undefined;
+    const first = numbers.resource - (numbers.resource % FDS_PER_PAGE);
+    return this.#withPage(numbers.cluster, first, (page) => this.#decode(page, offset, address));
   }
 
   /** All descriptors of one cluster that `wanted` asks for, in the order of their numbers. */
   async descriptorsOf(cluster: number, wanted: (resource: number) => boolean): Promise<Descriptor[]> {
-    const file = this.files.fdc;
-    const block = await this.fdCluster(cluster);
     const out: Descriptor[] = [];
-    for (let r = 0; file !== undefined && block !== undefined && r < file.header.perCluster; r++) {
-      if (!wanted(r)) continue;
-      const fd = this.#decode(block, file.offsetOf(cluster, r)!, file.source, fdAddress(cluster, r));
-      if (fd !== undefined) out.push(fd);
+    const file = this.files.fdc;
+    const perCluster = file?.header.perCluster ?? 0;
+    for (let first = 0; first < perCluster; first += FDS_PER_PAGE) {
+      const end = Math.min(perCluster, first + FDS_PER_PAGE);
+      let any = false;
+      for (let r = first; r < end && !any; r++) any = wanted(r);
+      if (!any) continue;
+      await this.#withPage(cluster, first, (page) => {
+        for (let r = first; r < end; r++) {
+          const fd = wanted(r) ? this.#decode(page, file!.offsetOf(cluster, r)!, fdAddress(cluster, r)) : undefined;
+          if (fd !== undefined) out.push(fd);
+        }
+      });
     }
     return out;
   }
@@ -120,29 +120,23 @@ export class Volume {
     return this.cx.damage(doubt.at, doubt.code, doubt.expected, doubt.actual, effect);
   }
 
-  async fdCluster(cluster: number): Promise<FdCluster | undefined> {
-    const known = this.#clusters.get(cluster);
-    if (known !== undefined) return known;
-    const file = this.files.fdc!;
-    const offset = file.offsetOf(cluster, 0);
-    if (offset === undefined || offset >= file.source.size) return undefined;
-    const length = Math.min(file.header.perCluster * this.geometry.fdBytes, file.source.size - offset);
-    const bytes = new Uint8Array(length);
-    const gaps = await file.source.read(offset, bytes);
-    const places = new RunList(64);
-    await file.source.runs(offset, offset + length, places);
-    const read: FdCluster = { bytes, gaps, offset, places };
-    this.#clusters.set(cluster, read, length);
-    return read;
+  /** Calls `use` with the page of descriptors from number `first` on; undefined behind the end of the file. */
+  #withPage<T>(cluster: number, first: number, use: (page: FdPage) => T): T | undefined | Promise<T> {
+    const { source, header, offsetOf } = this.files.fdc!;
+    const offset = offsetOf(cluster, first);
+    if (offset === undefined || offset >= source.size) return undefined;
+    const count = Math.min(FDS_PER_PAGE, header.perCluster - first);
+    this.#pages ??= new FdPages(source);
+    return this.#pages.with(offset, Math.min(count * this.geometry.fdBytes, source.size - offset), use);
   }
 
-  #decode(cluster: FdCluster, offset: number, source: Source, address: number): Descriptor | undefined {
-    const start = offset - cluster.offset;
-    if (start + this.geometry.fdBytes > cluster.bytes.length) return undefined;
-    const place = { at: placeOf(cluster.places, start), source, sourceAt: offset };
-    const fd = decodeDescriptor(this.geometry, cluster.bytes, start, place, address);
+  #decode(page: FdPage, offset: number, address: number): Descriptor | undefined {
+    const start = offset - page.offset;
+    if (start + this.geometry.fdBytes > page.bytes.length) return undefined;
+    const place = { at: placeOf(page.places, start), source: this.files.fdc!.source, sourceAt: offset };
+    const fd = decodeDescriptor(this.geometry, page.bytes, start, place, address);
     const end = offset + this.geometry.fdBytes;
-    const gaps = cluster.gaps.filter((gap) => gap.offset < end && gap.offset + gap.length > offset);
+    const gaps = page.gaps.filter((gap) => gap.offset < end && gap.offset + gap.length > offset);
     return gaps.length === 0 ? fd : this.#withGaps(fd, gaps, offset, place.at);
   }
 

@@ -86,6 +86,7 @@ async function assemble(first: Member, members: readonly Member[], cx: Cx): Prom
     damage.push({ ...lost, at: `${member.locator}@${HEADER_AT}` });
   }
   for (const member of members) for (const extent of await place(member, damage, cx)) placed.push(extent);
+  damage.push(...cutOff(placed, cx));
   const end = placed.reduce((most, e) => Math.max(most, e.logical + e.length), 0);
   if (!Number.isFinite(size) || volumeDescriptor.violations(first.descriptor).length > 0) {
     const actual = volumeDescriptor
@@ -98,6 +99,23 @@ async function assemble(first: Member, members: readonly Member[], cx: Cx): Prom
     size = end;
   }
   return { map: segments(tile(placed, size, first, damage, cx)), damage };
+}
+
+/** Members whose image ends before the last byte that the volume has on them. */
+function cutOff(placed: readonly Placed[], cx: Cx): Damage[] {
+  const ends = new Map<Member, number>();
+  for (const { member, physical, length } of placed) {
+    ends.set(member, Math.max(ends.get(member) ?? 0, physical + length));
+  }
+  const out: Damage[] = [];
+  for (const [member, end] of ends) {
+    if (member.source.size >= end) continue;
+    const { size } = member.source;
+    const effect = 'what lay behind that is missing; look for the rest of the image';
+    const damage = cx.damage(size, 'vmfs-lvm.cut-off', `data up to ${hex(end)}`, `an end at ${hex(size)}`, effect);
+    out.push({ ...damage, at: `${member.locator}@${size}` });
+  }
+  return out;
 }
 
 /** Where a member's bytes belong: by its PE table, or by the linear rule where that table cannot be used. */
