@@ -28,7 +28,7 @@ function bundledNode() {
 }
 
 function main() {
-  var entry = path.join(root, 'dist', 'cli', 'main.js');
+  var entry = path.join(root, 'dist', 'run', 'main.js');
   if (!fs.existsSync(entry)) fail(`${entry} is missing: this copy is not built. Run: npm run build`);
   if (newEnough(process.version)) {
     import(require('url').pathToFileURL(entry).href).catch((error) => {

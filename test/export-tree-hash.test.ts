@@ -35,7 +35,13 @@ describe('BLAKE3', () => {
     const wasm = await wasmBlake3();
     for (const size of [0, 1, 63, 64, 65, 1023, 1024, 1025, 65_537, CHUNK]) {
       const bytes = randomBytes(size);
-      if (native !== undefined) expect(Buffer.from(wasm(bytes))).toEqual(Buffer.from(native(bytes)));
+      const expected = Buffer.from(wasm.hash(bytes));
+      for (const one of [wasm, native ?? wasm]) {
+        const stream = one.stream();
+        for (let at = 0; at < size; at += 1000) stream.update(bytes.subarray(at, at + 1000));
+        expect(Buffer.from(stream.digest())).toEqual(expected);
+        expect(Buffer.from(one.hash(bytes))).toEqual(expected);
+      }
     }
   });
 });

@@ -2,7 +2,7 @@
 import { createHash, hash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { parentPort } from 'node:worker_threads';
-import { blake3 } from '../codec/blake3.ts';
+import { blake3, blake3Stream } from '../codec/blake3.ts';
 import { CHUNK, zeroLeaf } from '../codec/tree-hash.ts';
 import { ChunkReader, readAll, writeChunk } from './chunk.ts';
 import type {
@@ -12,6 +12,7 @@ import type {
   FileResult,
   FilesJob,
   Job,
+  Layout,
   LeafJob,
   Order,
   RehashJob,
@@ -29,6 +30,8 @@ function chunk(job: ChunkJob): ChunkResult {
   if (job.expect !== undefined && readAll(job.fd, bytes, job.at) && same(blake3(bytes), job.expect)) {
     return { leaf: job.expect, kept: true };
   }
+  const streamed = streamedChunk(job);
+  if (streamed !== 'no') return { ...(streamed !== undefined && { leaf: streamed }), kept: false };
   const writes = new ChunkReader(job.layout, job.fill).read(job.at, bytes);
   if (writes === undefined) return { kept: false };
   const leaf = blake3(bytes);
@@ -36,6 +39,37 @@ function chunk(job: ChunkJob): ChunkResult {
   if (!isZero) writeChunk(job.fd, bytes, job.at, writes);
   if (job.before) rewriteIfDifferent(job, leaf);
   return { leaf, kept: false };
+}
+
+/** Bytes read, hashed and written at a time: they stay in the processor's cache, which makes copying twice as fast. */
+const STREAM = 256 * 1024;
+
+/**
+ * A chunk all of which lies on the evidence, the common case: its leaf, undefined where it could not be read, or 'no'
+ * where it is of another kind, or begins with zeros and so may be left as a hole.
+ */
+function streamedChunk({ layout, before, at, length, fd }: ChunkJob): Uint8Array | undefined | 'no' {
+  if (before || length <= STREAM || !tiles(layout, at, length)) return 'no';
+  const { data } = layout;
+  const hasher = blake3Stream();
+  for (let i = 0; i < data.length; i += 4) {
+    const [out, bytes, from, start] = data.subarray(i, i + 4);
+    for (let done = 0; done < bytes; done += STREAM) {
+      const part = buffer.subarray(0, Math.min(STREAM, bytes - done));
+      if (!readAll(from, part, start + done)) return undefined;
+      if (i === 0 && done === 0 && part.subarray(0, 64).every((byte) => byte === 0)) return 'no';
+      hasher.update(part);
+      writeChunk(fd, part, out + done, [0, part.length]);
+    }
+  }
+  return hasher.digest();
+}
+
+/** Whether pieces of evidence follow each other from the chunk's first byte to its last. */
+function tiles({ data, fills }: Layout, at: number, length: number): boolean {
+  let next = at;
+  for (let i = 0; i < data.length && data[i] === next; i += 4) next += data[i + 1];
+  return fills.length === 0 && next === at + length;
 }
 
 /** Where a run before this one left something else, holes would let it show through. */
