@@ -88,12 +88,22 @@ interface Report {
   }[];
 }
 
+/** What was received, without where vitest threw it. */
+function plain(message: string): string {
+  return message.replace(/\s+at [^\n]*(?=\n|$)/g, '').slice(0, MOST_TEXT);
+}
+
 /** Runs tests that take rounds and a seed from the environment. */
 async function tests(file: string, name: string, seed: number, rounds: number): Promise<Batch> {
   mkdirSync(CACHE, { recursive: true });
   const report = join(CACHE, `report-${process.pid}.json`);
   const vitest = join('node_modules', 'vitest', 'vitest.mjs');
-  const options = ['--reporter=json', `--outputFile=${report}`, `--testTimeout=${LIMIT}`];
+  const options = [
+    '--reporter=json',
+    `--outputFile=${report}`,
+    `--testTimeout=${LIMIT}`,
+    '--chaiConfig.truncateThreshold=0',
+  ];
   const env = { SALVOR_FUZZ_ROUNDS: String(rounds), SALVOR_FUZZ_SEED: String(spread(seed)) };
   const { how } = await runNode([vitest, 'run', file, '-t', name, ...options], env);
   try {
@@ -101,7 +111,7 @@ async function tests(file: string, name: string, seed: number, rounds: number): 
     const all = testResults.flatMap((result) => result.assertionResults);
     const failures = all
       .filter((test) => test.status === 'failed')
-      .map((test) => `seed ${spread(seed)}, ${test.fullName}: ${test.failureMessages.join(' ').slice(0, MOST_TEXT)}`);
+      .map((test) => `seed ${spread(seed)}, ${test.fullName}: ${plain(test.failureMessages.join(' '))}`);
     const ran = all.filter((test) => test.status === 'passed' || test.status === 'failed').length;
     if (ran === 0) failures.push(`seed ${spread(seed)}: no test ran (${how})`);
     return { done: ran === 0 ? 0 : rounds, failures };
