@@ -1,9 +1,10 @@
-/** Makes docs/formats.md and docs/commands.md from the code: `npm run docs`. A test compares. */
+/** Makes docs/formats.md, docs/commands.md and the README's tour from the code: `npm run docs`. A test compares. */
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { formats } from '../src/formats/index.ts';
+import { toured } from './tour.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
 
@@ -42,8 +43,18 @@ export function commandsPage(): string {
   return `# Commands\n\nMade from the program by \`npm run docs\`.\n\n\`\`\`\n${main}\n\`\`\`\n\n${parts.join('\n')}`;
 }
 
-export const PAGES: Readonly<Record<string, () => string>> = { 'formats.md': formatsPage, 'commands.md': commandsPage };
+/** The README as it stands, with its tour taken again. */
+export function readme(): Promise<string> {
+  return toured(fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8'));
+}
+
+/** Pages by their path in the project. */
+export const PAGES: Readonly<Record<string, () => string | Promise<string>>> = {
+  'docs/formats.md': formatsPage,
+  'docs/commands.md': commandsPage,
+  'README.md': readme,
+};
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  for (const [name, page] of Object.entries(PAGES)) fs.writeFileSync(path.join(ROOT, 'docs', name), page());
+  for (const [name, page] of Object.entries(PAGES)) fs.writeFileSync(path.join(ROOT, name), await page());
 }

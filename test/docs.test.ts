@@ -6,8 +6,8 @@ import { PAGES } from '../docs/generate.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
 
-test.each(Object.keys(PAGES))('docs/%s is made from this code (npm run docs)', (name) => {
-  expect(fs.readFileSync(path.join(ROOT, 'docs', name), 'utf8')).toBe(PAGES[name]());
+test.each(Object.keys(PAGES))('%s is made from this code (npm run docs)', async (name) => {
+  expect(fs.readFileSync(path.join(ROOT, name), 'utf8')).toBe(await PAGES[name]());
 });
 
 test('paths that the documents name exist', () => {

@@ -1,7 +1,7 @@
 /** salvor inspect: what is inside, layer by layer, how healthy it is, and what can be had. */
 import type { Command } from 'commander';
 import type { Node } from '../core/node.ts';
-import { type Machine, type MachineDisk, machinesOf } from '../stack/machines.ts';
+import { type Machine, machinesOf } from '../stack/machines.ts';
 import type { Stack } from '../stack/stack.ts';
 import { common, INTACT, NOTHING, UNCERTAIN, withStack } from './command.ts';
 import { damageLines, nodeJson, print, printJson, size } from './output.ts';
@@ -41,8 +41,6 @@ interface Contents {
   bytes: number;
   damaged: number;
   readonly machines: Machine[];
-  /** Disks whose descriptor opens with damage: extents missing or too short. */
-  readonly broken: Set<MachineDisk>;
 }
 
 const MAX_LAYERS = 32;
@@ -81,7 +79,7 @@ async function layerOf(stack: Stack, node: Node, seen: Set<string>, depth: numbe
 }
 
 async function count(stack: Stack, root: Node): Promise<Contents> {
-  const contents: Contents = { files: 0, directories: 0, bytes: 0, damaged: 0, machines: [], broken: new Set() };
+  const contents: Contents = { files: 0, directories: 0, bytes: 0, damaged: 0, machines: [] };
   const queue: Node[] = [root];
   for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
     for await (const child of stack.children(node)) {
@@ -97,10 +95,6 @@ async function count(stack: Stack, root: Node): Promise<Contents> {
   }
   for await (const machine of machinesOf(stack, root)) {
     contents.machines.push(machine);
-    for (const disk of machine.disks) {
-      const opened = disk.chain.length === 0 ? undefined : await stack.inside(disk.chain[0]);
-      if (opened === undefined || opened.damage.length > 0) contents.broken.add(disk);
-    }
   }
   return contents;
 }
@@ -147,7 +141,7 @@ function contentLines(contents: Contents, indent: string): string[] {
   const state = damaged === 0 ? sound : `${damaged} of them damaged (salvor tree --damaged shows which)`;
   const out = [`${indent}${files} files in ${directories} directories, ${size(bytes)}, ${state}`];
   for (const machine of machines) {
-    const missing = machine.disks.filter((disk) => disk.broken !== undefined || contents.broken.has(disk)).length;
+    const missing = machine.disks.filter((disk) => disk.broken !== undefined).length;
     const disks = `${machine.disks.length} disk${machine.disks.length === 1 ? '' : 's'}`;
     const deltas = machine.disks.some((disk) => disk.chain.length > 1) ? ', with snapshots' : '';
     const loss = missing > 0 ? `, ${missing} with missing parts` : '';
@@ -172,7 +166,7 @@ function nextStep(found: { known: number; damaged: number }, sources: readonly s
 }
 
 function layerJson(layer: Layer): unknown {
-  const { machines, broken: _, ...counts } = layer.contents ?? { machines: [], broken: undefined };
+  const { machines, ...counts } = layer.contents ?? { machines: [] };
   return {
     ...nodeJson(layer.node),
     ...(layer.contents !== undefined && {

@@ -1,5 +1,6 @@
 /** Virtual machines of a file system: their configurations, and the chains of disks that these name. */
 import { MAX_CHAIN, MAX_PATH_DEPTH } from '../core/limits.ts';
+import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
 import { formats } from '../formats/index.ts';
 import { siblingNode } from './siblings.ts';
@@ -13,7 +14,7 @@ export interface MachineDisk {
   readonly chain: readonly Node[];
   /** Everything the chain is made of: descriptors and their extents. */
   readonly files: readonly Node[];
-  /** Why the chain ends before its base, in a sentence. */
+  /** What of it is missing, in a sentence. */
   readonly broken?: string;
 }
 
@@ -69,6 +70,7 @@ async function chainOf(stack: Stack, config: Node, file: string): Promise<Chain>
   const files: Node[] = [];
   const seen = new Set<string>();
   let from = config;
+  let broken: string | undefined;
   let name: string | undefined = file;
   while (name !== undefined) {
     const descriptor = await siblingNode(stack, from, name, false);
@@ -82,9 +84,10 @@ async function chainOf(stack: Stack, config: Node, file: string): Promise<Chain>
     for (const extent of opened?.disk?.extents ?? []) {
       const found = await siblingNode(stack, descriptor, extent, false);
       if (found !== undefined) files.push(found);
+      else broken ??= `${printable(extent)} is named by ${descriptor.locator} and missing`;
     }
     name = opened?.disk?.parent;
     from = descriptor;
   }
-  return { chain, files };
+  return { chain, files, ...(broken !== undefined && { broken }) };
 }
