@@ -1,4 +1,4 @@
-/** Lost anchors: whatever says where a volume lies is wiped, and the volume is found all the same. */
+/** Lost anchors and tables: whatever says where a volume and its files lie is wiped, and they are found all the same. */
 import { expect, test } from 'vitest';
 import type { Node } from '../../src/core/node.ts';
 import { flatten } from '../../src/core/resolve.ts';
@@ -23,6 +23,12 @@ const losses: [string, RegExp][] = [
   ['all of the LVM', /^lvm/],
   ['file-system header', /^fsd/],
   ['heartbeats', /^heartbeat/],
+  ['the root descriptor', /^fd\/0x00000004$/],
+  ['the descriptor of descriptors', /^fd\/0x00800004$/],
+  ['the descriptor of sub-blocks', /^fd\/0x01000004$/],
+  ['any system descriptor', /^fd\/0x0[01][048c]00004$/],
+  ['resource headers', /^(fbb|lfb|sfb|fdc|sbc|pbc|pb2|jbc)\.header/],
+  ['resource headers and clusters', /^(fbb|lfb|sfb|fdc|sbc|pbc|pb2|jbc)\.(header|cluster)/],
   ['all anchors at once', /^(mbr|gpt|lvm|fsd|heartbeat)/],
 ];
 const cases = stores.flatMap(([name, make]) => losses.map(([what, names]) => [name, what, make, names] as const));

@@ -17,7 +17,7 @@ export const vmfs: Format = {
   title: 'VMFS file system',
   spec: 'vmfs.md',
   gaps: [
-    'Deleted files and lost directories are not brought back by this version.',
+    'Deleted files, and lost directories other than the root, are not brought back by this version.',
     'Raw device mappings are listed; the data is on the mapped disk.',
     'A partly to-be-zeroed VMFS6 block reads as zeros, graded inferred.',
   ],

@@ -1,7 +1,7 @@
 /** A VMFS volume being opened: header, geometry, resource files, descriptors. Source: vmfs.md section 2. */
 import { type Damage, hex } from '../../../core/damage.ts';
 import type { Cx } from '../../../core/format.ts';
-import { data, MapSource, missing, segments, slice } from '../../../core/map-source.ts';
+import { data, MapSource, missing, segments } from '../../../core/map-source.ts';
 import { type Certainty, INFERRED, type RunList, STATED } from '../../../core/run.ts';
 import type { Gap, Source } from '../../../core/source.ts';
 import { addressText, fdAddress, fdNumbers } from './address.ts';
@@ -12,6 +12,7 @@ import type { Claims } from './claims.ts';
 import { type Descriptor, type Doubt, decodeDescriptor } from './descriptor.ts';
 import { type Geometry, geometryOf } from './geometry.ts';
 import { type FdPage, FdPages } from './pages.ts';
+import { rebuiltFile } from './rebuild.ts';
 import { openResource, type ResourceFile, type ResourceKind } from './resource.ts';
 import { type FsHeader, ZLA_INLINE } from './structs.ts';
 import { lostPointers, PointerTables } from './tables.ts';
@@ -159,17 +160,21 @@ export class Volume {
     const fd = decodeDescriptor(g, block, 0, { at, source: this.volume, sourceAt: at }, fdAddress(0, number));
     const sure = fd !== undefined && gaps.length === 0 && levelsOf(fd.zla) !== undefined && fd.length > 0;
     if (!sure) {
-      const effect = kind === 'fdc' ? 'descriptors are read in a row from where the first one lies' : lossOf(kind);
+      const rebuilt = await rebuiltFile(g, this.volume, kind);
+      const effect = rebuilt === undefined ? lossOf(kind) : 'it is put together from what knows its own position in it';
       const actual = gaps.length > 0 ? gaps[0].code : 'none that makes sense';
       const expected = `the file descriptor of .${kind}.sf, ${addressText(fdAddress(0, number))}`;
       this.damage.push(this.cx.damage(at, `vmfs.${kind}.descriptor`, expected, actual, effect));
-      if (kind !== 'fdc') return;
+      if (rebuilt !== undefined) this.files[kind] = { ...(await openResource(g, kind, rebuilt)), sound: false };
+      return;
     }
-    for (const doubt of fd?.doubts ?? []) this.damage.push(this.note(doubt, `.${kind}.sf is read all the same`));
-    const source = sure
-      ? new MapSource(fd.length, new BlockMap(this, fd, levelsOf(fd.zla)!, fd.doubts.length === 0 ? STATED : INFERRED))
-      : slice(this.volume, g.fdcAt, Math.max(0, this.volume.size - g.fdcAt), INFERRED);
-    const file = await openResource(g, kind, source);
+    for (const doubt of fd.doubts) this.damage.push(this.note(doubt, `.${kind}.sf is read all the same`));
+    const certainty = fd.doubts.length === 0 ? STATED : INFERRED;
+    const file = await openResource(
+      g,
+      kind,
+      new MapSource(fd.length, new BlockMap(this, fd, levelsOf(fd.zla)!, certainty)),
+    );
     this.files[kind] = file;
     if (file.sound) return;
     const expected = `the header of .${kind}.sf`;
@@ -179,6 +184,7 @@ export class Volume {
 }
 
 function lossOf(kind: ResourceKind): string {
+  if (kind === 'fdc') return 'all files are lost to this reader';
   if (kind === 'fbb') return 'which blocks are free cannot be checked';
   return kind === 'sbc' ? 'small files and directories kept in sub-blocks are missing' : 'large files are missing';
 }
