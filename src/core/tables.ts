@@ -37,6 +37,11 @@ export class TableCache<V> {
     }
   }
 
+  /** Lets go of all tables of this owner. */
+  clear(): void {
+    for (const key of this.#mine.keys()) this.#forget(key);
+  }
+
   #forget(key: number): void {
     const entry = this.#mine.get(key);
     if (entry === undefined) return;

@@ -223,14 +223,17 @@ describe.skipIf(corpusAbsent !== undefined)(`a real datastore${reason}`, () => {
     ).toEqual(['file1', 'file2', 'file3', 'file4']);
   });
 
-  test('the whole array of file descriptors zeroed: a volume without names, and no fault', async () => {
+  test('the whole array of file descriptors zeroed: the names of the root, nothing behind them, and no fault', async () => {
     const root = truth.files.find((file) => file.path === '/')!;
     const path = zeroed('none.img', root.fdVolOffset, 64 * truth.fdSize);
     for (const command of ['inspect', 'ls', 'tree', 'stat']) {
       const { code, out, err } = await salvor(command, path);
       expect(code).toBe(1);
-      expect(out + err).toContain('names and folders are lost');
+      expect(out + err).toContain('vmfs.root');
       expect(err).not.toContain('fault of the program');
     }
+    const { out } = await salvor('tree', path);
+    expect(out).toContain('directory');
+    expect(out).toContain('known by name only');
   });
 });

@@ -50,8 +50,11 @@ export class BlockMap implements Mapping {
   readonly #g: Geometry;
   readonly #unit: number;
   readonly #levels: number;
-  readonly #top: PointerTable;
-  readonly #claims: Claims | undefined;
+  #top: PointerTable;
+  readonly #address: number;
+  #claims: Claims | undefined;
+  /** Bitmaps are asked too; for the files that bitmaps are read through they were asked before. */
+  readonly #asksBitmaps: boolean;
   /** Whys by the table they belong to and the check that failed, so that runs can merge. */
   readonly #reasons = new Map<Why, Map<string, Why>>();
 
@@ -62,7 +65,18 @@ export class BlockMap implements Mapping {
     this.#unit = fd.unit;
     this.#levels = levels;
     this.#top = { words: fd.pointers, lost: fd.lostPointers, certainty, why: fd.why };
+    this.#address = fd.address;
     this.#claims = claims;
+    this.#asksBitmaps = claims !== undefined;
+  }
+
+  /** From now on checks pointers against claims that were not known when the volume was opened. */
+  check(claims: Claims): void {
+    this.#claims = claims;
+    const failed = claims.descriptor(this.#address);
+    if (failed === undefined) return;
+    const why = this.#reason(this.#top.why, failed);
+    this.#top = { ...this.#top, certainty: weaker(this.#top.certainty, INFERRED), why };
   }
 
   runs(from: number, end: number, out: RunList): number {
@@ -91,7 +105,7 @@ export class BlockMap implements Mapping {
     }
     // The repeated large block of an empty slot has no bitmap of small blocks to ask for.
     const [low, high] = this.#pointer(table, index);
-    if (this.#claims !== undefined) await this.#ground.allocation.load(fileBlockAt(this.#g, low, high));
+    if (this.#asksBitmaps) await this.#ground.allocation.load(fileBlockAt(this.#g, low, high));
   }
 
   /** Walks down to the table whose pointers name blocks; or emits a whole hole or loss and answers its end. */
@@ -172,7 +186,8 @@ export class BlockMap implements Mapping {
   /** The check that a block fails against all other metadata; none while the volume itself is being opened. */
   #verdict(type: number, start: number): string | undefined {
     if (this.#claims === undefined) return undefined;
-    return this.#claims.block(type, start) ?? this.#ground.allocation.verdict(type, start);
+    const failed = this.#claims.block(type, start);
+    return failed !== undefined || !this.#asksBitmaps ? failed : this.#ground.allocation.verdict(type, start);
   }
 
   #subBlock(low: number, high: number, at: number, stop: number, own: Certainty, why: Why, out: RunList): number {

@@ -47,6 +47,8 @@ export class Claims {
   readonly #largeTwice = new Set<number>();
   readonly #resources = new Set<number>();
   readonly #resourcesTwice = new Set<number>();
+  /** File blocks of system files that the bitmap calls free; other files are asked about where they are read. */
+  readonly freeBlocks: Set<number> = new Set();
   /** The check that a descriptor fails against all other metadata, by its address. */
   readonly doubts: Map<number, string> = new Map();
   /** Clusters of descriptors that the bitmap calls free as a whole. */
@@ -82,6 +84,7 @@ export class Claims {
     }
     const block = start / this.#g.blockSize;
     if (this.#twice.has(block)) return 'vmfs.claimed-twice';
+    if (this.freeBlocks.has(block)) return 'vmfs.not-allocated';
     const inLarge = this.#g.version === 6 && this.#large.has(Math.floor(block / this.#g.blocksPerCluster));
     return inLarge ? 'vmfs.claimed-twice' : undefined;
   }

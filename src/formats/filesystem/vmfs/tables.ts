@@ -1,6 +1,6 @@
 /** Pointer blocks: tables of addresses, read once and kept in the process's table cache. Source: vmfs.md section 4.3. */
 
-import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
+import { type Certainty, INFERRED, MISSING, RunList, STATED, type Why } from '../../../core/run.ts';
 import type { Gap } from '../../../core/source.ts';
 import { TableCache } from '../../../core/tables.ts';
 import { addressText, clusterOf, POINTER_BLOCK, POINTER_BLOCK_2, resourceOf, SUB_BLOCK, typeOf } from './address.ts';
@@ -68,19 +68,36 @@ export class PointerTables {
     if (known !== undefined) return known;
     const block = new Uint8Array(this.#g.pointerBlockBytes);
     const gaps = await place.file.source.read(place.offset, block);
+    const doubted = await this.#doubt(place, block.length);
     const table: PointerTable = {
       words: new Uint32Array(block.buffer),
       lost: lostPointers(gaps, place.offset, this.#g.pointerWords * 4),
-      certainty: place.file.sound ? STATED : INFERRED,
+      certainty: doubted === undefined ? STATED : INFERRED,
       why: {
         what: `VMFS${this.#g.version} pointer block ${addressText(low, high)}`,
         source: place.file.source,
         at: place.offset,
-        ...(!place.file.sound && { code: 'vmfs.resource-header' }),
+        ...(doubted !== undefined && { code: doubted }),
       },
     };
     this.#cache.set(keyOf(place), table, block.length);
     return table;
+  }
+
+  /** Drops all tables, so that they are read and checked again. */
+  forget(): void {
+    this.#cache.clear();
+  }
+
+  /** What speaks against the bytes of a table: its resource file's header, or the blocks that file leads to. */
+  async #doubt(place: Resource, length: number): Promise<string | undefined> {
+    if (!place.file.sound) return 'vmfs.resource-header';
+    const list = new RunList(8);
+    await place.file.source.runs(place.offset, place.offset + length, list);
+    for (let i = 0; i < list.n; i++) {
+      if (list.certainty(i) < STATED && list.state(i) !== MISSING) return list.why(i)?.code ?? 'vmfs.resource-header';
+    }
+    return undefined;
   }
 }
 

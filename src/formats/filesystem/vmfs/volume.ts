@@ -34,6 +34,7 @@ export class Volume {
   /** Directories listed so far and where: each has one parent. */
   readonly directories = new Map<number, string>();
   readonly cx: Cx;
+  readonly #systemMaps: BlockMap[] = [];
   #pages: FdPages | undefined;
   #census: Promise<Claims> | undefined;
 
@@ -112,7 +113,11 @@ export class Volume {
 
   /** What all descriptors of the volume claim; read once, when the first file's bytes are wanted. */
   census(): Promise<Claims> {
-    this.#census ??= takeCensus(this);
+    this.#census ??= takeCensus(this).then((claims) => {
+      for (const map of this.#systemMaps) map.check(claims);
+      this.tables.forget(); // what was read through them before was not checked
+      return claims;
+    });
     return this.#census;
   }
 
@@ -158,7 +163,12 @@ export class Volume {
     const block = new Uint8Array(g.fdBytes);
     const gaps = await this.volume.read(at, block);
     const fd = decodeDescriptor(g, block, 0, { at, source: this.volume, sourceAt: at }, fdAddress(0, number));
-    const sure = fd !== undefined && gaps.length === 0 && levelsOf(fd.zla) !== undefined && fd.length > 0;
+    const sure =
+      fd !== undefined &&
+      gaps.length === 0 &&
+      levelsOf(fd.zla) !== undefined &&
+      fd.length > 0 &&
+      fd.length <= this.volume.size;
     if (!sure) {
       const rebuilt = await rebuiltFile(g, this.volume, kind);
       const effect = rebuilt === undefined ? lossOf(kind) : 'it is put together from what knows its own position in it';
@@ -169,12 +179,9 @@ export class Volume {
       return;
     }
     for (const doubt of fd.doubts) this.damage.push(this.note(doubt, `.${kind}.sf is read all the same`));
-    const certainty = fd.doubts.length === 0 ? STATED : INFERRED;
-    const file = await openResource(
-      g,
-      kind,
-      new MapSource(fd.length, new BlockMap(this, fd, levelsOf(fd.zla)!, certainty)),
-    );
+    const map = new BlockMap(this, fd, levelsOf(fd.zla)!, fd.doubts.length === 0 ? STATED : INFERRED);
+    this.#systemMaps.push(map);
+    const file = await openResource(g, kind, new MapSource(fd.length, map));
     this.files[kind] = file;
     if (file.sound) return;
     const expected = `the header of .${kind}.sf`;
