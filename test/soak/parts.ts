@@ -28,8 +28,12 @@ export interface Part {
 /** A batch that takes longer than this hangs; milliseconds. */
 const LIMIT = 8 * 60_000;
 const MOST_TEXT = 1500;
+const MOST_SAID = 200_000;
 
-async function runNode(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<{ out: string; how: string }> {
+async function runNode(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<{ out: string; said: string; how: string }> {
   const child = spawn(process.execPath, args, {
     cwd: ROOT,
     env: { ...process.env, ...env },
@@ -41,14 +45,16 @@ async function runNode(args: readonly string[], env: NodeJS.ProcessEnv = {}): Pr
     out += text;
   });
   child.stderr.on('data', (text: Buffer) => {
-    said = (said + text).slice(-MOST_TEXT);
+    said = (said + text).slice(-MOST_SAID);
   });
   const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT);
   const how = await new Promise<string>((resolve) => {
-    child.on('exit', (code, signal) => resolve(code === 0 ? '' : `${signal ?? `exit code ${code}`}: ${said}`));
+    child.on('exit', (code, signal) =>
+      resolve(code === 0 ? '' : `${signal ?? `exit code ${code}`}: ${said.slice(-MOST_TEXT)}`),
+    );
   });
   clearTimeout(timer);
-  return { out, how };
+  return { out, said, how };
 }
 
 /** Small seeds are alike to a xorshift generator; spread, they are not. */
@@ -88,20 +94,29 @@ interface Report {
   }[];
 }
 
+/** What a failed test received: the report has it shortened, the output for people has all of it. */
+function received(out: string): string {
+  const lines = out.split('\n').filter((line) => /^\+ .*\bround \d+/.test(line));
+  return lines.join(' ').slice(0, MOST_TEXT);
+}
+
 /** Runs tests that take rounds and a seed from the environment. */
 async function tests(file: string, name: string, seed: number, rounds: number): Promise<Batch> {
   mkdirSync(CACHE, { recursive: true });
   const report = join(CACHE, `report-${process.pid}.json`);
   const vitest = join('node_modules', 'vitest', 'vitest.mjs');
-  const options = ['--reporter=json', `--outputFile=${report}`, `--testTimeout=${LIMIT}`];
-  const env = { SALVOR_FUZZ_ROUNDS: String(rounds), SALVOR_FUZZ_SEED: String(spread(seed)) };
-  const { how } = await runNode([vitest, 'run', file, '-t', name, ...options], env);
+  const options = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`, `--testTimeout=${LIMIT}`];
+  const env = { SALVOR_FUZZ_ROUNDS: String(rounds), SALVOR_FUZZ_SEED: String(spread(seed)), NO_COLOR: '1' };
+  const { out, said, how } = await runNode([vitest, 'run', file, '-t', name, ...options], env);
   try {
     const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as Report;
     const all = testResults.flatMap((result) => result.assertionResults);
     const failures = all
       .filter((test) => test.status === 'failed')
-      .map((test) => `seed ${spread(seed)}, ${test.fullName}: ${test.failureMessages.join(' ').slice(0, MOST_TEXT)}`);
+      .map(
+        (test) =>
+          `seed ${spread(seed)}, ${test.fullName}: ${received(out + said) || test.failureMessages.join(' ').slice(0, MOST_TEXT)}`,
+      );
     const ran = all.filter((test) => test.status === 'passed' || test.status === 'failed').length;
     if (ran === 0) failures.push(`seed ${spread(seed)}: no test ran (${how})`);
     return { done: ran === 0 ? 0 : rounds, failures };

@@ -2,7 +2,7 @@
 import { dice, seeded } from '../make/content.ts';
 import { machineEntries } from '../make/machines.ts';
 import { makeStore } from '../make/stores.ts';
-import type { Made } from '../make/types.ts';
+import type { Content, Made } from '../make/types.ts';
 import type { EntrySpec, Force, MemberSpec, Range, StoreSpec } from '../make/vmfs.ts';
 
 const MIB = 0x100000;
@@ -42,11 +42,28 @@ function rangesOf(roll: Dice, size: number, unit: number): Range[] {
   return ranges;
 }
 
+/** No byte is zero: what the maker leaves out because it is zeros would read as a hole of the evidence itself. */
+function withoutZeros(content: Content): Content {
+  return {
+    size: content.size,
+    read(offset, length) {
+      const bytes = content.read(offset, length);
+      for (let i = 0; i < bytes.length; i++) if (bytes[i] === 0) bytes[i] = 0xff;
+      return bytes;
+    },
+  };
+}
+
 function fileOf(roll: Dice, version: Version, unit: number, path: string): EntrySpec {
   // A file in many small blocks, far larger than what is in it, or an ordinary one.
   const isWide = roll(8) === 0;
   const size = isWide ? (300 + roll(1500)) * unit : sizeOf(roll, unit);
-  const entry: EntrySpec = { path, kind: 'file', content: seeded(roll(1 << 30), size), mode: roll(0o1000) };
+  const entry: EntrySpec = {
+    path,
+    kind: 'file',
+    content: withoutZeros(seeded(roll(1 << 30), size)),
+    mode: roll(0o1000),
+  };
   if (isWide) {
     const from = roll(299) * unit;
     entry.ranges = [
