@@ -38,6 +38,11 @@ function installed() {
 
 function install() {
   if (installed()) return;
+  const modules = path.join(root, 'node_modules');
+  if (fs.lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink()) {
+    console.error(`${modules} is a link, and npm ci would empty what it leads to. Remove the link or install there.`);
+    process.exit(2);
+  }
   console.log('Installing what the project needs (npm ci) …');
   // Build is a step of its own below, so a failing build is reported as one.
   run('npm', ['ci', '--ignore-scripts', '--loglevel=error']);

@@ -1,5 +1,5 @@
 /**
- * Pages of file descriptors: read in pieces of 32, into buffers that are used again. Listing a large directory reads
+ * Pages of file descriptors: read in pieces of 256 KiB, into buffers that are used again. Listing a large directory reads
  * every descriptor once; buffers made anew for each would be most of the memory, and most of the time.
  */
 import { RunList } from '../../../core/run.ts';
@@ -23,11 +23,15 @@ interface Slot {
 }
 
 const SLOTS = 24;
+/** Pages read ahead of the one that is asked for. */
+const AHEAD = 3;
 
 export class FdPages {
   /** Least recently used first. */
   readonly #slots = new Map<number, Slot>();
   readonly #source: Source;
+  /** Where a page would start that goes on from the last one. */
+  #next = -1;
 
   constructor(source: Source) {
     this.#source = source;
@@ -44,11 +48,15 @@ export class FdPages {
       this.#slots.set(offset, slot);
       return use(slot.page);
     }
-    if (slot === undefined) {
-      slot = { buffer: this.#buffer(length), page: undefined, reading: undefined, waiting: 0 };
-      slot.reading = this.#read(slot, offset, length);
-      this.#slots.set(offset, slot);
+    slot ??= this.#start(offset, length);
+    // Pages asked for one after the other go on: what comes next is read meanwhile, on another thread.
+    if (offset === this.#next) {
+      for (let n = 1; n <= AHEAD; n++) {
+        const at = offset + n * length;
+        if (at + length <= this.#source.size && !this.#slots.has(at)) this.#start(at, length);
+      }
     }
+    this.#next = offset + length;
     const ready = slot;
     ready.waiting++;
     return slot.reading!.then(() => {
@@ -58,6 +66,14 @@ export class FdPages {
         ready.waiting--;
       }
     });
+  }
+
+  #start(offset: number, length: number): Slot {
+    const slot: Slot = { buffer: this.#buffer(length), page: undefined, reading: undefined, waiting: 0 };
+    slot.reading = this.#read(slot, offset, length);
+    slot.reading.catch(() => {}); // whoever waits for it is told; a page that was only read ahead is nobody's
+    this.#slots.set(offset, slot);
+    return slot;
   }
 
   async #read(slot: Slot, offset: number, length: number): Promise<void> {

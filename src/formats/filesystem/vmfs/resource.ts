@@ -16,6 +16,8 @@ export interface ResourceFile {
   offsetOf(cluster: number, resource: number): number | undefined;
   /** Offset of a cluster's header in the file. */
   clusterAt(cluster: number): number;
+  /** Offsets in the file where the resources of a cluster's whole group start and end. */
+  groupData(cluster: number): readonly [number, number];
 }
 
 /** Resources per cluster where the header is lost. Largest of the real volumes: the others fit into it. */
@@ -47,6 +49,10 @@ export async function openResource(g: Geometry, kind: ResourceKind, source: Sour
       const group = Math.floor(cluster / clustersPerGroup);
       const inGroup = (cluster % clustersPerGroup) * perCluster + resource;
       return groupOffset + group * groupSize + headers + inGroup * header.size;
+    },
+    groupData(cluster) {
+      const start = groupOffset + Math.floor(cluster / clustersPerGroup) * groupSize + headers;
+      return [start, start + clustersPerGroup * perCluster * header.size];
     },
     clusterAt(cluster) {
       const group = Math.floor(cluster / clustersPerGroup);

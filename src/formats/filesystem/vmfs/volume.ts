@@ -20,8 +20,8 @@ import { lostPointers, PointerTables } from './tables.ts';
 /** Descriptor numbers of the system files in cluster 0. */
 const SYSTEM: Readonly<Record<ResourceKind, number>> = { fbb: 1, fdc: 2, pbc: 3, sbc: 4, pb2: 6 };
 
-/** Descriptors read at once: a cluster of VMFS3 and VMFS5, a part of one of VMFS6. */
-const FDS_PER_PAGE = 32;
+/** Bytes of descriptors read at once: 128 of VMFS3 and VMFS5, 32 of VMFS6. */
+const PAGE_BYTES = 256 * 1024;
 
 export class Volume {
   readonly header: FsHeader;
@@ -66,8 +66,7 @@ export class Volume {
     const numbers = fdNumbers(address);
     const offset = numbers === undefined ? undefined : this.files.fdc?.offsetOf(numbers.cluster, numbers.resource);
     if (numbers === undefined || offset === undefined) return undefined;
-    const first = numbers.resource - (numbers.resource % FDS_PER_PAGE);
-    return this.#withPage(numbers.cluster, first, (page) => this.#decode(page, offset, address));
+    return this.#withPage(numbers.cluster, offset, (page) => this.#decode(page, offset, address));
   }
 
   /** All descriptors of one cluster that `wanted` asks for, in the order of their numbers. */
@@ -75,17 +74,23 @@ export class Volume {
     const out: Descriptor[] = [];
     const file = this.files.fdc;
     const perCluster = file?.header.perCluster ?? 0;
-    for (let first = 0; first < perCluster; first += FDS_PER_PAGE) {
-      const end = Math.min(perCluster, first + FDS_PER_PAGE);
-      let any = false;
-      for (let r = first; r < end && !any; r++) any = wanted(r);
-      if (!any) continue;
-      await this.#withPage(cluster, first, (page) => {
-        for (let r = first; r < end; r++) {
-          const fd = wanted(r) ? this.#decode(page, file!.offsetOf(cluster, r)!, fdAddress(cluster, r)) : undefined;
+    for (let r = 0; r < perCluster; ) {
+      while (r < perCluster && !wanted(r)) r++;
+      const offset = r < perCluster ? file!.offsetOf(cluster, r) : undefined;
+      if (offset === undefined) break;
+      const first = r;
+      // As many as lie in the same page; the next one begins where this one ends.
+      const next = await this.#withPage(cluster, offset, (page) => {
+        let n = first;
+        for (; n < perCluster; n++) {
+          const at = file!.offsetOf(cluster, n)!;
+          if (at + this.geometry.fdBytes > page.offset + page.bytes.length) break;
+          const fd = wanted(n) ? this.#decode(page, at, fdAddress(cluster, n)) : undefined;
           if (fd !== undefined) out.push(fd);
         }
+        return n;
       });
+      r = Math.max(first + 1, next ?? perCluster);
     }
     return out;
   }
@@ -126,14 +131,15 @@ export class Volume {
     return this.cx.damage(doubt.at, doubt.code, doubt.expected, doubt.actual, effect);
   }
 
-  /** Calls `use` with the page of descriptors from number `first` on; undefined behind the end of the file. */
-  #withPage<T>(cluster: number, first: number, use: (page: FdPage) => T): T | undefined | Promise<T> {
-    const { source, header, offsetOf } = this.files.fdc!;
-    const offset = offsetOf(cluster, first);
-    if (offset === undefined || offset >= source.size) return undefined;
-    const count = Math.min(FDS_PER_PAGE, header.perCluster - first);
+  /** Calls `use` with the page that holds the descriptor at `offset`; undefined behind the end of the file. */
+  #withPage<T>(cluster: number, offset: number, use: (page: FdPage) => T): T | undefined | Promise<T> {
+    const { source, groupData } = this.files.fdc!;
+    const [start, end] = groupData(cluster);
+    const at = start + Math.floor((offset - start) / PAGE_BYTES) * PAGE_BYTES;
+    const length = Math.min(PAGE_BYTES, end - at, source.size - at);
+    if (length < this.geometry.fdBytes) return undefined;
     this.#pages ??= new FdPages(source);
-    return this.#pages.with(offset, Math.min(count * this.geometry.fdBytes, source.size - offset), use);
+    return this.#pages.with(at, length, use);
   }
 
   #decode(page: FdPage, offset: number, address: number): Descriptor | undefined {
