@@ -7,7 +7,7 @@ import type { Gap, Source } from './source.ts';
 export class EvidenceError extends Error {}
 
 /** Reads up to this size go straight to the kernel: from the page cache a promise costs more than the read. */
-const SYNC_READ = 128 * 1024;
+const SYNC_READ = 256 * 1024;
 /** After a failed read the stretch is read again in ever smaller units, so that only what is dead is lost. */
 const RETRY_UNITS = [64 * 1024, 4096, 512];
 

@@ -1,5 +1,5 @@
 /**
- * Pages of file descriptors: read in pieces of 256 KiB, into buffers that are used again. Listing a large directory reads
+ * Pages of file descriptors: read in pieces of 512 KiB, into buffers that are used again. Listing a large directory reads
  * every descriptor once; buffers made anew for each would be most of the memory, and most of the time.
  */
 import { RunList } from '../../../core/run.ts';
