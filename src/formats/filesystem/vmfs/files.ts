@@ -61,9 +61,9 @@ export async function rootNode(volume: Volume, locator: string, name: string): P
   return { ...fileNode(volume, fd, place, [], volume.damage), kind: 'filesystem' };
 }
 
-function bare(place: Place, kind: Kind): Node {
+function bare(place: Place, kind: Kind, facts: Facts = {}, damage: readonly Damage[] = []): Node {
   const { rawName, locator } = place;
-  return { name: printable(rawName), rawName, locator, kind, state: 'live', facts: {}, damage: [] };
+  return { name: printable(rawName), rawName, locator, kind, state: 'live', facts, damage };
 }
 
 /** A promise only where something has to be read first: a page of descriptors, a link's text. */
@@ -116,23 +116,21 @@ function fileNode(
   entryDoubts: readonly Doubt[],
   damage: Damage[] = [],
 ): Node {
-  const doubts = [...fd.doubts, ...entryDoubts];
-  if (!Number.isFinite(fd.length)) {
-    const at = fd.at + volume.geometry.lockBytes + 0x14;
-    doubts.push({ at, code: 'vmfs.fd.length', expected: 'a length below 2**53', actual: numberText(fd.length) });
+  for (const doubts of [fd.doubts, entryDoubts]) {
+    for (const doubt of doubts) damage.push(volume.note(doubt, 'what it leads to is inferred, not stated'));
   }
-  for (const doubt of doubts) damage.push(volume.note(doubt, 'what it leads to is inferred, not stated'));
   const isDirectory = fd.type === TYPE_DIRECTORY || (fd.mode & MODE_KIND) === MODE_DIRECTORY;
   const kind: Kind = isDirectory && fd.type !== TYPE_SYSTEM ? 'directory' : (KINDS[fd.type] ?? 'file');
-  const node: Node = { ...bare(place, kind), facts: factsOf(fd), damage };
+  const node = bare(place, kind, factsOf(fd), damage);
   if (fd.type === TYPE_RDM) return node;
   // System files lead to the tables that the census itself reads, and directories are read by the thousand.
   const checked = kind === 'file' || kind === 'symlink';
   const doubted = entryDoubts.length > 0;
   const bytes = async () => volume.source(fd, doubted, checked ? await volume.census() : undefined);
-  if (!isDirectory) return { ...node, bytes };
+  node.bytes = bytes;
+  if (!isDirectory) return node;
   const children = () => childrenOf(volume, fd, place, damage);
-  return { ...node, bytes, children, child: (rawName) => childNamed(children(), rawName) };
+  return { ...node, children, child: (rawName) => childNamed(children(), rawName) };
 }
 
 function factsOf(fd: Descriptor): Facts {
