@@ -104,6 +104,12 @@ export class StatusMap {
     let stop = last + 1;
     if (lastEnd > end) put(end, after);
     else if (stop < this.count && this.#statuses[stop] === status) stop++;
+    if (starts.length === stop - first) {
+      // A border that moves, as with every sector in a row: nothing behind it has to.
+      for (const [i, start] of starts.entries()) this.#starts[first + i] = start;
+      for (const [i, one] of statuses.entries()) this.#statuses[first + i] = one;
+      return;
+    }
     this.#starts.splice(first, stop - first, ...starts);
     this.#statuses.splice(first, stop - first, ...statuses);
   }

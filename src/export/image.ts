@@ -4,13 +4,11 @@ import * as path from 'node:path';
 import type { StatusMap } from '../codec/mapfile.ts';
 import { deviceNumbers, type FileSource, type Identity } from '../core/evidence.ts';
 import { printable } from '../core/locator.ts';
-import { ExportError, interrupted } from './error.ts';
+import { type Hashes, ImageHash } from './image-hash.ts';
 import { ImageOutput, replace } from './image-output.ts';
 import { Passes } from './image-passes.ts';
 import { checkSameDevice, checkSpace, KIND, pastOf, placeOf } from './image-past.ts';
 import { lockFile } from './lock.ts';
-import { rehash } from './rehash.ts';
-import { Threads } from './threads.ts';
 
 export interface ImageOptions {
   readonly sha256: boolean;
@@ -53,7 +51,7 @@ export interface ImageReport {
   readonly lost: number;
   /** Stretches that are lost; the map names each. */
   readonly lost_ranges: number;
-  /** Of the image as it is, zeros in the place of what is lost; see src/codec/tree-hash.ts. */
+  /** Of the image as it is, with what stands in the place of what is lost; see src/codec/tree-hash.ts. */
   readonly tree: string;
   readonly sha256: string | null;
   readonly started: string;
@@ -80,9 +78,8 @@ export async function image(device: FileSource, out: string, options: ImageOptio
     const { excluded } = device;
     for (let i = 0; i < excluded.length; i += 2) map.set(excluded[i], excluded[i + 1], '-');
     const retries = excluded.length > 0 ? 0 : options.retries;
-    const state: State = { map, options, passes: undefined, started: performance.now(), had: map.bytes('+'), last: 0 };
-    await copy(device, full, before, { ...state, options: { ...options, retries } });
-    const hashes = await hashed(full, state);
+    const state = { map, options: { ...options, retries }, started: performance.now(), had: map.bytes('+'), last: 0 };
+    const hashes = await copy(device, full, before, state);
     const report = reportOf(device, full, map, options.version, hashes);
     replace(`${full}.json`, `${JSON.stringify(report, null, 1)}\n`);
     return report;
@@ -94,7 +91,7 @@ export async function image(device: FileSource, out: string, options: ImageOptio
 interface State {
   readonly map: StatusMap;
   readonly options: ImageOptions;
-  passes: Passes | undefined;
+  passes?: Passes;
   readonly started: number;
   /** Bytes had before this run. */
   readonly had: number;
@@ -102,16 +99,17 @@ interface State {
   last: number;
 }
 
-async function copy(device: FileSource, full: string, before: boolean, state: State): Promise<void> {
+async function copy(device: FileSource, full: string, before: boolean, state: State): Promise<Hashes> {
   const { map, options } = state;
   const output = new ImageOutput(full, map, { before, comments: () => commentsOf(device, map, options) });
+  const hash = new ImageHash(output, map.size, options.sha256);
   const { retries, skip, signal } = options;
   const sector = sectorOf(device.identity);
   const onStep = (): void => {
     output.saveNowAndThen();
     if (options.onProgress !== undefined && performance.now() - state.last >= SAY_EVERY) tell(state);
   };
-  state.passes = new Passes(device, output, map, { sector, skip, retries, signal, onStep });
+  state.passes = new Passes(device, hash, map, { sector, skip, retries, signal, onStep });
   try {
     try {
       await state.passes.run();
@@ -121,28 +119,13 @@ async function copy(device: FileSource, full: string, before: boolean, state: St
   } finally {
     await output.close();
   }
-}
-
-/** Reads the image back: that says what is in the file, not what was meant to be. */
-async function hashed(full: string, state: State): Promise<{ tree: string; sha256?: string }> {
-  const { options, map } = state;
-  const threads = new Threads();
   const started = performance.now();
-  let done = 0;
-  try {
-    return await rehash(threads, full, map.size, { sha256: options.sha256 }, options.signal, (bytes) => {
-      done += bytes;
-      if (performance.now() - state.last < SAY_EVERY) return;
-      state.last = performance.now();
-      const bytesPerSecond = Math.round((done * 1000) / (performance.now() - started));
-      options.onProgress?.({ ...progressOf(state), position: done, bytesPerSecond });
-    });
-  } catch (error) {
-    if (options.signal.aborted) throw interrupted();
-    throw new ExportError('write', `${full} could not be read back: ${String(error)}. Is its disk sound?`);
-  } finally {
-    await threads.close();
-  }
+  return hash.finish(full, signal, (position) => {
+    if (performance.now() - state.last < SAY_EVERY) return;
+    state.last = performance.now();
+    const bytesPerSecond = Math.round((position * 1000) / (performance.now() - started));
+    options.onProgress?.({ ...progressOf(state), position, bytesPerSecond });
+  });
 }
 
 function tell(state: State): void {
@@ -175,13 +158,7 @@ function commentsOf(device: FileSource, map: StatusMap, options: ImageOptions): 
   ];
 }
 
-function reportOf(
-  device: FileSource,
-  full: string,
-  map: StatusMap,
-  version: string,
-  hashes: { tree: string; sha256?: string },
-): ImageReport {
+function reportOf(device: FileSource, full: string, map: StatusMap, version: string, hashes: Hashes): ImageReport {
   const had = map.bytes('+');
   let ranges = 0;
   for (const block of map.blocks()) if (block.status !== '+') ranges++;
@@ -196,7 +173,7 @@ function reportOf(
     lost: map.size - had,
     lost_ranges: ranges,
     tree: hashes.tree,
-    sha256: hashes.sha256 ?? null,
+    sha256: hashes.sha256,
     started: map.started ?? '',
     ended: new Date().toISOString(),
   };

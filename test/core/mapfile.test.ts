@@ -24,7 +24,7 @@ const changes = fc.array(fc.tuple(fc.nat(SIZE), fc.nat(SIZE), statuses), { maxLe
 
 function mapOf(list: readonly (readonly [number, number, Status])[]): { map: StatusMap; model: Status[] } {
   const map = new StatusMap(SIZE);
-  const model = new Array<Status>(SIZE).fill('?');
+  const model = Array.from({ length: SIZE }, (): Status => '?');
   for (const [a, b, status] of list) {
     map.set(Math.min(a, b), Math.max(a, b), status);
     model.fill(status, Math.min(a, b), Math.max(a, b));
@@ -33,7 +33,7 @@ function mapOf(list: readonly (readonly [number, number, Status])[]): { map: Sta
 }
 
 function bytewise(map: StatusMap): Status[] {
-  return [...map.blocks()].flatMap(({ at: from, end, status }) => new Array<Status>(end - from).fill(status));
+  return [...map.blocks()].flatMap(({ at: from, end, status }) => Array.from({ length: end - from }, () => status));
 }
 
 test('a status map says of every byte what was set last, in as few blocks as there can be', () => {
