@@ -120,6 +120,21 @@ describe.skipIf(noStrace !== '')(`under strace${noStrace}`, () => {
     expect(same(at('disk'), at('stopped'))).toBe(true);
   });
 
+  test('a disk that is full: a sentence, a true map, and the same command goes on', async () => {
+    const fault = ['-P', at('full'), '-e', 'trace=pwrite64', '-e', 'inject=pwrite64:error=ENOSPC:when=3+'];
+    refused(await outcome(traced(fault, 'image', at('disk'), at('full'))), 'could not be written: the disk is full');
+    expect(statuses(at('full.map'))[0]).toBe(`0-${2 * MIB} +`);
+    expect((await salvor('image', at('disk'), at('full'))).code).toBe(0);
+    expect(same(at('disk'), at('full'))).toBe(true);
+  });
+
+  test('a sync that fails: nothing is called had that may be lost', async () => {
+    const fault = ['-e', 'trace=fdatasync', '-e', 'inject=fdatasync:error=EIO:when=1'];
+    refused(await outcome(traced(fault, 'image', at('disk'), at('unsynced'))), 'the device answered with an error');
+    expect(statuses(at('unsynced.map'))).toEqual([`0-${fs.statSync(at('disk')).size} ?`]);
+    expect(fs.existsSync(at('unsynced.json'))).toBe(false);
+  });
+
   test.skipIf(noDdrescue !== '')(`ddrescue goes on with our map, and we with its${noDdrescue}`, async () => {
     const child = traced(FAULTS('error=EIO:when=4+'), 'image', at('disk'), at('ours'), '--retries', '0');
     expect((await outcome(child)).code).toBe(1);
@@ -135,6 +150,12 @@ describe.skipIf(noStrace !== '')(`under strace${noStrace}`, () => {
     expect(same(at('disk'), at('theirs'))).toBe(true);
   });
 });
+
+/** When a process started, as /proc says. */
+function startOf(pid: number): string {
+  const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+}
 
 /** One sentence on standard error, exit code 2. */
 function refused({ code, err }: Outcome, said: string): void {
@@ -177,6 +198,22 @@ describe('refusals', () => {
     refused(await salvor('image', at('disk'), at('text')), 'is no mapfile: line 1');
     fs.writeFileSync(at('proof.json'), '{}');
     refused(await salvor('image', at('disk'), at('proof')), 'does not belong to an image that goes on');
+  });
+
+  test('a file that may not grow so large: a sentence, and later the same command goes on', async () => {
+    const command = `trap '' XFSZ; ulimit -f 2000; exec "$0" "$@"`;
+    const args = ['-c', command, process.execPath, LAUNCHER, 'image', at('disk'), at('limited')];
+    const child = spawn('sh', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    refused(await outcome(child), 'the file is larger than its file system allows');
+    expect((await salvor('image', at('disk'), at('limited'))).code).toBe(0);
+    expect(same(at('disk'), at('limited'))).toBe(true);
+  });
+
+  test('two at once: the second one is refused', async () => {
+    fs.writeFileSync(at('busy.lock'), `${process.pid} ${startOf(process.pid)}\n`);
+    refused(await salvor('image', at('disk'), at('busy')), `is being written to by process ${process.pid}`);
+    fs.writeFileSync(at('busy.lock'), `${process.pid} 1\n`); // a process of that number, but not that one
+    expect((await salvor('image', at('disk'), at('busy'))).code).toBe(0);
   });
 
   test('more than the disk can take', () => {

@@ -4,6 +4,7 @@ import * as path from 'node:path';
 import type { StatusMap } from '../codec/mapfile.ts';
 import { deviceNumbers, type FileSource, type Identity } from '../core/evidence.ts';
 import { printable } from '../core/locator.ts';
+import { writeError } from './error.ts';
 import { type Hashes, ImageHash } from './image-hash.ts';
 import { ImageOutput, replace } from './image-output.ts';
 import { Passes } from './image-passes.ts';
@@ -72,12 +73,27 @@ export async function image(device: FileSource, out: string, options: ImageOptio
   checkSpace(full, identity, map);
   if (before) await checkSameDevice(full, device, map);
   map.started ??= new Date().toISOString();
+  try {
+    return await locked(device, full, before, map, options);
+  } catch (error) {
+    throw writeError(full, error);
+  }
+}
+
+async function locked(
+  device: FileSource,
+  full: string,
+  before: boolean,
+  map: StatusMap,
+  options: ImageOptions,
+): Promise<ImageReport> {
   const unlock = lockFile(`${full}.lock`, full);
   try {
     // What a map beside the device excludes is not read, and does not get better by trying again.
-    const { excluded } = device;
-    for (let i = 0; i < excluded.length; i += 2) map.set(excluded[i], excluded[i + 1], '-');
-    const retries = excluded.length > 0 ? 0 : options.retries;
+    exclude(map, device.excluded);
+    const retries = device.excluded.length > 0 ? 0 : options.retries;
+    // The hashes of an earlier run would be those of another state.
+    if (map.bytes('+') < map.size) fs.rmSync(`${full}.json`, { force: true });
     const state = { map, options: { ...options, retries }, started: performance.now(), had: map.bytes('+'), last: 0 };
     const hashes = await copy(device, full, before, state);
     const report = reportOf(device, full, map, options.version, hashes);
@@ -85,6 +101,18 @@ export async function image(device: FileSource, out: string, options: ImageOptio
     return report;
   } finally {
     unlock();
+  }
+}
+
+/** Marks stretches [start, end, …] as bad, except for what is had from before. */
+function exclude(map: StatusMap, stretches: readonly number[]): void {
+  for (let i = 0; i < stretches.length; i += 2) {
+    const end = stretches[i + 1];
+    for (const status of ['?', '*', '/'] as const) {
+      for (let todo = map.next(stretches[i], status); todo && todo.at < end; todo = map.next(todo.end, status)) {
+        map.set(todo.at, Math.min(end, todo.end), '-');
+      }
+    }
   }
 }
 
