@@ -135,6 +135,34 @@ describe.skipIf(noStrace !== '')(`under strace${noStrace}`, () => {
     expect(fs.existsSync(at('unsynced.json'))).toBe(false);
   });
 
+  test('a block device: single sectors are read past the page cache, whose pages are larger', async (context) => {
+    fs.writeFileSync(at('backing'), randomBytes(4 * MIB));
+    const made = spawnSync('losetup', ['-f', '--show', '-r', at('backing')], { encoding: 'utf8' });
+    if (made.status !== 0) context.skip('no loop device can be made here');
+    const device = made.stdout.trim();
+    try {
+      const fault = ['-P', device, '-e', 'trace=pread64,openat', '-e', 'inject=pread64:error=EIO:when=3..12'];
+      const { code } = await outcome(traced(fault, 'image', device, at('block'), '--retries', '0'));
+      expect(code).toBe(1);
+      const lines = fs.readFileSync(at('trace'), 'utf8').split('\n');
+      const flags = lines.filter((line) => line.includes('openat('));
+      for (const line of flags) expect(line).toMatch(/O_RDONLY/);
+      const had = parseMapfile(fs.readFileSync(at('block.map'), 'latin1'));
+      const there = fs.readFileSync(at('block'));
+      const bytes = fs.readFileSync(at('backing'));
+      for (const { at: from, end, status } of had.blocks()) {
+        expect([status, from % 512, end % 512]).toEqual([status === '-' ? '-' : '+', 0, 0]);
+        if (status === '+') expect(there.subarray(from, end).equals(bytes.subarray(from, end))).toBe(true);
+      }
+      expect(had.bytes('-')).toBeGreaterThan(0);
+      expect(had.bytes('-')).toBeLessThan(12 * 512);
+      expect((await salvor('image', device, at('block'))).code).toBe(0);
+      expect(same(at('backing'), at('block'))).toBe(true);
+    } finally {
+      spawnSync('losetup', ['-d', device]);
+    }
+  });
+
   test.skipIf(noDdrescue !== '')(`ddrescue goes on with our map, and we with its${noDdrescue}`, async () => {
     const child = traced(FAULTS('error=EIO:when=4+'), 'image', at('disk'), at('ours'), '--retries', '0');
     expect((await outcome(child)).code).toBe(1);

@@ -41,6 +41,7 @@ export class FileSource implements Source {
   /** Stretches that are never read, because a mapfile says that they are not the device's bytes; as above. */
   #excluded: readonly number[] = [];
   #mapfile: string | undefined;
+  #direct: DirectReads | undefined;
 
   /** Opens `path` read-only. Throws EvidenceError with a sentence where it cannot be. */
   constructor(path: string) {
@@ -82,6 +83,11 @@ export class FileSource implements Source {
    */
   async attempt(offset: number, into: Uint8Array): Promise<number> {
     const wanted = into.subarray(0, Math.max(0, firstOf(this.#excluded, offset, offset + into.length) - offset));
+    if (this.identity.block && isSectors(offset, wanted.length)) {
+      this.#direct ??= new DirectReads(this.#fd);
+      const had = await this.#direct.read(offset, wanted);
+      if (had !== undefined) return had;
+    }
     let got = 0;
     while (got < wanted.length) {
       const n = await new Promise<number>((resolve) => {
@@ -147,6 +153,7 @@ export class FileSource implements Source {
   }
 
   close(): void {
+    this.#direct?.close();
     fs.closeSync(this.#fd);
   }
 
@@ -211,6 +218,56 @@ export class FileSource implements Source {
     } catch {
       return -1;
     }
+  }
+}
+
+/** Bytes of one direct read, at most: the largest sector. */
+const DIRECT = 4096;
+/** Buffers begin anywhere; devices want theirs at multiples of something between 1 and DIRECT. */
+const SHIFT = 16;
+
+/** Whether a stretch is a few whole sectors, as single reads on a failing device are. */
+function isSectors(offset: number, length: number): boolean {
+  return length > 0 && length <= DIRECT && offset % 512 === 0 && length % 512 === 0;
+}
+
+/** Reads past the page cache: through it, a bad sector of 512 bytes takes all of its page of 4 KiB with it. */
+class DirectReads {
+  readonly #fd: number | undefined;
+  readonly #buffer = new Uint8Array(2 * DIRECT);
+  /** Where in the buffer the device is content to write, as far as is known. */
+  #shift = 0;
+
+  /** Opens what `fd` stands for once more. */
+  constructor(fd: number) {
+    const { O_RDONLY, O_DIRECT } = fs.constants;
+    if (O_DIRECT === undefined) return;
+    try {
+      this.#fd = fs.openSync(`/proc/self/fd/${fd}`, O_RDONLY | O_DIRECT);
+    } catch {
+      // Then it is read through the page cache like everything else.
+    }
+  }
+
+  /** Bytes had before an error; undefined where the device takes no such reads. */
+  async read(offset: number, into: Uint8Array): Promise<number | undefined> {
+    for (; this.#fd !== undefined && this.#shift < DIRECT; this.#shift += SHIFT) {
+      const fd = this.#fd;
+      const got = await new Promise<number | undefined>((resolve) => {
+        fs.read(fd, this.#buffer, this.#shift, into.length, offset, (error, bytes) => {
+          if (error === null) resolve(bytes);
+          else resolve(error.code === 'EINVAL' ? undefined : 0);
+        });
+      });
+      if (got === undefined) continue;
+      into.set(this.#buffer.subarray(this.#shift, this.#shift + got));
+      return got;
+    }
+    return undefined;
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) fs.closeSync(this.#fd);
   }
 }
 
