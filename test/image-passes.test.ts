@@ -119,7 +119,7 @@ test('any pattern of bad sectors, with kills: all that reads is had, the rest is
       }
       fs.rmSync(out);
     }),
-    { numRuns: 30 },
+    { numRuns: 20 },
   );
 });
 
