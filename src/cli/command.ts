@@ -64,12 +64,20 @@ export async function withStack(
   });
   try {
     const code = await action(stack, inner, signal);
+    for (const line of mapfileNotes(stack)) note(line);
     if (stack.borrowed.length > 0)
       note(`Used beside what was named: ${stack.borrowed.join(', ')} (--only turns this off).`);
     process.exitCode = signal.aborted ? INTERRUPTED : code;
   } finally {
     stack.close();
   }
+}
+
+/** What mapfiles said of the files that were given or borrowed; others were only looked at. */
+function mapfileNotes(stack: Stack): string[] {
+  const asked = [...stack.roots.map((root) => root.locator), ...stack.borrowed];
+  const isAsked = (file: string): boolean => asked.some((one) => file === one || file.startsWith(`${one}/`));
+  return [...stack.evidence.notes].flatMap(([file, said]) => (isAsked(file) ? [said] : []));
 }
 
 /** Ctrl-C asks once to stop cleanly; the second one stops at once. */

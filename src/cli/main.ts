@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, () => Promise<{ register(program: Comman
   find: () => import('./find.ts'),
   cat: () => import('./cat.ts'),
   map: () => import('./map.ts'),
+  image: () => import('./image.ts'),
   recover: () => import('./recover.ts'),
   verify: () => import('./verify.ts'),
 };

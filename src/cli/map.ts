@@ -1,5 +1,6 @@
 /** salvor map: where the bytes of a thing lie on the evidence, run by run. */
 import { type Command, Option } from 'commander';
+import { mapfileBlock, mapfileHead } from '../codec/mapfile.ts';
 import { sentence } from '../core/damage.ts';
 import { FileSource } from '../core/evidence.ts';
 import type { Node } from '../core/node.ts';
@@ -230,29 +231,21 @@ export async function whyPlace(why: Why): Promise<string | undefined> {
 /** GNU ddrescue's format, so that its tools, and others that read it, can say what is missing. */
 async function asMapfile(node: Node, from: number, runs: Runs, out: Stream): Promise<Certainty> {
   let worst: Certainty = 4;
-  let pending: { at: number; length: number; status: string } | undefined;
-  await out.line('# Mapfile. Created by Salvor');
-  await out.line(`# The bytes of ${shown(node.locator)}`);
-  await out.line('# Positions are those of its own bytes. "+": had, as data or as zeros by definition. "-": missing.');
-  await out.line('# current_pos  current_status  current_pass');
-  await out.line(`${hexed(from)}     +               1`);
-  await out.line('#      pos        size  status');
-  const flush = async (): Promise<void> => {
-    if (pending !== undefined) await out.line(`${hexed(pending.at)}  ${hexed(pending.length)}  ${pending.status}`);
-  };
+  let pending: { at: number; end: number; status: '+' | '-' } | undefined;
+  const comments = [
+    `The bytes of ${shown(node.locator)}`,
+    'Positions are those of its own bytes. "+": had, as data or as zeros by definition. "-": missing.',
+  ];
+  await out.write(mapfileHead(comments, from, '+', 1));
   for await (const run of runs) {
     if (run.certainty < worst) worst = run.certainty;
     const status = run.state === MISSING ? '-' : '+';
-    if (pending?.status === status) pending.length += run.length;
+    if (pending?.status === status) pending.end += run.length;
     else {
-      await flush();
-      pending = { at: run.offset, length: run.length, status };
+      if (pending !== undefined) await out.write(mapfileBlock(pending));
+      pending = { at: run.offset, end: run.offset + run.length, status };
     }
   }
-  await flush();
+  if (pending !== undefined) await out.write(mapfileBlock(pending));
   return worst;
-}
-
-function hexed(value: number): string {
-  return `0x${value.toString(16).toUpperCase().padStart(8, '0')}`;
 }

@@ -7,14 +7,19 @@ const PLAIN_EVERY = 10_000;
 /** Nothing is shown of work that is over before this. */
 const QUIET = 800;
 
-export interface Line {
-  show(progress: Progress): void;
+export interface Line<P = Progress> {
+  show(progress: P): void;
   /** Clears the line. */
   end(): void;
 }
 
-/** What shows progress on standard error. */
+/** What shows the progress of a recovery on standard error. */
 export function progressLine(json: boolean): Line {
+  return lineOf(json, text);
+}
+
+/** What shows progress on standard error, as `text` puts it into words. */
+export function lineOf<P>(json: boolean, text: (progress: P) => string): Line<P> {
   const terminal = process.stderr.isTTY === true;
   const started = Date.now();
   let last = started;
@@ -22,7 +27,8 @@ export function progressLine(json: boolean): Line {
     show(progress) {
       const now = Date.now();
       if (json) process.stderr.write(`${JSON.stringify({ progress })}\n`);
-      else if (terminal && now - started > QUIET) process.stderr.write(`\r\x1b[K${text(progress)}`);
+      else if (terminal && now - started > QUIET)
+        process.stderr.write(`\r\x1b[K${text(progress).slice(0, (process.stderr.columns ?? 160) - 1)}`);
       else if (!terminal && now - last > PLAIN_EVERY) {
         last = now;
         process.stderr.write(`${text(progress)}\n`);
@@ -41,10 +47,7 @@ function text(p: Progress): string {
   const lost = p.lostBytes > 0 ? `${size(p.lostBytes)} lost` : 'nothing lost';
   const amount = `${size(p.doneBytes)} of ${size(p.totalBytes)} (${percent} %)`;
   const verb = { copy: 'Copying', check: 'Checking', finish: 'Finishing' }[p.phase];
-  return `${verb} ${amount}, ${size(p.bytesPerSecond)}/s,${left} ${lost}, file ${p.filesDone} of ${p.filesTotal}: ${p.file}`.slice(
-    0,
-    (process.stderr.columns ?? 160) - 1,
-  );
+  return `${verb} ${amount}, ${size(p.bytesPerSecond)}/s,${left} ${lost}, file ${p.filesDone} of ${p.filesTotal}: ${p.file}`;
 }
 
 /** Seconds as people say them: 1 h 05 min. */

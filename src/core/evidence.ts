@@ -11,6 +11,11 @@ const SYNC_READ = 256 * 1024;
 /** After a failed read the stretch is read again in ever smaller units, so that only what is dead is lost. */
 const RETRY_UNITS = [64 * 1024, 4096, 512];
 
+/** What a program that copied the device said of a stretch that it could not copy. */
+const NOT_COPIED: Why = {
+  what: 'the mapfile beside the image says that these bytes were not copied',
+  code: 'unreadable',
+};
 const UNREADABLE: Why = { what: 'the device answered a read with an error', code: 'unreadable' };
 
 /** What tells one piece of evidence from another, and from itself after a change. */
@@ -33,6 +38,10 @@ export class FileSource implements Source {
   readonly #fd: number;
   /** Stretches that could not be read, sorted, as [start, end, start, end, …]. */
   readonly #bad: number[] = [];
+  /** Stretches that are never read, because a mapfile says that they are not the device's bytes; as above. */
+  #excluded: readonly number[] = [];
+  #mapfile: string | undefined;
+  #direct: DirectReads | undefined;
 
   /** Opens `path` read-only. Throws EvidenceError with a sentence where it cannot be. */
   constructor(path: string) {
@@ -51,7 +60,50 @@ export class FileSource implements Source {
     return this.#fd;
   }
 
+  /** Path of the mapfile that says which of the bytes are not those of the device that was copied, if one is used. */
+  get mapfile(): string | undefined {
+    return this.#mapfile;
+  }
+
+  /** Stretches that are never read because of it, sorted, as [start, end, start, end, …]. */
+  get excluded(): readonly number[] {
+    return this.#excluded;
+  }
+
+  /** Takes what the mapfile of that path says: `excluded` as the property, sorted and not touching each other. */
+  useMapfile(path: string, excluded: readonly number[]): void {
+    this.#mapfile = path;
+    this.#excluded = excluded;
+    for (let i = 0; i < excluded.length; i += 2) this.markBad(excluded[i], excluded[i + 1]);
+  }
+
+  /**
+   * One read, of up to the end or the first error, which is not tried again: for passes that decide by themselves what
+   * to split. Answers the bytes had from `offset` on; fewer than asked for means that the next one was refused.
+   */
+  async attempt(offset: number, into: Uint8Array): Promise<number> {
+    const wanted = into.subarray(0, Math.max(0, firstOf(this.#excluded, offset, offset + into.length) - offset));
+    if (this.identity.block && isSectors(offset, wanted.length)) {
+      this.#direct ??= new DirectReads(this.#fd);
+      const had = await this.#direct.read(offset, wanted);
+      if (had !== undefined) return had;
+    }
+    let got = 0;
+    while (got < wanted.length) {
+      const n = await new Promise<number>((resolve) => {
+        const asked = { position: offset + got, offset: got, length: wanted.length - got };
+        fs.read(this.#fd, wanted, asked.offset, asked.length, asked.position, (error, bytes) => {
+          resolve(error === null ? bytes : 0);
+        });
+      });
+      if (n === 0) break;
+      got += n;
+    }
+    return got;
+  }
+
   read(offset: number, into: Uint8Array): Promise<readonly Gap[]> {
+    if (this.#touches(offset, into)) return Promise.resolve(this.#around(offset, into));
     if (into.length <= SYNC_READ) return Promise.resolve(this.readSync(offset, into));
     return new Promise((resolve) => {
       fs.read(this.#fd, into, 0, into.length, offset, (error, got) => {
@@ -63,6 +115,7 @@ export class FileSource implements Source {
 
   /** As read, without a promise: for workers, and for small reads. */
   readSync(offset: number, into: Uint8Array): readonly Gap[] {
+    if (this.#touches(offset, into)) return this.#around(offset, into);
     try {
       if (fs.readSync(this.#fd, into, 0, into.length, offset) === into.length) return [];
     } catch {
@@ -74,13 +127,12 @@ export class FileSource implements Source {
   runs(from: number, end: number, out: RunList): number {
     const stop = Math.min(end, this.size);
     let at = from;
-    for (let i = 0; i < this.#bad.length && at < stop; i += 2) {
-      if (this.#bad[i + 1] <= at) continue;
+    for (let i = after(this.#bad, at); i < this.#bad.length && at < stop; i += 2) {
       const start = Math.min(stop, Math.max(at, this.#bad[i]));
       if (start > at && !out.add(DATA, VERIFIED, start - at, this, at)) return at;
       at = start;
       const till = Math.min(stop, this.#bad[i + 1]);
-      if (till > at && !out.add(MISSING, LOST, till - at, this, at, UNREADABLE)) return at;
+      if (till > at && !out.add(MISSING, LOST, till - at, this, at, this.#why(at))) return at;
       at = Math.max(at, till);
     }
     if (at < stop && !out.add(DATA, VERIFIED, stop - at, this, at)) return at;
@@ -89,8 +141,7 @@ export class FileSource implements Source {
 
   /** Enters a stretch that could not be read, so that from now on `runs` says so too. */
   markBad(from: number, end: number): void {
-    let first = 0;
-    while (first < this.#bad.length && this.#bad[first + 1] < from) first += 2;
+    const first = after(this.#bad, from - 1);
     let last = first;
     let start = from;
     let stop = end;
@@ -102,7 +153,34 @@ export class FileSource implements Source {
   }
 
   close(): void {
+    this.#direct?.close();
     fs.closeSync(this.#fd);
+  }
+
+  #why(at: number): Why {
+    return firstOf(this.#excluded, at, at + 1) === at ? NOT_COPIED : UNREADABLE;
+  }
+
+  #touches(offset: number, into: Uint8Array): boolean {
+    if (this.#excluded.length === 0) return false;
+    const end = offset + into.length;
+    return firstOf(this.#excluded, offset, end) < end;
+  }
+
+  /** Reads what lies between the excluded stretches. */
+  #around(offset: number, into: Uint8Array): Gap[] {
+    const gaps: Gap[] = [];
+    const end = offset + into.length;
+    let at = offset;
+    for (let i = after(this.#excluded, at); at < end; i += 2) {
+      const start = Math.min(end, Math.max(at, this.#excluded[i] ?? end));
+      if (start > at) gaps.push(...this.readSync(at, into.subarray(at - offset, start - offset)));
+      at = Math.min(end, this.#excluded[i + 1] ?? end);
+      if (at === start) continue;
+      into.fill(0, start - offset, at - offset);
+      gaps.push({ offset: start, length: at - start, code: 'unreadable' });
+    }
+    return gaps;
   }
 
   /** Reads in ever smaller units and fills with zeros, and names, what does not come. */
@@ -140,6 +218,93 @@ export class FileSource implements Source {
     } catch {
       return -1;
     }
+  }
+}
+
+/** Bytes of one direct read, at most: the largest sector. */
+const DIRECT = 4096;
+/** Buffers begin anywhere; devices want theirs at multiples of something between 1 and DIRECT. */
+const SHIFT = 16;
+
+/** Whether a stretch is a few whole sectors, as single reads on a failing device are. */
+function isSectors(offset: number, length: number): boolean {
+  return length > 0 && length <= DIRECT && offset % 512 === 0 && length % 512 === 0;
+}
+
+/** Reads past the page cache: through it, a bad sector of 512 bytes takes all of its page of 4 KiB with it. */
+class DirectReads {
+  readonly #fd: number | undefined;
+  readonly #buffer = new Uint8Array(2 * DIRECT);
+  /** Where in the buffer the device is content to write, as far as is known. */
+  #shift = 0;
+
+  /** Opens what `fd` stands for once more. */
+  constructor(fd: number) {
+    const { O_RDONLY, O_DIRECT } = fs.constants;
+    if (O_DIRECT === undefined) return;
+    try {
+      this.#fd = fs.openSync(`/proc/self/fd/${fd}`, O_RDONLY | O_DIRECT);
+    } catch {
+      // Then it is read through the page cache like everything else.
+    }
+  }
+
+  /** Bytes had before an error; undefined where the device takes no such reads. */
+  async read(offset: number, into: Uint8Array): Promise<number | undefined> {
+    for (; this.#fd !== undefined && this.#shift < DIRECT; this.#shift += SHIFT) {
+      const fd = this.#fd;
+      const got = await new Promise<number | undefined>((resolve) => {
+        fs.read(fd, this.#buffer, this.#shift, into.length, offset, (error, bytes) => {
+          if (error === null) resolve(bytes);
+          else resolve(error.code === 'EINVAL' ? undefined : 0);
+        });
+      });
+      if (got === undefined) continue;
+      into.set(this.#buffer.subarray(this.#shift, this.#shift + got));
+      return got;
+    }
+    return undefined;
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) fs.closeSync(this.#fd);
+  }
+}
+
+/** Index of the first of sorted stretches [start, end, …] that ends behind `at`. */
+function after(stretches: readonly number[], at: number): number {
+  let low = 0;
+  let high = stretches.length / 2;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (stretches[2 * middle + 1] <= at) low = middle + 1;
+    else high = middle;
+  }
+  return 2 * low;
+}
+
+/** The first byte of [from, end) that lies in one of sorted stretches, or `end`. */
+function firstOf(stretches: readonly number[], from: number, end: number): number {
+  const i = after(stretches, from);
+  return i < stretches.length ? Math.min(end, Math.max(from, stretches[i])) : end;
+}
+
+/**
+ * The text of a file that lies beside evidence and explains it. Undefined where there is none, and where it is a link or no
+ * regular file. Throws EvidenceError where it cannot be read or is larger than `limit` bytes.
+ */
+export function textBeside(path: string, limit: number): string | undefined {
+  if (fs.lstatSync(path, { throwIfNoEntry: false })?.isFile() !== true) return undefined;
+  let fd: number | undefined;
+  try {
+    fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
+    const { size } = fs.fstatSync(fd);
+    if (size > limit) throw new Error(`it has ${size} bytes, more than the ${limit} that are taken`);
+    return fs.readFileSync(fd, 'latin1');
+  } catch (error) {
+    throw new EvidenceError(`${path} cannot be read: ${reason(error)}.`);
+  } finally {
+    if (fd !== undefined) fs.closeSync(fd);
   }
 }
 

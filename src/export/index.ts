@@ -1,5 +1,6 @@
 /** The only room that writes recovered bytes. */
 export { type ExportCode, ExportError } from './error.ts';
+export { type ImageOptions, type ImageProgress, type ImageReport, image } from './image.ts';
 export type { Fill } from './jobs.ts';
 export type {
   CertaintyBytes,

@@ -5,7 +5,11 @@ import { ExportError } from './error.ts';
 
 /** Takes the lock of DIR/.salvor; answers how to give it back. Throws ExportError('busy'). */
 export function takeLock(dir: string): () => void {
-  const file = path.join(dir, '.salvor', 'lock');
+  return lockFile(path.join(dir, '.salvor', 'lock'), dir);
+}
+
+/** As takeLock, for `target` by the lock file of that path. */
+export function lockFile(file: string, target: string): () => void {
   for (let attempt = 0; attempt < 2; attempt++) {
     try {
       fs.writeFileSync(file, `${process.pid} ${startOf(process.pid)}\n`, { flag: 'wx', mode: 0o600 });
@@ -16,11 +20,11 @@ export function takeLock(dir: string): () => void {
     const [pid, start] = fs.readFileSync(file, 'utf8').trim().split(' ');
     if (start !== undefined && start !== '' && startOf(Number(pid)) === start) {
       const next = 'Wait for it to end, or stop it; the same command goes on from there.';
-      throw new ExportError('busy', `${dir} is being written to by process ${pid}. ${next}`);
+      throw new ExportError('busy', `${target} is being written to by process ${pid}. ${next}`);
     }
     fs.rmSync(file, { force: true });
   }
-  throw new ExportError('busy', `${file} cannot be taken. See whether another recovery writes to ${dir}.`);
+  throw new ExportError('busy', `${file} cannot be taken. See whether another recovery writes to ${target}.`);
 }
 
 /** When a process started, in ticks: a number that comes back is not taken for the process that had it before. */

@@ -39,11 +39,11 @@ export function checkPlace(
   directories: readonly string[],
   evidence: readonly Identity[],
   system: SystemPaths = LINUX,
+  next = 'Give a directory on another disk with --out.',
 ): void {
   for (const given of directories) {
     const real = fs.realpathSync(given);
     if (dir === real || dir.startsWith(real.endsWith('/') ? real : `${real}/`)) {
-      const next = 'Give a directory on another disk with --out.';
       throw new ExportError('out', `${dir} lies inside ${given}, which is evidence and is never written to. ${next}`);
     }
   }
@@ -51,7 +51,6 @@ export function checkPlace(
   for (const { path: file, device, block } of evidence) {
     const isBelow = block ? below.numbers.has(deviceNumbers(device).join(':')) : below.files.has(fs.realpathSync(file));
     if (!isBelow) continue;
-    const next = 'Give a directory on another disk with --out.';
     throw new ExportError(
       'out',
       `${dir} would be stored on ${file}, which is evidence and is never written to. ${next}`,

@@ -6,6 +6,7 @@ import { MAX_FILES_OF_DIRECTORY } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
 import type { Source } from '../core/source.ts';
+import { useMapfileBeside } from './mapfile.ts';
 
 /** A Source that did not come from a path: a made or remote one, with the name it shall have in locators. */
 export interface NamedSource {
@@ -23,8 +24,12 @@ export class Evidence {
   readonly #open = new Map<string, FileSource>();
   readonly #named = new Map<string, Source>();
   readonly #directories: string[] = [];
+  readonly #only: boolean;
+  readonly #notes = new Map<string, string>();
 
-  constructor(given: readonly (string | NamedSource)[]) {
+  /** `only`: without mapfiles that lie beside what was given. */
+  constructor(given: readonly (string | NamedSource)[], only = false) {
+    this.#only = only;
     for (const one of given) {
       if (typeof one !== 'string') {
         this.#named.set(one.name, one.source);
@@ -43,11 +48,18 @@ export class Evidence {
     return this.#directories;
   }
 
+  /** What the mapfiles beside opened files said, in sentences, by the path of the file. */
+  get notes(): ReadonlyMap<string, string> {
+    return this.#notes;
+  }
+
   /** The bytes of a file, opened once. */
   source(name: string): Source {
     const known = this.#named.get(name) ?? this.#open.get(name);
     if (known !== undefined) return known;
     const file = new FileSource(name);
+    const said = this.#only ? undefined : useMapfileBeside(file);
+    if (said !== undefined) this.#notes.set(name, said);
     this.#open.set(name, file);
     return file;
   }

@@ -39,7 +39,7 @@ export class Stack {
       throw new EvidenceError(`"${as}" is no format. There are: ${formats.map((f) => f.id).join(', ')}.`);
     }
     this.signal = options.signal ?? new AbortController().signal;
-    this.evidence = new Evidence(given);
+    this.evidence = new Evidence(given, options.only === true);
     this.#members = new Members(this, options.only === true);
   }
 
