@@ -34,7 +34,7 @@ interface Level {
   readonly path: string;
   /** Path inside the volume, as globs see it. */
   readonly inner: string;
-  readonly children: AsyncGenerator<Node>;
+  readonly children: AsyncIterator<Node>;
   readonly names: Names;
   inMachine: boolean;
   inPaths: boolean;
