@@ -1,0 +1,191 @@
+/**
+ * Where the bytes of a file lie that is no longer there: as BlockMap says it, but nothing is stated, blocks that a live
+ * file holds are missing, and pointers of zero are holes only where all blocks are accounted for. vmfs.md 4.3 and 8.5.
+ */
+import { data, type MapSource, missing, type Segment, segments, zeros } from '../../../core/map-source.ts';
+import { GUESSED, INFERRED, type Why } from '../../../core/run.ts';
+import { FILE_BLOCK, fileBlockAt, fileBlockFits, LARGE_BLOCK, SUB_BLOCK, TBZ_NO, tbzOf, typeOf } from './address.ts';
+import { levelsOf } from './blocks.ts';
+import type { Descriptor } from './descriptor.ts';
+import type { LiveClaims } from './residue-claims.ts';
+import { ZLA_INLINE } from './structs.ts';
+import { isLost, type PointerTable, resourceAt } from './tables.ts';
+import type { Volume } from './volume.ts';
+
+/** The bytes of a descriptor that nothing live leads to. `code` says why they are inferred at most. */
+export async function residualSource(
+  volume: Volume,
+  live: LiveClaims,
+  fd: Descriptor,
+  code: string,
+): Promise<MapSource> {
+  const size = Number.isFinite(fd.length) ? fd.length : 0;
+  const why: Why = { ...fd.why, code };
+  if (fd.zla === ZLA_INLINE) {
+    const inside = Math.min(size, volume.geometry.inlineBytes);
+    const start = fd.sourceAt + volume.geometry.inlineAt;
+    const rest = size > inside ? [missing(size - inside, { ...why, code: 'vmfs.fd.length' })] : [];
+    return segments([data(fd.source, start, inside, INFERRED, why), ...rest]);
+  }
+  const levels = levelsOf(fd.zla);
+  if (levels === undefined) return segments([missing(size, { ...why, code: 'vmfs.fd.zla' })]);
+  return new PointerWalk(volume, live, fd, size, why).segments(levels);
+}
+
+class PointerWalk {
+  readonly #volume: Volume;
+  readonly #live: LiveClaims;
+  readonly #fd: Descriptor;
+  readonly #size: number;
+  readonly #why: Why;
+  readonly #list: Segment[] = [];
+  readonly #reasons = new Map<string, Why>();
+  /** Pointers of zero: holes, or pointers that were cleared. */
+  readonly #hole: Why;
+  #leaves = 0;
+  /** Pointers that stood in pointer blocks that are not to be had. */
+  #unknown = 0;
+  #large = false;
+
+  constructor(volume: Volume, live: LiveClaims, fd: Descriptor, size: number, why: Why) {
+    this.#volume = volume;
+    this.#live = live;
+    this.#fd = fd;
+    this.#size = size;
+    this.#why = why;
+    this.#hole = { ...why };
+  }
+
+  async segments(levels: number): Promise<MapSource> {
+    const { pointers: words, lostPointers: lost } = this.#fd;
+    await this.#table({ words, lost, certainty: INFERRED, why: this.#why }, levels, 0);
+    const end = this.#volume.geometry.pointers * this.#span(levels);
+    if (end < this.#size) this.#lost(this.#size - end, 'vmfs.no-pointer');
+    return segments(this.#list.map((one) => (one.why === this.#hole ? this.#holeOr(one) : one)));
+  }
+
+  /** A hole is believed only where the pointers that are left are as many as the descriptor counts. */
+  #holeOr(segment: Segment): Segment {
+    const { blocks } = this.#fd;
+    const counted = this.#large ? this.#leaves > 0 : this.#leaves + this.#unknown >= blocks;
+    if (!counted) return missing(segment.length, this.#reason('vmfs.pointers-zeroed'));
+    // A file of holes only cannot be told from one whose pointers and counts were cleared.
+    if (blocks === 0) return { ...segment, certainty: GUESSED, why: this.#reason('vmfs.pointers-none') };
+    return segment;
+  }
+
+  #span(level: number): number {
+    return this.#fd.unit * this.#volume.geometry.pointersPerBlock ** level;
+  }
+
+  async #table(table: PointerTable, level: number, from: number): Promise<void> {
+    const span = this.#span(level);
+    const step = this.#volume.geometry.pointerWords;
+    const count = table.words.length / step;
+    for (let i = 0; i < count; i++) {
+      const at = from + i * span;
+      if (at >= this.#size) return;
+      const length = Math.min(span, this.#size - at);
+      const low = table.words[i * step];
+      const high = step === 2 ? table.words[i * step + 1] : 0;
+      if (low === 0 && high === 0) {
+        const large = level === 0 ? this.#largeBelow(table, i) : undefined;
+        if (large !== undefined) this.#leaf(large[0], large[1], at, length);
+        else if (isLost(table, i)) this.#lost(length, 'vmfs.pointers-unreadable', this.#pointersOf(level));
+        else this.#push(zeros(length, INFERRED, this.#hole));
+      } else if (level === 0) this.#leaf(low, high, at, length);
+      else await this.#below(low, high, level, at, length);
+    }
+  }
+
+  async #below(low: number, high: number, level: number, at: number, length: number): Promise<void> {
+    const overwritten = this.#live.resource(low, high);
+    const table = overwritten ? undefined : await this.#volume.tables.load(low, high);
+    if (table !== undefined) await this.#table(table, level - 1, at);
+    else this.#lost(length, overwritten ? 'vmfs.overwritten' : 'vmfs.pointer-block', this.#pointersOf(level));
+  }
+
+  #pointersOf(level: number): number {
+    return this.#volume.geometry.pointersPerBlock ** level;
+  }
+
+  #leaf(low: number, high: number, at: number, length: number): void {
+    this.#leaves++;
+    const type = typeOf(low);
+    const large = type === LARGE_BLOCK && this.#volume.geometry.version === 6;
+    if (type === SUB_BLOCK) this.#subBlock(low, high, length);
+    else if (type === FILE_BLOCK || large) this.#blocks(low, high, at, length);
+    else this.#lost(length, 'vmfs.pointer-type');
+  }
+
+  #blocks(low: number, high: number, at: number, length: number): void {
+    const g = this.#volume.geometry;
+    const type = typeOf(low);
+    if (type === LARGE_BLOCK) this.#large = true;
+    const size = type === LARGE_BLOCK ? g.largeBlock : g.blockSize;
+    const start = fileBlockAt(g, low, high);
+    const inner = at % Math.max(size, this.#fd.unit);
+    if (start + size > this.#volume.volume.size || inner + length > size || !fileBlockFits(g, low, high)) {
+      this.#lost(length, 'vmfs.pointer-range');
+      return;
+    }
+    if (tbzOf(g, low) !== TBZ_NO) {
+      this.#push(zeros(length, INFERRED, this.#reason('vmfs.tbz')));
+      return;
+    }
+    for (let done = 0; done < length; done += g.blockSize) {
+      const part = Math.min(g.blockSize, length - done);
+      const place = start + inner + done;
+      if (this.#live.block(place)) this.#lost(part, 'vmfs.overwritten');
+      else this.#push(data(this.#volume.volume, place, part, INFERRED, this.#why));
+    }
+  }
+
+  #subBlock(low: number, high: number, length: number): void {
+    const place = resourceAt(this.#volume.geometry, this.#volume.files, low, high);
+    const overwritten = this.#live.resource(low, high);
+    const inside = place === undefined || overwritten ? 0 : Math.min(length, this.#volume.geometry.subBlockSize);
+    if (inside > 0) this.#push(data(place!.file.source, place!.offset, inside, INFERRED, this.#why));
+    if (inside < length) this.#lost(length - inside, overwritten ? 'vmfs.overwritten' : 'vmfs.pointer-range');
+  }
+
+  /** The large block that covers an empty slot, where only the first of its 512 slots names it (VMFS6). */
+  #largeBelow(table: PointerTable, index: number): readonly [number, number] | undefined {
+    const g = this.#volume.geometry;
+    if (g.version !== 6 || this.#fd.unit !== g.blockSize) return undefined;
+    const first = index - (index % g.blocksPerCluster);
+    const low = table.words[2 * first];
+    return first !== index && typeOf(low) === LARGE_BLOCK ? [low, table.words[2 * first + 1]] : undefined;
+  }
+
+  #lost(length: number, code: string, pointers = 0): void {
+    this.#unknown += pointers;
+    this.#push(missing(length, this.#reason(code)));
+  }
+
+  /** Appends a segment, joined with the one before where it simply continues it. */
+  #push(segment: Segment): void {
+    const last = this.#list.at(-1);
+    if (
+      last !== undefined &&
+      last.why === segment.why &&
+      last.state === segment.state &&
+      last.source === segment.source
+    ) {
+      if (segment.source === undefined || last.at! + last.length === segment.at) {
+        this.#list[this.#list.length - 1] = { ...last, length: last.length + segment.length };
+        return;
+      }
+    }
+    this.#list.push(segment);
+  }
+
+  #reason(code: string): Why {
+    let reason = this.#reasons.get(code);
+    if (reason === undefined) {
+      reason = { ...this.#why, code };
+      this.#reasons.set(code, reason);
+    }
+    return reason;
+  }
+}
