@@ -1,5 +1,4 @@
 /** Everything that the blocks of a directory still hold: entries in use, freed, cleared, or behind its end. */
-import { MAX_ENTRIES } from '../../../core/limits.ts';
 import type { Source } from '../../../core/source.ts';
 import { viewOf } from '../../../core/struct.ts';
 import type { Geometry } from './geometry.ts';
@@ -33,6 +32,8 @@ const BLOCKS_AT = 0x10000;
 const KIND_ENTRIES = 1;
 const DOTS_AT = 0x4d8;
 const MAX_READ = 1 << 20;
+/** Bytes of one directory that are looked through: room for half a million names. */
+export const MAX_DIRECTORY: number = 256 << 20;
 
 /** All entries in a directory's bytes. `length` is where the directory ends; `bytes` may go on behind it. */
 export async function tracesOf(g: Geometry, directory: number, bytes: Source, length: number): Promise<Traces> {
@@ -43,7 +44,7 @@ async function traces35(directory: number, bytes: Source, length: number): Promi
   const entries: Trace[] = [];
   let parent: number | undefined;
   let before = directory;
-  const total = Math.min(MAX_ENTRIES, Math.floor(bytes.size / dirent.size));
+  const total = Math.floor(Math.min(MAX_DIRECTORY, bytes.size) / dirent.size);
   const perRead = Math.floor(MAX_READ / dirent.size);
   for (let first = 0; first < total; first += perRead) {
     const count = Math.min(perRead, total - first);
@@ -69,8 +70,9 @@ async function traces6(directory: number, bytes: Source, md: number): Promise<Tr
   if (bytes.size >= BLOCKS_AT) await bytes.read(DOTS_AT, dots);
   const above = dirent6.decode(dots);
   const parent = above.name === '..' && above.self === DOTS_AT ? above.address : undefined;
-  for (let from = BLOCKS_AT; from + md <= bytes.size && entries.length < MAX_ENTRIES; from += MAX_READ) {
-    const block = new Uint8Array(Math.floor(Math.min(MAX_READ, bytes.size - from) / md) * md);
+  const size = Math.min(MAX_DIRECTORY, bytes.size);
+  for (let from = BLOCKS_AT; from + md <= size; from += MAX_READ) {
+    const block = new Uint8Array(Math.floor(Math.min(MAX_READ, size - from) / md) * md);
     await bytes.read(from, block);
     for (let start = 0; start < block.length; start += md) {
       const { kind, slots, bitmap } = directoryBlock.decode(block, start);

@@ -32,6 +32,10 @@ export async function residualSource(
   return new PointerWalk(volume, live, fd, size, why).segments(levels);
 }
 
+/** Stretches and pointers that are looked at for one file; behind them its bytes are missing. */
+const MAX_SEGMENTS = 1 << 20;
+const MAX_POINTERS = 1 << 27;
+
 class PointerWalk {
   readonly #volume: Volume;
   readonly #live: LiveClaims;
@@ -46,6 +50,8 @@ class PointerWalk {
   /** Pointers that stood in pointer blocks that are not to be had. */
   #unknown = 0;
   #large = false;
+  #looked = 0;
+  #reached = 0;
 
   constructor(volume: Volume, live: LiveClaims, fd: Descriptor, size: number, why: Why) {
     this.#volume = volume;
@@ -59,8 +65,9 @@ class PointerWalk {
   async segments(levels: number): Promise<MapSource> {
     const { pointers: words, lostPointers: lost } = this.#fd;
     await this.#table({ words, lost, certainty: INFERRED, why: this.#why }, levels, 0);
-    const end = this.#volume.geometry.pointers * this.#span(levels);
-    if (end < this.#size) this.#lost(this.#size - end, 'vmfs.no-pointer');
+    if (this.#reached < this.#size) {
+      this.#lost(this.#size - this.#reached, this.#full ? 'vmfs.residue-limit' : 'vmfs.no-pointer');
+    }
     return segments(this.#list.map((one) => (one.why === this.#hole ? this.#holeOr(one) : one)));
   }
 
@@ -74,6 +81,10 @@ class PointerWalk {
     return segment;
   }
 
+  get #full(): boolean {
+    return this.#list.length >= MAX_SEGMENTS || this.#looked >= MAX_POINTERS;
+  }
+
   #span(level: number): number {
     return this.#fd.unit * this.#volume.geometry.pointersPerBlock ** level;
   }
@@ -84,7 +95,8 @@ class PointerWalk {
     const count = table.words.length / step;
     for (let i = 0; i < count; i++) {
       const at = from + i * span;
-      if (at >= this.#size) return;
+      if (at >= this.#size || this.#full) return;
+      this.#looked++;
       const length = Math.min(span, this.#size - at);
       const low = table.words[i * step];
       const high = step === 2 ? table.words[i * step + 1] : 0;
@@ -165,6 +177,7 @@ class PointerWalk {
 
   /** Appends a segment, joined with the one before where it simply continues it. */
   #push(segment: Segment): void {
+    this.#reached += segment.length;
     const last = this.#list.at(-1);
     if (
       last !== undefined &&

@@ -32,6 +32,7 @@ export async function namesOf(survey: Survey): Promise<Map<number, Named>> {
   byAddress(survey, names);
   byGeneration(survey, names);
   await byContent(survey, names);
+  byCompany(survey, names);
   for (const { address } of survey.residues.values()) {
     if (!names.has(address)) names.set(address, { name: `fd-${addressText(address)}`, from: 'its address only' });
   }
@@ -93,6 +94,30 @@ async function byContent(survey: Survey, names: Map<number, Named>): Promise<voi
     const directory = names.get(address)?.directory ?? survey.residues.get(address)!.parent;
     const from = `the disk descriptor ${addressText(address)} names a file of this size`;
     names.set(fits[0].address, { name: extent.name, from, ...(directory !== 0 && { directory }) });
+  }
+}
+
+/** A directory is called like the one machine in it; a disk belongs where its machine is. */
+function byCompany(survey: Survey, names: Map<number, Named>): void {
+  const machines = new Map<number, string[]>();
+  for (const { name, directory } of names.values()) {
+    const base = /^(.+)\.vmx$/.exec(name)?.[1];
+    if (base === undefined || directory === undefined) continue;
+    machines.set(directory, [...(machines.get(directory) ?? []), base]);
+  }
+  const homes = new Map<string, number[]>();
+  for (const [directory, [base, ...more]] of machines) {
+    homes.set(base, [...(homes.get(base) ?? []), directory]);
+    const isNamed = survey.paths.has(directory) || names.has(directory) || !survey.residues.has(directory);
+    if (!isNamed && more.length === 0) names.set(directory, { name: base, from: 'the one configuration in it' });
+  }
+  for (const [address, named] of names) {
+    if (named.directory !== undefined || survey.residues.get(address)?.parent !== 0) continue;
+    const base = /^(.+?)(?:_\d+)?(?:-\d{6})?(?:-flat|-delta)?\.vmdk$/.exec(named.name)?.[1];
+    const there = homes.get(base ?? '') ?? [];
+    if (there.length === 1) {
+      names.set(address, { ...named, directory: there[0], from: `${named.from}; beside its machine` });
+    }
   }
 }
 

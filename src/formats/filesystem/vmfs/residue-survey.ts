@@ -2,14 +2,15 @@
  * The survey of what a volume holds and no longer shows: the live tree, then every descriptor, then the directories
  * that went with them. Metadata only, once per volume. Source: vmfs.md sections 5, 6.2 and 8.5.
  */
-import { MAX_PATH_DEPTH } from '../../../core/limits.ts';
+import type { Damage } from '../../../core/damage.ts';
+import { MAX_DAMAGES, MAX_PATH_DEPTH } from '../../../core/limits.ts';
 import { fdAddress } from './address.ts';
 import { type Bitmap, bitmaps } from './bitmaps.ts';
-import type { Descriptor } from './descriptor.ts';
+import { type Descriptor, numberText } from './descriptor.ts';
 import { flatEntries } from './directory.ts';
 import { hashedEntries } from './directory6.ts';
 import { LiveClaims } from './residue-claims.ts';
-import { type Trace, tracesOf } from './residue-dirents.ts';
+import { MAX_DIRECTORY, type Trace, tracesOf } from './residue-dirents.ts';
 import { residualSource } from './residue-map.ts';
 import { lock, TYPE_DIRECTORY, TYPE_SYSTEM } from './structs.ts';
 import type { Volume } from './volume.ts';
@@ -30,6 +31,9 @@ export interface Residue {
   readonly parent: number;
 }
 
+/** Bytes of directories that are gone, all together. */
+const MAX_GONE = 8 * MAX_DIRECTORY;
+
 /** Names of the directories from the root down to one. */
 type Path = readonly string[];
 
@@ -44,7 +48,10 @@ export class Survey {
   readonly traces: Trace[] = [];
   /** What the ".." of a directory that is gone says. */
   readonly above: Map<number, number> = new Map();
+  /** Limits that were reached. */
+  readonly damage: Damage[] = [];
   readonly #reachable = new Set<number>();
+  #goneBytes = 0;
 
   private constructor(volume: Volume) {
     this.volume = volume;
@@ -114,6 +121,13 @@ export class Survey {
   async #readGone(residue: Residue): Promise<void> {
     const fd = await this.volume.descriptor(residue.address);
     if (fd === undefined) return;
+    this.#goneBytes += Math.min(fd.length, MAX_DIRECTORY);
+    if (fd.length > MAX_DIRECTORY || this.#goneBytes > MAX_GONE) {
+      const expected = `directories of at most ${MAX_DIRECTORY} bytes, and ${MAX_GONE} all together`;
+      const limit = { at: fd.at, code: 'vmfs.residue-limit', expected, actual: numberText(fd.length) };
+      if (this.damage.length < MAX_DAMAGES) this.damage.push(this.volume.note(limit, 'some names are not looked for'));
+      if (this.#goneBytes > MAX_GONE) return;
+    }
     const bytes = await this.bytesOf(residue, wholeBlocks(fd));
     const { entries, parent } = await tracesOf(this.volume.geometry, residue.address, bytes, fd.length);
     this.traces.push(...entries);

@@ -1,4 +1,5 @@
 /** The virtual directories of a volume: what it still holds and no longer shows, as nodes. */
+import type { Damage } from '../../../core/damage.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
 import { latin1 } from '../../../core/struct.ts';
@@ -36,8 +37,14 @@ export class ResidueOf {
     if (state === undefined) return undefined;
     const locator = `${this.#root}/${rawName}`;
     const tree = (): Promise<Branch> => this.#tree(rawName, state);
-    const node = this.#directory(rawName, locator, state, tree);
-    return { ...node, facts: { mode: 0o755 } };
+    // What is wrong is known once somebody has looked.
+    const damage: Damage[] = [];
+    const looked = async (): Promise<Branch> => {
+      const branch = await tree();
+      if (damage.length === 0) damage.push(...(await this.#take()).damage);
+      return branch;
+    };
+    return { ...this.#directory(rawName, locator, state, looked), facts: { mode: 0o755 }, damage };
   }
 
   #tree(rawName: string, state: Residue['state']): Promise<Branch> {
