@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Node } from '../../src/core/node.ts';
 import { flatten } from '../../src/core/resolve.ts';
-import { INFERRED, MISSING, RunList } from '../../src/core/run.ts';
+import { GUESSED, INFERRED, MISSING, RunList } from '../../src/core/run.ts';
 import type { Manifest } from '../../src/export/index.ts';
 import { home } from '../../src/stack/home.ts';
 import { locate } from '../../src/stack/locate.ts';
@@ -19,12 +19,14 @@ import type { DeleteOptions, Variant } from '../make/damage.ts';
 import { Eraser } from '../make/damage.ts';
 import type { Change } from '../make/damage-edit.ts';
 import { writeImages } from '../make/images.ts';
-import { small3, small5, small6 } from '../make/stores.ts';
+import { makeStore, small3, small5, small6 } from '../make/stores.ts';
 import type { Made, TruthFile } from '../make/types.ts';
+import type { EntrySpec } from '../make/vmfs.ts';
 import { evidenceOf } from './stores.ts';
 
 const made = { 3: small3(), 5: small5(), 6: small6() } as const;
 type Version = keyof typeof made;
+const MIB = 0x100000;
 const VERSIONS: readonly Version[] = [3, 5, 6];
 
 function opened(store: Made, changes: readonly Change[]): Stack {
@@ -197,6 +199,52 @@ test.each(VERSIONS)('VMFS%i: pointer blocks that were cleared are missing bytes,
   const source = await found.get('/kinds/indirect')!.bytes!();
   const [list] = await runsOf(source);
   expect([list.n, list.state(0), list.why(0)?.code]).toEqual([1, MISSING, 'vmfs.pointers-zeroed']);
+});
+
+test.each(VERSIONS)(
+  'VMFS%i: pointer blocks that lost their descriptor lead to a file of their own',
+  async (version) => {
+    const store = made[version];
+    const file = store.truth.files.find((f) => f.path === '/kinds/indirect')!;
+    const stack = opened(store, new Eraser(store).file(file.path, 'C').changes());
+    expect([...(await below(stack, '+deleted')).keys()]).toEqual([]);
+    const found = await below(stack, '+orphan');
+    expect([...found.keys()]).toEqual([expect.stringMatching(/^\/pb-0x[0-9a-f]{8,}$/)]);
+    const [node] = found.values();
+    const source = await node.bytes!();
+    const there = new Uint8Array(file.size);
+    expect(await source.read(0, there)).toEqual([]);
+    expect(Buffer.compare(there, file.content!.read(0, file.size))).toBe(0);
+    const [list] = await runsOf(source);
+    expect([list.certainty(0), list.why(0)?.code]).toEqual([GUESSED, 'vmfs.pointers-unowned']);
+  },
+);
+
+test.each([3, 5] as const)('VMFS%i: pointer blocks of one file are joined in order', async (version) => {
+  const size = 2100 * MIB + 5;
+  const content = {
+    size,
+    read(offset: number, length: number): Uint8Array {
+      const out = new Uint8Array(length);
+      const view = new DataView(out.buffer);
+      for (let at = Math.ceil(offset / MIB) * MIB; at + 4 <= offset + length; at += MIB) {
+        view.setUint32(at - offset, 0xd15c0000 + at / MIB, true);
+      }
+      return out;
+    },
+  };
+  const entries: EntrySpec[] = [{ path: '/big', kind: 'file', content, force: 'indirect' }];
+  const store = makeStore(version, { name: 'joined', seed: 77, members: [{ pes: 12 }], entries });
+  const found = await below(opened(store, new Eraser(store).file('/big', 'C').changes()), '+orphan');
+  expect(found.size).toBe(1);
+  const [node] = found.values();
+  expect(node.facts.details).toMatchObject({ pointerBlocks: 3, blocks: 2101 });
+  const source = await node.bytes!();
+  for (const block of [0, 1, 1023, 1024, 2047, 2048, 2100]) {
+    const there = new Uint8Array(4);
+    await source.read(block * MIB, there);
+    expect(Buffer.compare(there, content.read(block * MIB, 4))).toBe(0);
+  }
 });
 
 test.each(VERSIONS)('VMFS%i: exactly the blocks that a live file took are missing', async (version) => {

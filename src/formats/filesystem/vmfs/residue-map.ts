@@ -3,11 +3,12 @@
  * file holds are missing, and pointers of zero are holes only where all blocks are accounted for. vmfs.md 4.3 and 8.5.
  */
 import { data, type MapSource, missing, type Segment, segments, zeros } from '../../../core/map-source.ts';
-import { GUESSED, INFERRED, type Why } from '../../../core/run.ts';
+import { type Certainty, GUESSED, INFERRED, type Why } from '../../../core/run.ts';
 import { FILE_BLOCK, fileBlockAt, fileBlockFits, LARGE_BLOCK, SUB_BLOCK, TBZ_NO, tbzOf, typeOf } from './address.ts';
 import { levelsOf } from './blocks.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { LiveClaims } from './residue-claims.ts';
+import type { Chain } from './residue-pointers.ts';
 import { ZLA_INLINE } from './structs.ts';
 import { isLost, type PointerTable, resourceAt } from './tables.ts';
 import type { Volume } from './volume.ts';
@@ -29,8 +30,24 @@ export async function residualSource(
   }
   const levels = levelsOf(fd.zla);
   if (levels === undefined) return segments([missing(size, { ...why, code: 'vmfs.fd.zla' })]);
-  return new PointerWalk(volume, live, fd, size, why).segments(levels);
+  return new PointerWalk(volume, live, fd, size, why, INFERRED).segments(levels);
 }
+
+/** The bytes that pointer blocks without a descriptor lead to: guessed, because only their shape says what they are. */
+export function guessedSource(volume: Volume, live: LiveClaims, chain: Chain): Promise<MapSource> {
+  const why: Why = {
+    what: `VMFS${volume.geometry.version} pointer blocks from ${chain.name} on`,
+    source: chain.file.source,
+    at: chain.at,
+    code: 'vmfs.pointers-unowned',
+  };
+  const { pointers, blocks, size } = chain;
+  const like = { pointers, blocks, lostPointers: [], unit: volume.geometry.blockSize };
+  return new PointerWalk(volume, live, like, size, why, GUESSED).segments(1);
+}
+
+/** What pointers are walked from: a descriptor, or what stands for one. */
+type Pointers = Pick<Descriptor, 'pointers' | 'lostPointers' | 'blocks' | 'unit'>;
 
 /** Stretches and pointers that are looked at for one file; behind them its bytes are missing. */
 const MAX_SEGMENTS = 1 << 20;
@@ -39,9 +56,10 @@ const MAX_POINTERS = 1 << 27;
 class PointerWalk {
   readonly #volume: Volume;
   readonly #live: LiveClaims;
-  readonly #fd: Descriptor;
+  readonly #fd: Pointers;
   readonly #size: number;
   readonly #why: Why;
+  readonly #certainty: Certainty;
   readonly #list: Segment[] = [];
   readonly #reasons = new Map<string, Why>();
   /** Pointers of zero: holes, or pointers that were cleared. */
@@ -53,7 +71,8 @@ class PointerWalk {
   #looked = 0;
   #reached = 0;
 
-  constructor(volume: Volume, live: LiveClaims, fd: Descriptor, size: number, why: Why) {
+  constructor(volume: Volume, live: LiveClaims, fd: Pointers, size: number, why: Why, certainty: Certainty) {
+    this.#certainty = certainty;
     this.#volume = volume;
     this.#live = live;
     this.#fd = fd;
@@ -64,7 +83,7 @@ class PointerWalk {
 
   async segments(levels: number): Promise<MapSource> {
     const { pointers: words, lostPointers: lost } = this.#fd;
-    await this.#table({ words, lost, certainty: INFERRED, why: this.#why }, levels, 0);
+    await this.#table({ words, lost, certainty: this.#certainty, why: this.#why }, levels, 0);
     if (this.#reached < this.#size) {
       this.#lost(this.#size - this.#reached, this.#full ? 'vmfs.residue-limit' : 'vmfs.no-pointer');
     }
@@ -104,7 +123,7 @@ class PointerWalk {
         const large = level === 0 ? this.#largeBelow(table, i) : undefined;
         if (large !== undefined) this.#leaf(large[0], large[1], at, length);
         else if (isLost(table, i)) this.#lost(length, 'vmfs.pointers-unreadable', this.#pointersOf(level));
-        else this.#push(zeros(length, INFERRED, this.#hole));
+        else this.#push(zeros(length, this.#certainty, this.#hole));
       } else if (level === 0) this.#leaf(low, high, at, length);
       else await this.#below(low, high, level, at, length);
     }
@@ -142,14 +161,14 @@ class PointerWalk {
       return;
     }
     if (tbzOf(g, low) !== TBZ_NO) {
-      this.#push(zeros(length, INFERRED, this.#reason('vmfs.tbz')));
+      this.#push(zeros(length, this.#certainty, this.#reason('vmfs.tbz')));
       return;
     }
     for (let done = 0; done < length; done += g.blockSize) {
       const part = Math.min(g.blockSize, length - done);
       const place = start + inner + done;
       if (this.#live.block(place)) this.#lost(part, 'vmfs.overwritten');
-      else this.#push(data(this.#volume.volume, place, part, INFERRED, this.#why));
+      else this.#push(data(this.#volume.volume, place, part, this.#certainty, this.#why));
     }
   }
 
@@ -157,7 +176,7 @@ class PointerWalk {
     const place = resourceAt(this.#volume.geometry, this.#volume.files, low, high);
     const overwritten = this.#live.resource(low, high);
     const inside = place === undefined || overwritten ? 0 : Math.min(length, this.#volume.geometry.subBlockSize);
-    if (inside > 0) this.#push(data(place!.file.source, place!.offset, inside, INFERRED, this.#why));
+    if (inside > 0) this.#push(data(place!.file.source, place!.offset, inside, this.#certainty, this.#why));
     if (inside < length) this.#lost(length - inside, overwritten ? 'vmfs.overwritten' : 'vmfs.pointer-range');
   }
 

@@ -12,6 +12,7 @@ import { hashedEntries } from './directory6.ts';
 import { LiveClaims } from './residue-claims.ts';
 import { MAX_DIRECTORY, type Trace, tracesOf } from './residue-dirents.ts';
 import { residualSource } from './residue-map.ts';
+import { type Chain, orphanTables } from './residue-pointers.ts';
 import { lock, TYPE_DIRECTORY, TYPE_SYSTEM } from './structs.ts';
 import type { Volume } from './volume.ts';
 
@@ -48,6 +49,8 @@ export class Survey {
   readonly traces: Trace[] = [];
   /** What the ".." of a directory that is gone says. */
   readonly above: Map<number, number> = new Map();
+  /** Pointer blocks that no descriptor leads to; none before findTables. */
+  chains: readonly Chain[] = [];
   /** Limits that were reached. */
   readonly damage: Damage[] = [];
   readonly #reachable = new Set<number>();
@@ -116,6 +119,16 @@ export class Survey {
           this.residues.set(fd.address, await residueOf(fd, bitmap, this.volume.geometry.version === 6));
       }
     }
+  }
+
+  /** Looks for pointer blocks that no descriptor leads to: more to read than all the rest, so only on demand. */
+  async findTables(): Promise<void> {
+    const gone = new LiveClaims(this.volume.geometry);
+    for (const { address } of this.residues.values()) {
+      const fd = await this.volume.descriptor(address);
+      if (fd !== undefined) await gone.add(this.volume, fd);
+    }
+    this.chains = await orphanTables(this.volume, [this.live, gone]);
   }
 
   async #readGone(residue: Residue): Promise<void> {

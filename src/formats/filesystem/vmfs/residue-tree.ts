@@ -2,6 +2,7 @@
 import { MAX_PATH_DEPTH } from '../../../core/limits.ts';
 import { addressText } from './address.ts';
 import type { Named } from './residue-names.ts';
+import type { Chain } from './residue-pointers.ts';
 import type { Residue, Survey } from './residue-survey.ts';
 
 /** A place in a tree; without a residue it is a directory that lives, or is known by its address only. */
@@ -9,6 +10,8 @@ export interface Branch {
   readonly name: string;
   residue?: Residue;
   named?: Named;
+  /** Pointer blocks without a descriptor. */
+  chain?: Chain;
   /** Names that are told apart, in order. */
   readonly children: Map<string, Branch>;
 }
@@ -35,6 +38,9 @@ export function treeOf(survey: Survey, names: ReadonlyMap<number, Named>, state:
     branch.residue = residue;
     const named = names.get(residue.address);
     if (named !== undefined) branch.named = named;
+  }
+  for (const chain of state === 'orphan' ? survey.chains : []) {
+    root.children.set(chain.name, { name: chain.name, chain, children: new Map() });
   }
   return toldApart(root);
 }

@@ -2,11 +2,15 @@
 import type { Damage } from '../../../core/damage.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
+import type { Source } from '../../../core/source.ts';
 import { latin1 } from '../../../core/struct.ts';
 import { addressText } from './address.ts';
 import type { Descriptor } from './descriptor.ts';
 import { factsOf, KINDS, MAX_TARGET } from './files.ts';
+import { guessOf, HEAD_BYTES } from './residue-content.ts';
+import { guessedSource } from './residue-map.ts';
 import { type Named, namesOf } from './residue-names.ts';
+import type { Chain } from './residue-pointers.ts';
 import { type Residue, Survey } from './residue-survey.ts';
 import { type Branch, treeOf } from './residue-tree.ts';
 import { TYPE_DIRECTORY, TYPE_RDM, TYPE_SYMLINK } from './structs.ts';
@@ -52,6 +56,7 @@ export class ResidueOf {
     if (tree === undefined) {
       tree = this.#take().then(async (survey) => {
         this.#names ??= namesOf(survey);
+        if (state === 'orphan') await survey.findTables();
         return treeOf(survey, await this.#names, state);
       });
       this.#trees.set(rawName, tree);
@@ -88,7 +93,8 @@ export class ResidueOf {
   }
 
   async #node(branch: Branch, rawName: string, locator: string, state: Residue['state']): Promise<Node> {
-    const { residue, named } = branch;
+    const { residue, named, chain } = branch;
+    if (chain !== undefined) return this.#unowned(rawName, locator, chain);
     const directory = this.#directory(rawName, locator, state, async () => branch);
     if (residue === undefined || named === undefined) return directory;
     const fd = await this.#volume.descriptor(residue.address);
@@ -114,6 +120,28 @@ export class ResidueOf {
     const text = new Uint8Array(Math.min(source.size, MAX_TARGET));
     await source.read(0, text);
     return { ...plain, bytes, facts: { ...plain.facts, target: latin1(text, 0, text.length) } };
+  }
+
+  /** Pointer blocks without a descriptor, as a file of what they lead to. */
+  async #unowned(rawName: string, locator: string, chain: Chain): Promise<Node> {
+    const survey = await this.#take();
+    const { size, tables, blocks } = chain;
+    const expected = 'a file descriptor that leads to these pointer blocks';
+    const own = { at: chain.place, code: 'vmfs.pointers-unowned', expected, actual: 'none' };
+    const bytes = (): Promise<Source> => guessedSource(this.#volume, survey.live, chain);
+    const head = new Uint8Array(Math.min(HEAD_BYTES, size));
+    await (await bytes()).read(0, head);
+    const like = guessOf(head)?.from;
+    return {
+      name: printable(rawName),
+      rawName,
+      locator,
+      kind: 'file',
+      state: 'orphan',
+      facts: { size, details: { pointerBlocks: tables, blocks, ...(like !== undefined && { looks_like: like }) } },
+      damage: [this.#volume.note(own, 'the end and the name of this file are unknown, its bytes guessed')],
+      bytes,
+    };
   }
 
   #damage(residue: Residue, fd: Descriptor): Node['damage'] {
