@@ -262,6 +262,19 @@ test.each(VERSIONS)('VMFS%i: exactly the blocks that a live file took are missin
   expect(Buffer.compare(there, file.content!.read(taken, there.length))).toBe(0);
 });
 
+test.each(VERSIONS)('VMFS%i: a block that two deleted files claim is guessed in both', async (version) => {
+  const store = made[version];
+  const eraser = new Eraser(store).file('/kinds/blocks', 'A').file('/kinds/wrapped', 'A');
+  const changes = eraser.reuse('/kinds/blocks', '/kinds/wrapped', 2).changes();
+  const found = await below(opened(store, changes), '+deleted');
+  for (const path of ['/kinds/blocks', '/kinds/wrapped']) {
+    const [list] = await runsOf(await found.get(path)!.bytes!());
+    const shared = [list.length[0], list.certainty(0), list.why(0)?.code];
+    expect(shared).toEqual([2 * store.truth.blockSize, GUESSED, 'vmfs.claimed-twice']);
+    expect(list.certainty(1)).toBe(INFERRED);
+  }
+});
+
 test.each(VERSIONS)('VMFS%i: a slot that was used again does not get the old name', async (version) => {
   const store = made[version];
   const eraser = new Eraser(store).directory(folderOf(version), 'A');

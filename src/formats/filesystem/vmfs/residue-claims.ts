@@ -1,5 +1,6 @@
 /**
- * What live files hold: a block that one of them claims holds its bytes, whatever a deleted file's pointers say.
+ * What a set of files holds. A block that a live file claims holds its bytes, whatever a deleted file's pointers say;
+ * of two that are gone and claim one block, at least one is wrong.
  * Live is what the root directory leads to, not what a bitmap says. Source: vmfs.md sections 4.3 and 8.7.
  */
 import { clusterOf, FILE_BLOCK, fileBlockAt, LARGE_BLOCK, resourceOf, typeOf } from './address.ts';
@@ -12,32 +13,63 @@ import type { Volume } from './volume.ts';
 /** File blocks of one page of bits; pages exist only where something is claimed. */
 const PAGE_BLOCKS = 1 << 16;
 
-export class LiveClaims {
-  readonly #g: Geometry;
+/** File blocks by their numbers, a bit each. */
+class Blocks {
   readonly #pages = new Map<number, Uint8Array>();
-  readonly #large = new Set<number>();
-  /** Sub-blocks and pointer blocks. */
-  readonly #resources = new Set<number>();
 
-  constructor(g: Geometry) {
-    this.#g = g;
-  }
-
-  /** Enters all that a live descriptor points to. */
-  async add(volume: Volume, fd: Descriptor): Promise<void> {
-    const levels = levelsOf(fd.zla);
-    if (levels !== undefined && fd.type !== TYPE_RDM) await this.#addTable(volume, fd.pointers, levels);
-  }
-
-  /** Whether a live file claims the file block that starts at this byte of the volume. */
-  block(start: number): boolean {
-    const number = Math.floor(start / this.#g.blockSize);
+  has(number: number): boolean {
     const page = this.#pages.get(Math.floor(number / PAGE_BLOCKS));
     const bit = number % PAGE_BLOCKS;
     return page !== undefined && (page[bit >>> 3] & (1 << (bit & 7))) !== 0;
   }
 
-  /** Whether a live file claims this sub-block or pointer block. */
+  add(number: number): void {
+    const page = Math.floor(number / PAGE_BLOCKS);
+    let bits = this.#pages.get(page);
+    if (bits === undefined) {
+      bits = new Uint8Array(PAGE_BLOCKS / 8);
+      this.#pages.set(page, bits);
+    }
+    const bit = number % PAGE_BLOCKS;
+    bits[bit >>> 3] |= 1 << (bit & 7);
+  }
+}
+
+export class FileClaims {
+  readonly #g: Geometry;
+  readonly #once = new Blocks();
+  readonly #twice = new Blocks();
+  readonly #large = new Set<number>();
+  /** Sub-blocks and pointer blocks. */
+  readonly #resources = new Set<number>();
+  readonly #resourcesTwice = new Set<number>();
+
+  constructor(g: Geometry) {
+    this.#g = g;
+  }
+
+  /** Enters all that a descriptor points to. */
+  async add(volume: Volume, fd: Descriptor): Promise<void> {
+    const levels = levelsOf(fd.zla);
+    if (levels !== undefined && fd.type !== TYPE_RDM) await this.#addTable(volume, fd.pointers, levels);
+  }
+
+  /** Whether one of these files claims the file block that starts at this byte of the volume. */
+  block(start: number): boolean {
+    return this.#once.has(Math.floor(start / this.#g.blockSize));
+  }
+
+  /** Whether two of these files claim the block. */
+  blockTwice(start: number): boolean {
+    return this.#twice.has(Math.floor(start / this.#g.blockSize));
+  }
+
+  /** Whether two of these files claim this sub-block or pointer block. */
+  resourceTwice(low: number, high: number): boolean {
+    return this.#resourcesTwice.has(this.#key(low, high));
+  }
+
+  /** Whether one of these files claims this sub-block or pointer block. */
   resource(low: number, high: number): boolean {
     return this.#resources.has(this.#key(low, high));
   }
@@ -64,18 +96,16 @@ export class LiveClaims {
       if (this.#large.has(first)) return;
       this.#large.add(first);
       for (let i = 0; i < this.#g.blocksPerCluster; i++) this.#claimBlock(first + i);
-    } else this.#resources.add(this.#key(low, high));
+    } else {
+      const key = this.#key(low, high);
+      if (this.#resources.has(key)) this.#resourcesTwice.add(key);
+      this.#resources.add(key);
+    }
   }
 
   #claimBlock(number: number): void {
-    const page = Math.floor(number / PAGE_BLOCKS);
-    let bits = this.#pages.get(page);
-    if (bits === undefined) {
-      bits = new Uint8Array(PAGE_BLOCKS / 8);
-      this.#pages.set(page, bits);
-    }
-    const bit = number % PAGE_BLOCKS;
-    bits[bit >>> 3] |= 1 << (bit & 7);
+    if (this.#once.has(number)) this.#twice.add(number);
+    else this.#once.add(number);
   }
 
   #key(low: number, high: number): number {

@@ -7,16 +7,22 @@ import { type Certainty, GUESSED, INFERRED, type Why } from '../../../core/run.t
 import { FILE_BLOCK, fileBlockAt, fileBlockFits, LARGE_BLOCK, SUB_BLOCK, TBZ_NO, tbzOf, typeOf } from './address.ts';
 import { levelsOf } from './blocks.ts';
 import type { Descriptor } from './descriptor.ts';
-import type { LiveClaims } from './residue-claims.ts';
+import type { FileClaims } from './residue-claims.ts';
 import type { Chain } from './residue-pointers.ts';
 import { ZLA_INLINE } from './structs.ts';
 import { isLost, type PointerTable, resourceAt } from './tables.ts';
 import type { Volume } from './volume.ts';
 
+/** What live files claim, and what files do that are gone. */
+export interface Claimed {
+  readonly live: FileClaims;
+  readonly gone: FileClaims;
+}
+
 /** The bytes of a descriptor that nothing live leads to. `code` says why they are inferred at most. */
 export async function residualSource(
   volume: Volume,
-  live: LiveClaims,
+  claims: Claimed,
   fd: Descriptor,
   code: string,
 ): Promise<MapSource> {
@@ -30,11 +36,11 @@ export async function residualSource(
   }
   const levels = levelsOf(fd.zla);
   if (levels === undefined) return segments([missing(size, { ...why, code: 'vmfs.fd.zla' })]);
-  return new PointerWalk(volume, live, fd, size, why, INFERRED).segments(levels);
+  return new PointerWalk(volume, claims, fd, size, why, INFERRED).segments(levels);
 }
 
 /** The bytes that pointer blocks without a descriptor lead to: guessed, because only their shape says what they are. */
-export function guessedSource(volume: Volume, live: LiveClaims, chain: Chain): Promise<MapSource> {
+export function guessedSource(volume: Volume, claims: Claimed, chain: Chain): Promise<MapSource> {
   const why: Why = {
     what: `VMFS${volume.geometry.version} pointer blocks from ${chain.name} on`,
     source: chain.file.source,
@@ -43,7 +49,7 @@ export function guessedSource(volume: Volume, live: LiveClaims, chain: Chain): P
   };
   const { pointers, blocks, size } = chain;
   const like = { pointers, blocks, lostPointers: [], unit: volume.geometry.blockSize };
-  return new PointerWalk(volume, live, like, size, why, GUESSED).segments(1);
+  return new PointerWalk(volume, claims, like, size, why, GUESSED).segments(1);
 }
 
 /** What pointers are walked from: a descriptor, or what stands for one. */
@@ -55,7 +61,7 @@ const MAX_POINTERS = 1 << 27;
 
 class PointerWalk {
   readonly #volume: Volume;
-  readonly #live: LiveClaims;
+  readonly #claims: Claimed;
   readonly #fd: Pointers;
   readonly #size: number;
   readonly #why: Why;
@@ -71,10 +77,10 @@ class PointerWalk {
   #looked = 0;
   #reached = 0;
 
-  constructor(volume: Volume, live: LiveClaims, fd: Pointers, size: number, why: Why, certainty: Certainty) {
+  constructor(volume: Volume, claims: Claimed, fd: Pointers, size: number, why: Why, certainty: Certainty) {
     this.#certainty = certainty;
     this.#volume = volume;
-    this.#live = live;
+    this.#claims = claims;
     this.#fd = fd;
     this.#size = size;
     this.#why = why;
@@ -130,7 +136,7 @@ class PointerWalk {
   }
 
   async #below(low: number, high: number, level: number, at: number, length: number): Promise<void> {
-    const overwritten = this.#live.resource(low, high);
+    const overwritten = this.#claims.live.resource(low, high);
     const table = overwritten ? undefined : await this.#volume.tables.load(low, high);
     if (table !== undefined) await this.#table(table, level - 1, at);
     else this.#lost(length, overwritten ? 'vmfs.overwritten' : 'vmfs.pointer-block', this.#pointersOf(level));
@@ -167,16 +173,21 @@ class PointerWalk {
     for (let done = 0; done < length; done += g.blockSize) {
       const part = Math.min(g.blockSize, length - done);
       const place = start + inner + done;
-      if (this.#live.block(place)) this.#lost(part, 'vmfs.overwritten');
-      else this.#push(data(this.#volume.volume, place, part, this.#certainty, this.#why));
+      if (this.#claims.live.block(place)) this.#lost(part, 'vmfs.overwritten');
+      else if (this.#claims.gone.blockTwice(place)) {
+        this.#push(data(this.#volume.volume, place, part, GUESSED, this.#reason('vmfs.claimed-twice')));
+      } else this.#push(data(this.#volume.volume, place, part, this.#certainty, this.#why));
     }
   }
 
   #subBlock(low: number, high: number, length: number): void {
     const place = resourceAt(this.#volume.geometry, this.#volume.files, low, high);
-    const overwritten = this.#live.resource(low, high);
+    const overwritten = this.#claims.live.resource(low, high);
     const inside = place === undefined || overwritten ? 0 : Math.min(length, this.#volume.geometry.subBlockSize);
-    if (inside > 0) this.#push(data(place!.file.source, place!.offset, inside, this.#certainty, this.#why));
+    const contested = this.#claims.gone.resourceTwice(low, high);
+    const certainty = contested ? GUESSED : this.#certainty;
+    const why = contested ? this.#reason('vmfs.claimed-twice') : this.#why;
+    if (inside > 0) this.#push(data(place!.file.source, place!.offset, inside, certainty, why));
     if (inside < length) this.#lost(length - inside, overwritten ? 'vmfs.overwritten' : 'vmfs.pointer-range');
   }
 

@@ -14,7 +14,7 @@ import {
   typeOf,
 } from './address.ts';
 import { bitmaps } from './bitmaps.ts';
-import type { LiveClaims } from './residue-claims.ts';
+import type { FileClaims } from './residue-claims.ts';
 import type { ResourceFile } from './resource.ts';
 import type { Volume } from './volume.ts';
 
@@ -54,7 +54,7 @@ const MAX_TABLES = 1 << 16;
 const SLOTS_PER_READ = 16;
 
 /** All chains that neither live files nor descriptors that are left claim. `claims` are those of both. */
-export async function orphanTables(volume: Volume, claims: readonly LiveClaims[]): Promise<Chain[]> {
+export async function orphanTables(volume: Volume, claims: readonly FileClaims[]): Promise<Chain[]> {
   const file = volume.geometry.version === 6 ? volume.files.sbc : volume.files.pbc;
   if (file === undefined || file.header.size !== volume.geometry.pointerBlockBytes) return [];
   const found: Table[] = [];
@@ -79,7 +79,7 @@ async function readSlots(
   file: ResourceFile,
   cluster: number,
   first: number,
-  claims: readonly LiveClaims[],
+  claims: readonly FileClaims[],
   found: Table[],
 ): Promise<void> {
   const { size, perCluster } = file.header;

@@ -9,7 +9,7 @@ import { type Bitmap, bitmaps } from './bitmaps.ts';
 import { type Descriptor, numberText } from './descriptor.ts';
 import { flatEntries } from './directory.ts';
 import { hashedEntries } from './directory6.ts';
-import { LiveClaims } from './residue-claims.ts';
+import { FileClaims } from './residue-claims.ts';
 import { MAX_DIRECTORY, type Trace, tracesOf } from './residue-dirents.ts';
 import { residualSource } from './residue-map.ts';
 import { type Chain, orphanTables } from './residue-pointers.ts';
@@ -40,7 +40,9 @@ type Path = readonly string[];
 
 export class Survey {
   readonly volume: Volume;
-  readonly live: LiveClaims;
+  /** What live files claim, and what residues do. */
+  readonly live: FileClaims;
+  readonly gone: FileClaims;
   /** In the order of their positions. */
   readonly residues: Map<number, Residue> = new Map();
   /** Live directories. */
@@ -58,13 +60,18 @@ export class Survey {
 
   private constructor(volume: Volume) {
     this.volume = volume;
-    this.live = new LiveClaims(volume.geometry);
+    this.live = new FileClaims(volume.geometry);
+    this.gone = new FileClaims(volume.geometry);
   }
 
   static async take(volume: Volume): Promise<Survey> {
     const survey = new Survey(volume);
     await survey.#walkTree();
     await survey.#walkDescriptors();
+    for (const { address } of survey.residues.values()) {
+      const fd = await volume.descriptor(address);
+      if (fd !== undefined) await survey.gone.add(volume, fd);
+    }
     for (const residue of survey.residues.values()) {
       if (residue.type === TYPE_DIRECTORY) await survey.#readGone(residue);
     }
@@ -73,7 +80,7 @@ export class Survey {
 
   /** The bytes of what is left of a file. */
   async bytesOf(residue: Residue, fd: Descriptor): ReturnType<typeof residualSource> {
-    return residualSource(this.volume, this.live, fd, residue.code);
+    return residualSource(this.volume, this, fd, residue.code);
   }
 
   async #walkTree(): Promise<void> {
@@ -123,12 +130,7 @@ export class Survey {
 
   /** Looks for pointer blocks that no descriptor leads to: more to read than all the rest, so only on demand. */
   async findTables(): Promise<void> {
-    const gone = new LiveClaims(this.volume.geometry);
-    for (const { address } of this.residues.values()) {
-      const fd = await this.volume.descriptor(address);
-      if (fd !== undefined) await gone.add(this.volume, fd);
-    }
-    this.chains = await orphanTables(this.volume, [this.live, gone]);
+    this.chains = await orphanTables(this.volume, [this.live, this.gone]);
   }
 
   async #readGone(residue: Residue): Promise<void> {

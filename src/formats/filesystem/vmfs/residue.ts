@@ -128,7 +128,7 @@ export class ResidueOf {
     const { size, tables, blocks } = chain;
     const expected = 'a file descriptor that leads to these pointer blocks';
     const own = { at: chain.place, code: 'vmfs.pointers-unowned', expected, actual: 'none' };
-    const bytes = (): Promise<Source> => guessedSource(this.#volume, survey.live, chain);
+    const bytes = (): Promise<Source> => guessedSource(this.#volume, survey, chain);
     const head = new Uint8Array(Math.min(HEAD_BYTES, size));
     await (await bytes()).read(0, head);
     const like = guessOf(head)?.from;
