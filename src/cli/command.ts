@@ -30,6 +30,10 @@ export interface CommonOptions {
   readonly as?: { readonly format: string; readonly at: number };
 }
 
+/** What --deleted means wherever it is offered. */
+export const DELETED =
+  'also what was deleted or lost its directory, as +deleted and +orphan in the root; from metadata alone, without a scan';
+
 /** Adds the options that every command on evidence has. */
 export function common(command: Command): Command {
   return command

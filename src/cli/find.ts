@@ -1,7 +1,7 @@
 /** salvor find: things by name, kind, size, time or health, as locators. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Node } from '../core/node.ts';
-import { common, INTACT, NOTHING, type Target, UNCERTAIN, withNode } from './command.ts';
+import { common, DELETED, INTACT, NOTHING, type Target, UNCERTAIN, withNode } from './command.ts';
 import { JsonList, nodeJson, note, Stream, shown } from './output.ts';
 import { lossOf, type Step, walk, wholeNumber } from './tree.ts';
 
@@ -22,6 +22,7 @@ export function register(program: Command): void {
     .option('--newer <date>', 'it was modified after this', parseDate)
     .option('--older <date>', 'it was modified before this', parseDate)
     .option('--damaged', 'it is damaged or has bytes missing; looks where every byte of each file lies')
+    .option('--deleted', DELETED)
     .option('--limit <count>', 'stop after this many', wholeNumber)
     .addHelpText('after', EXAMPLES)
     .action((args: string[], options: FindOptions) =>
@@ -41,6 +42,7 @@ interface FindOptions {
   readonly newer?: number;
   readonly older?: number;
   readonly damaged?: boolean;
+  readonly deleted?: boolean;
   readonly limit?: number;
 }
 
@@ -60,7 +62,7 @@ async function find(target: Target, options: FindOptions, signal: AbortSignal): 
   let found = 0;
   let damaged = false;
   if (json) await out.write('{"matches":[');
-  for await (const step of walk(target, Number.POSITIVE_INFINITY, signal)) {
+  for await (const step of walk(target, Number.POSITIVE_INFINITY, signal, options.deleted)) {
     if (step.done) damaged ||= step.node.damage.length > 0;
     // The start is where to look, not what to find, unless nothing can lie below it.
     if (step.depth === 0 && target.node.kind !== 'file') continue;

@@ -2,7 +2,8 @@
 import type { Command } from 'commander';
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
-import { common, health, INTACT, NOTHING, type Target, UNCERTAIN, UsageError, withNode } from './command.ts';
+import { childrenWith } from '../stack/residue.ts';
+import { common, DELETED, health, INTACT, NOTHING, type Target, UNCERTAIN, UsageError, withNode } from './command.ts';
 import { damageLines, JsonList, modeText, nodeJson, note, Stream, time } from './output.ts';
 
 export function register(program: Command): void {
@@ -12,8 +13,14 @@ export function register(program: Command): void {
       'Lists the entries of a locator. With sources only: the one file system in them, or what there is to choose.',
     )
     .argument('<locator...>', 'SOURCE, SOURCE::FORMAT/PATH, or several SOURCES and a locator inside them')
+    .option('--deleted', DELETED)
     .addHelpText('after', EXAMPLES)
-    .action((args: string[], options) => withNode(args, options, (target) => ls(target, options.json === true)));
+    .action((args: string[], options: LsOptions) => withNode(args, options, (target) => ls(target, options)));
+}
+
+interface LsOptions {
+  readonly json?: boolean;
+  readonly deleted?: boolean;
 }
 
 const EXAMPLES = `
@@ -21,9 +28,11 @@ Examples:
   salvor ls lun0.img                        the root of the one file system in it
   salvor ls lun0.img::/web01                a directory of it
   salvor ls lun0.img::gpt                   the partitions
+  salvor ls lun0.img::vmfs/+deleted         files that were deleted, where their metadata survives
   salvor ls a.img b.img ::/web01 --json     a datastore on two devices, as JSON`;
 
-async function ls({ stack, node, at }: Target, json: boolean): Promise<number> {
+async function ls({ stack, node, at }: Target, options: LsOptions): Promise<number> {
+  const json = options.json === true;
   if (at !== undefined) throw new UsageError(`${node.locator}@${at} is one byte; salvor stat says where it lies.`);
   const inside = node.children === undefined ? ((await stack.inside(node)) ?? node) : node;
   const out = new Stream();
@@ -37,7 +46,7 @@ async function ls({ stack, node, at }: Target, json: boolean): Promise<number> {
     hurt ||= health(entry) !== 0;
     await (json ? list.add(nodeJson(entry)) : out.line(line(entry)));
   };
-  for await (const child of stack.children(inside)) await show(child);
+  for await (const child of childrenWith(stack, inside, options.deleted === true)) await show(child);
   if (inside.children === undefined) await show(inside);
   // What is wrong with a directory is known once all of it was read.
   if (json) await out.write(`\n],"damage":${JSON.stringify(inside.damage)}}\n`);

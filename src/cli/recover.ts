@@ -14,6 +14,7 @@ interface Options {
   readonly sha256?: boolean;
   readonly symlinks: 'text' | 'links';
   readonly system?: boolean;
+  readonly deep?: boolean;
   readonly json?: boolean;
 }
 
@@ -39,6 +40,11 @@ export function register(program: Command): void {
         .default('text'),
     )
     .option('--system', "also the file system's own files")
+    .option(
+      '--deep',
+      'also what was deleted or lost its directory, to DIR/+deleted and DIR/+orphan; from metadata alone for now, a ' +
+        'full scan for more comes later',
+    )
     .addHelpText('after', EXAMPLES)
     .action((args: string[], options: Options) =>
       withStack(args, options, (stack, inner, signal) => {
@@ -69,6 +75,7 @@ async function run(stack: Stack, options: Options, signal: AbortSignal): Promise
       sha256: options.sha256 === true,
       symlinks: options.symlinks,
       system: options.system === true,
+      deep: options.deep === true,
       command: process.argv.slice(2),
       signal,
       onEstimate: (estimate) => (json ? jsonEstimate(estimate) : announce(estimate)),

@@ -4,8 +4,9 @@ import type { Damage } from '../core/damage.ts';
 import { MAX_DEPTH, MAX_PATH_DEPTH } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
 import type { Kind, Node } from '../core/node.ts';
+import { childrenWith } from '../stack/residue.ts';
 import type { Stack } from '../stack/stack.ts';
-import { common, INTACT, NOTHING, type Target, UNCERTAIN, UsageError, withNode } from './command.ts';
+import { common, DELETED, INTACT, NOTHING, type Target, UNCERTAIN, UsageError, withNode } from './command.ts';
 import { shortfall, summarize } from './map.ts';
 import { damageLines, nodeJson, note, Stream, shown, size } from './output.ts';
 
@@ -19,6 +20,7 @@ export function register(program: Command): void {
     .argument('<locator...>', 'SOURCE, SOURCE::FORMAT/PATH, or several SOURCES and a locator inside them')
     .option('--depth <levels>', 'go down this many levels only', wholeNumber)
     .option('--damaged', 'show only what is damaged or has bytes missing; looks where every byte of each file lies')
+    .option('--deleted', DELETED)
     .addHelpText('after', EXAMPLES)
     .action((args: string[], options: TreeOptions) =>
       withNode(args, options, (target, signal) =>
@@ -31,6 +33,7 @@ interface TreeOptions {
   readonly json?: boolean;
   readonly depth?: number;
   readonly damaged?: boolean;
+  readonly deleted?: boolean;
 }
 
 /** The argument of an option that counts things. */
@@ -67,7 +70,12 @@ interface Level {
 }
 
 /** A node and everything below it, through disks and volumes into file systems, depth first, each container twice. */
-export async function* walk(target: Target, levels: number, signal: AbortSignal): AsyncGenerator<Step> {
+export async function* walk(
+  target: Target,
+  levels: number,
+  signal: AbortSignal,
+  deleted = false,
+): AsyncGenerator<Step> {
   const { stack, node: start, at } = target;
   if (at !== undefined) {
     throw new UsageError(`${start.locator}@${at} is one byte and has nothing below it; leave out @${at}, or use stat.`);
@@ -83,7 +91,7 @@ export async function* walk(target: Target, levels: number, signal: AbortSignal)
       const below = open.length < Math.min(levels, MAX_LEVELS) && !again;
       open.push({
         node: next,
-        children: (below ? childrenOf(stack, next, next === start) : none())[Symbol.asyncIterator](),
+        children: (below ? childrenOf(stack, next, next === start, deleted) : none())[Symbol.asyncIterator](),
       });
     }
     const level = open[open.length - 1];
@@ -103,8 +111,8 @@ export async function* walk(target: Target, levels: number, signal: AbortSignal)
 async function* none(): AsyncGenerator<Node> {}
 
 /** What lies below a node: its children, or for a layer, and for whatever a person names, what is in its bytes. */
-async function* childrenOf(stack: Stack, node: Node, named: boolean): AsyncGenerator<Node> {
-  if (node.children !== undefined) yield* stack.children(node);
+async function* childrenOf(stack: Stack, node: Node, named: boolean, deleted: boolean): AsyncGenerator<Node> {
+  if (node.children !== undefined || node.kind === 'filesystem') yield* childrenWith(stack, node, deleted);
   else if (named || LAYERS.includes(node.kind)) {
     const inside = await stack.inside(node);
     if (inside !== undefined) yield inside;
@@ -135,7 +143,7 @@ async function asText(target: Target, options: TreeOptions, signal: AbortSignal)
     for (const line of damageLines(damage, indent)) await out.line(line);
     if (loss !== undefined) await out.line(`${indent}! ${loss}`);
   };
-  for await (const { node, depth, done } of walk(target, options.depth ?? MAX_LEVELS, signal)) {
+  for await (const { node, depth, done } of walk(target, options.depth ?? MAX_LEVELS, signal, options.deleted)) {
     if (!done) {
       met++;
       const loss = only ? await lossOf(node, signal) : undefined;
@@ -189,7 +197,7 @@ async function asJson(target: Target, options: TreeOptions, signal: AbortSignal)
       heads[i] = '';
     }
   };
-  for await (const { node, depth, done } of walk(target, options.depth ?? MAX_LEVELS, signal)) {
+  for await (const { node, depth, done } of walk(target, options.depth ?? MAX_LEVELS, signal, options.deleted)) {
     if (!done) {
       met++;
       const loss = only ? await lossOf(node, signal) : undefined;

@@ -21,11 +21,14 @@ export function entryOf(item: Item, written?: Written, summary?: Summary): FileE
   const damage = unique(node.damage);
   const intact = damage.length === 0;
   const known = written === undefined || written.link !== undefined || node.bytes !== undefined;
-  const counted = summary?.entry(intact) ?? nothingCounted(known ? (intact ? 'stated' : 'inferred') : 'missing');
+  const counted =
+    summary?.entry(intact) ??
+    nothingCounted(known ? (intact && node.state === 'live' ? 'stated' : 'inferred') : 'missing');
   return {
     path: item.path,
     locator: node.locator,
     kind: node.kind === 'filesystem' ? 'directory' : node.kind,
+    state: node.state,
     size: written?.size ?? 0,
     tree: written?.tree ?? null,
     sha256: written?.sha256 ?? null,

@@ -20,6 +20,8 @@ export interface FileEntry {
   readonly path: string;
   readonly locator: string;
   readonly kind: string;
+  /** Where it was found: 'live', or 'deleted' or 'orphan' for what nothing names any more. */
+  readonly state?: string;
   /** Bytes. */
   readonly size: number;
   /** See src/codec/tree-hash.ts; null for directories. */

@@ -16,6 +16,8 @@ export interface RecoverOptions {
   readonly symlinks: 'text' | 'links';
   /** Also the file system's own files. */
   readonly system: boolean;
+  /** Also what was deleted or lost its directory, as +deleted and +orphan. */
+  readonly deep?: boolean;
   /** As it was typed, for the journal. */
   readonly command: readonly string[];
   readonly signal: AbortSignal;

@@ -89,7 +89,11 @@ export function isDirectory(item: Item): boolean {
 }
 
 async function selectionOf(stack: Stack, trees: readonly Tree[], options: RecoverOptions): Promise<Selection> {
-  const base = { system: options.system, ...(options.paths?.length && { paths: globs(options.paths) }) };
+  const base = {
+    system: options.system,
+    deep: options.deep === true,
+    ...(options.paths?.length && { paths: globs(options.paths) }),
+  };
   if (options.vm === undefined) return base;
   const wanted = options.vm.toLowerCase();
   const folders = new Set<string>();

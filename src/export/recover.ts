@@ -112,8 +112,16 @@ async function copyAll(stack: Stack, options: RecoverOptions, run: Run): Promise
 }
 
 function headerOf(options: RecoverOptions, plan: Plan): Header {
-  const { vm, paths, fill, sha256, symlinks, system } = options;
-  const given = { vm: vm?.toLowerCase() ?? null, paths: paths ?? [], fill, sha256, symlinks, system };
+  const { vm, paths, fill, sha256, symlinks, system, deep } = options;
+  const given = {
+    vm: vm?.toLowerCase() ?? null,
+    paths: paths ?? [],
+    fill,
+    sha256,
+    symlinks,
+    system,
+    deep: deep === true,
+  };
   return { schema: 1, command: options.command, evidence: plan.evidence, options: given };
 }
 

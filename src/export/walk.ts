@@ -1,6 +1,7 @@
 /** The tree that is to be copied, item by item, in the same order each time it is walked. */
 import { MAX_PATH_BYTES, MAX_PATH_DEPTH } from '../core/limits.ts';
 import type { Node } from '../core/node.ts';
+import { childrenWith } from '../stack/residue.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { Match } from './glob.ts';
 import { Names, OWN_NAMES } from './names.ts';
@@ -17,6 +18,8 @@ export interface Selection {
   readonly machine?: { readonly folders: ReadonlySet<string>; readonly files: ReadonlySet<string> };
   readonly paths?: Match;
   readonly system: boolean;
+  /** Also what file systems no longer show. */
+  readonly deep?: boolean;
 }
 
 export interface Item {
@@ -103,7 +106,8 @@ function* pending(levels: readonly Level[]): Generator<Item> {
 function levelOf(stack: Stack, node: Node, path: string, inner: string, names: Names, wanted: Selection): Level {
   const inMachine = wanted.machine === undefined || isNamed(wanted, node);
   const inPaths = wanted.paths === undefined;
-  return { node, path, inner, children: stack.children(node), names, inMachine, inPaths, out: false };
+  const children = childrenWith(stack, node, wanted.deep === true);
+  return { node, path, inner, children, names, inMachine, inPaths, out: false };
 }
 
 function isNamed(selection: Selection, node: Node): boolean {

@@ -26,8 +26,9 @@ import type { Volume } from './volume.ts';
 
 const MODE_KIND = 0o170000;
 const MODE_DIRECTORY = 0o040000;
-const MAX_TARGET = 4096;
-const KINDS: Readonly<Record<number, Kind>> = {
+/** Bytes of a link's text that are read. */
+export const MAX_TARGET = 4096;
+export const KINDS: Readonly<Record<number, Kind>> = {
   [TYPE_DIRECTORY]: 'directory',
   [TYPE_REGULAR]: 'file',
   [TYPE_SYMLINK]: 'symlink',
@@ -133,7 +134,8 @@ function fileNode(
   return { ...node, children, child: (rawName) => childNamed(children(), rawName) };
 }
 
-function factsOf(fd: Descriptor): Facts {
+/** What a descriptor says of its file, whether it lives or not. */
+export function factsOf(fd: Descriptor): Facts {
   const details: Record<string, string | number | boolean> = {
     descriptor: addressText(fd.address),
     generation: fd.generation,

@@ -7,6 +7,7 @@ import { type Node, NotThis } from '../../../core/node.ts';
 import type { Source } from '../../../core/source.ts';
 import { rootNode } from './files.ts';
 import { readHeartbeats } from './heartbeats.ts';
+import { ResidueOf } from './residue.ts';
 import { FS_HEADER_AT, FS_MAGIC, FS_MAGIC_LOCAL, type FsHeader, fsHeader } from './structs.ts';
 import { hasTraces, rebuiltHeader } from './traces.ts';
 import { Volume } from './volume.ts';
@@ -17,7 +18,7 @@ export const vmfs: Format = {
   title: 'VMFS file system',
   spec: 'vmfs.md',
   gaps: [
-    'Deleted files, and lost directories other than the root, are not brought back by this version.',
+    'Deleted files come back from descriptors and directories that survive; a full scan for more is not there yet.',
     'Raw device mappings are listed; the data is on the mapped disk.',
     'A partly to-be-zeroed VMFS6 block reads as zeros, graded inferred.',
   ],
@@ -88,8 +89,11 @@ async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
       `${geometry.heartbeats - hearts.sound} of ${geometry.heartbeats} heartbeat slots are damaged; reading does not need them.`,
     );
   }
+  const residue = new ResidueOf(volume, root.locator);
   return {
     ...root,
+    // The root's own children come first in listings; these are there for who asks by name.
+    child: async (rawName) => residue.node(rawName) ?? root.child?.(rawName),
     format: `VMFS${geometry.version} file system`,
     notices,
     facts: {

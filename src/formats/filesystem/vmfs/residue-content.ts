@@ -1,0 +1,58 @@
+/** What the first bytes of a file without a name say that it is. Source: vmfs.md section 8.8. */
+import { latin1, viewOf } from '../../../core/struct.ts';
+
+/** Bytes that are looked at: a machine's configuration has its name within the first few hundred. */
+export const HEAD_BYTES = 8192;
+
+/** A name that content suggests. `stem` is a name of its own; otherwise the caller adds its address. */
+export interface Guess {
+  readonly stem: string | undefined;
+  readonly ending: string;
+  readonly from: string;
+  /** The extent that a descriptor names, and its size in bytes. */
+  readonly extent?: { readonly name: string; readonly size: number };
+}
+
+const KDMV = 0x564d444b;
+const COWD = 0x44574f43;
+const SESPARSE = 0xcafebabe;
+const NVRAM = 0x4e56524d;
+const STATES: readonly number[] = [0xbed2bed2, 0xbed0bed0, 0xbed1bed1];
+
+/** Undefined where the bytes say nothing that is known. */
+export function guessOf(head: Uint8Array): Guess | undefined {
+  if (head.length < 4) return undefined;
+  const magic = viewOf(head).getUint32(0, true);
+  if (magic === NVRAM) return { stem: undefined, ending: '.nvram', from: 'content (MRVN)' };
+  if (magic === COWD) return { stem: undefined, ending: '-delta.vmdk', from: 'content (COWD)' };
+  if (magic === KDMV) return { stem: undefined, ending: '-sparse.vmdk', from: 'content (KDMV)' };
+  if (magic === SESPARSE) return { stem: undefined, ending: '-sesparse.vmdk', from: 'content (SEsparse)' };
+  if (STATES.includes(magic)) return { stem: undefined, ending: '.vmsn', from: 'content (machine state)' };
+  if (head.length >= 1024 && isDisk(head)) return { stem: undefined, ending: '-flat.vmdk', from: 'content (disk)' };
+  return guessText(latin1(head, 0, head.length));
+}
+
+function isDisk(head: Uint8Array): boolean {
+  if (latin1(head, 512, 8) === 'EFI PART') return true;
+  if (head[510] !== 0x55 || head[511] !== 0xaa) return false;
+  for (let i = 0; i < 4; i++) if ((head[446 + 16 * i] & 0x7f) !== 0) return false;
+  return true;
+}
+
+function guessText(text: string): Guess | undefined {
+  if (/^#\s*Disk DescriptorFile/.test(text)) {
+    const extent = /^RW (\d{1,15}) \w+ "([^"/\r\n]{1,127})"/m.exec(text);
+    const stem = /^(.+?)(?:-flat|-delta|-sesparse|-s\d{3}|-f\d{3})?\.vmdk$/.exec(extent?.[2] ?? '')?.[1];
+    const named = extent === null ? {} : { extent: { name: extent[2], size: Number(extent[1]) * 512 } };
+    return { stem, ending: '.vmdk', from: 'content (disk descriptor)', ...named };
+  }
+  const shown = /^displayName\s*=\s*"([^"/\r\n]{1,120})"/im.exec(text)?.[1];
+  if (/^\.encoding\s*=/m.test(text) && /^(config\.version|virtualHW\.version|displayName)\s*=/im.test(text)) {
+    return { stem: shown, ending: '.vmx', from: 'content (displayName)' };
+  }
+  if (/^snapshot\.\w+\s*=/m.test(text)) return { stem: undefined, ending: '.vmsd', from: 'content (snapshot list)' };
+  if (/^\d{4}-\d\d-\d\dT[^\n]*\|\s*(vmx|In\(\d+\))[^\n]*\n/.test(text) || /^[^\n]*Log for VMware/.test(text)) {
+    return { stem: 'vmware', ending: '.log', from: 'content (log)' };
+  }
+  return undefined;
+}

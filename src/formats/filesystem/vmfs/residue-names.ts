@@ -1,0 +1,139 @@
+/** Names for what nothing names any more, from the best evidence there is; each keeps where it came from. */
+import { addressText } from './address.ts';
+import { align } from './residue-align.ts';
+import { type Guess, guessOf, HEAD_BYTES } from './residue-content.ts';
+import type { How, Trace } from './residue-dirents.ts';
+import type { Residue, Survey } from './residue-survey.ts';
+import { TYPE_REGULAR } from './structs.ts';
+
+export interface Named {
+  readonly name: string;
+  /** The evidence, in words. */
+  readonly from: string;
+  /** Descriptor address of the directory it was in. */
+  readonly directory?: number;
+  /** Other names that entries give it: it was renamed, or has links. */
+  readonly others?: readonly string[];
+}
+
+const FROM: Readonly<Record<How, string>> = {
+  used: 'entry of a directory that is gone itself',
+  freed: 'entry whose slot was freed',
+  behind: "entry behind its directory's end",
+  cleared: 'entry without address, by its generation',
+};
+const RANK: readonly How[] = ['used', 'freed', 'behind', 'cleared'];
+/** Descriptors of disks are text of a few hundred bytes. */
+const MAX_DESCRIPTOR = 65536;
+
+/** A name for each residue, by its descriptor's address. */
+export async function namesOf(survey: Survey): Promise<Map<number, Named>> {
+  const names = new Map<number, Named>();
+  byAddress(survey, names);
+  byGeneration(survey, names);
+  await byContent(survey, names);
+  byCompany(survey, names);
+  for (const { address } of survey.residues.values()) {
+    if (!names.has(address)) names.set(address, { name: `fd-${addressText(address)}`, from: 'its address only' });
+  }
+  return names;
+}
+
+/** Entries that still say which descriptor they meant. Another generation there is another file. */
+function byAddress(survey: Survey, names: Map<number, Named>): void {
+  const found = new Map<number, Trace[]>();
+  for (const trace of survey.traces) {
+    const residue = trace.address === 0 ? undefined : survey.residues.get(trace.address);
+    if (residue?.generation !== trace.generation || residue.type !== trace.type) continue;
+    const list = found.get(trace.address);
+    if (list === undefined) found.set(trace.address, [trace]);
+    else list.push(trace);
+  }
+  for (const [address, list] of found) {
+    const { parent } = survey.residues.get(address)!;
+    const elsewhere = (t: Trace): number => (parent !== 0 && t.directory !== parent ? 1 : 0);
+    const order = (t: Trace): number => elsewhere(t) * 8 + RANK.indexOf(t.how);
+    list.sort((a, b) => order(a) - order(b) || a.directory - b.directory || a.at - b.at);
+    const [{ name, how, directory }] = list;
+    const others = [...new Set(list.map((t) => t.name))].filter((other) => other !== name);
+    names.set(address, { name, from: FROM[how], directory, ...(others.length > 0 && { others }) });
+  }
+}
+
+/** Entries whose address was cleared. */
+function byGeneration(survey: Survey, names: Map<number, Named>): void {
+  // A directory's own ".." says where it was, also on VMFS3 and VMFS5.
+  const waiting = [...survey.residues.values()]
+    .filter((residue) => !names.has(residue.address))
+    .map((residue) => ({ ...residue, parent: residue.parent || (survey.above.get(residue.address) ?? 0) }));
+  const cleared = survey.traces.filter((t) => t.how === 'cleared');
+  for (const { trace, residue, only } of align(cleared, waiting)) {
+    const from = only ? FROM.cleared : `${FROM.cleared} and its place among others`;
+    names.set(residue.address, { name: trace.name, from, directory: trace.directory });
+  }
+}
+
+/** First bytes tell kinds, and some tell names; a disk's descriptor also names the file that holds the disk. */
+async function byContent(survey: Survey, names: Map<number, Named>): Promise<void> {
+  const guesses = new Map<number, Guess>();
+  for (const residue of survey.residues.values()) {
+    if (residue.type !== TYPE_REGULAR || residue.length === 0) continue;
+    const name = names.get(residue.address)?.name;
+    const wanted = name === undefined || (name.endsWith('.vmdk') && residue.length <= MAX_DESCRIPTOR);
+    const guess = wanted ? await guessAt(survey, residue) : undefined;
+    if (guess !== undefined) guesses.set(residue.address, guess);
+  }
+  for (const [address, { stem, ending, from }] of guesses) {
+    if (names.has(address)) continue;
+    names.set(address, { name: `${stem ?? `fd-${addressText(address)}`}${ending}`, from });
+  }
+  for (const [address, { extent }] of guesses) {
+    if (extent === undefined) continue;
+    const fits = [...survey.residues.values()].filter((r) => r.length === extent.size && isNameless(r, names));
+    if (fits.length !== 1) continue;
+    const directory = names.get(address)?.directory ?? survey.residues.get(address)!.parent;
+    const from = `the disk descriptor ${addressText(address)} names a file of this size`;
+    names.set(fits[0].address, { name: extent.name, from, ...(directory !== 0 && { directory }) });
+  }
+}
+
+/** A directory is called like the one machine in it; a disk belongs where its machine is. */
+function byCompany(survey: Survey, names: Map<number, Named>): void {
+  const machines = new Map<number, string[]>();
+  for (const { name, directory } of names.values()) {
+    const base = /^(.+)\.vmx$/.exec(name)?.[1];
+    if (base === undefined || directory === undefined) continue;
+    machines.set(directory, [...(machines.get(directory) ?? []), base]);
+  }
+  const homes = new Map<string, number[]>();
+  for (const [directory, [base, ...more]] of machines) {
+    homes.set(base, [...(homes.get(base) ?? []), directory]);
+    const isNamed = survey.paths.has(directory) || names.has(directory) || !survey.residues.has(directory);
+    if (!isNamed && more.length === 0) names.set(directory, { name: base, from: 'the one configuration in it' });
+  }
+  for (const [address, named] of names) {
+    if (named.directory !== undefined || survey.residues.get(address)?.parent !== 0) continue;
+    const base = /^(.+?)(?:_\d+)?(?:-\d{6})?(?:-flat|-delta)?\.vmdk$/.exec(named.name)?.[1];
+    const there = homes.get(base ?? '') ?? [];
+    if (there.length === 1) {
+      names.set(address, { ...named, directory: there[0], from: `${named.from}; beside its machine` });
+    }
+  }
+}
+
+/** Without a name, or with one that is only an address and a kind. */
+function isNameless(residue: Residue, names: ReadonlyMap<number, Named>): boolean {
+  const name = names.get(residue.address)?.name;
+  return (
+    residue.type === TYPE_REGULAR && (name === undefined || name === `fd-${addressText(residue.address)}-flat.vmdk`)
+  );
+}
+
+async function guessAt(survey: Survey, residue: Residue): Promise<Guess | undefined> {
+  const fd = await survey.volume.descriptor(residue.address);
+  if (fd === undefined) return undefined;
+  const source = await survey.bytesOf(residue, fd);
+  const head = new Uint8Array(Math.min(HEAD_BYTES, source.size));
+  await source.read(0, head);
+  return guessOf(head);
+}

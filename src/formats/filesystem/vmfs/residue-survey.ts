@@ -1,0 +1,178 @@
+/**
+ * The survey of what a volume holds and no longer shows: the live tree, then every descriptor, then the directories
+ * that went with them. Metadata only, once per volume. Source: vmfs.md sections 5, 6.2 and 8.5.
+ */
+import type { Damage } from '../../../core/damage.ts';
+import { MAX_DAMAGES, MAX_PATH_DEPTH } from '../../../core/limits.ts';
+import { fdAddress } from './address.ts';
+import { type Bitmap, bitmaps } from './bitmaps.ts';
+import { type Descriptor, numberText } from './descriptor.ts';
+import { flatEntries } from './directory.ts';
+import { hashedEntries } from './directory6.ts';
+import { FileClaims } from './residue-claims.ts';
+import { MAX_DIRECTORY, type Trace, tracesOf } from './residue-dirents.ts';
+import { residualSource } from './residue-map.ts';
+import { type Chain, orphanTables } from './residue-pointers.ts';
+import { lock, TYPE_DIRECTORY, TYPE_SYSTEM } from './structs.ts';
+import type { Volume } from './volume.ts';
+
+/** A descriptor that nothing live names. Its pointers are read again when they are wanted: most never are. */
+export interface Residue {
+  readonly address: number;
+  readonly generation: number;
+  readonly type: number;
+  readonly length: number;
+  readonly modified: number;
+  /** How often it was locked: of two with one time, the later one. */
+  readonly token: number;
+  readonly state: 'deleted' | 'orphan';
+  /** Why it is here: also the reason why its bytes are inferred at most. */
+  readonly code: string;
+  /** Descriptor address of the directory it was in, where the descriptor itself says so (VMFS6); else 0. */
+  readonly parent: number;
+}
+
+/** Bytes of directories that are gone, all together. */
+const MAX_GONE = 8 * MAX_DIRECTORY;
+
+/** Names of the directories from the root down to one. */
+type Path = readonly string[];
+
+export class Survey {
+  readonly volume: Volume;
+  /** What live files claim, and what residues do. */
+  readonly live: FileClaims;
+  readonly gone: FileClaims;
+  /** In the order of their positions. */
+  readonly residues: Map<number, Residue> = new Map();
+  /** Live directories. */
+  readonly paths: Map<number, Path> = new Map();
+  /** Entries that no listing shows. */
+  readonly traces: Trace[] = [];
+  /** What the ".." of a directory that is gone says. */
+  readonly above: Map<number, number> = new Map();
+  /** Pointer blocks that no descriptor leads to; none before findTables. */
+  chains: readonly Chain[] = [];
+  /** Limits that were reached. */
+  readonly damage: Damage[] = [];
+  readonly #reachable = new Set<number>();
+  #goneBytes = 0;
+
+  private constructor(volume: Volume) {
+    this.volume = volume;
+    this.live = new FileClaims(volume.geometry);
+    this.gone = new FileClaims(volume.geometry);
+  }
+
+  static async take(volume: Volume): Promise<Survey> {
+    const survey = new Survey(volume);
+    await survey.#walkTree();
+    await survey.#walkDescriptors();
+    for (const { address } of survey.residues.values()) {
+      const fd = await volume.descriptor(address);
+      if (fd !== undefined) await survey.gone.add(volume, fd);
+    }
+    for (const residue of survey.residues.values()) {
+      if (residue.type === TYPE_DIRECTORY) await survey.#readGone(residue);
+    }
+    return survey;
+  }
+
+  /** The bytes of what is left of a file. */
+  async bytesOf(residue: Residue, fd: Descriptor): ReturnType<typeof residualSource> {
+    return residualSource(this.volume, this, fd, residue.code);
+  }
+
+  async #walkTree(): Promise<void> {
+    const root = fdAddress(0, 0);
+    this.#reachable.add(root);
+    this.paths.set(root, []);
+    const queue = [root];
+    const six = this.volume.geometry.version === 6;
+    for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+      const fd = await this.volume.descriptor(next);
+      const path = this.paths.get(next)!;
+      if (fd === undefined || path.length >= MAX_PATH_DEPTH) continue;
+      const source = this.volume.source(fd, false);
+      // What is wrong with a directory is said where it is listed.
+      const quiet = (): void => {};
+      const lists = six ? hashedEntries(source, this.volume.geometry.lockBytes, quiet) : flatEntries(source, quiet);
+      for await (const entries of lists) {
+        for (const { address, type, name } of entries) {
+          this.#reachable.add(address);
+          if (type !== TYPE_DIRECTORY || this.paths.has(address)) continue;
+          this.paths.set(address, [...path, name]);
+          queue.push(address);
+        }
+      }
+      const { entries } = await tracesOf(
+        this.volume.geometry,
+        next,
+        this.volume.source(wholeBlocks(fd), false),
+        fd.length,
+      );
+      for (const trace of entries) if (trace.how !== 'used') this.traces.push(trace);
+    }
+  }
+
+  async #walkDescriptors(): Promise<void> {
+    const { fdc } = this.volume.files;
+    if (fdc === undefined) return;
+    for await (const [cluster, bitmap] of bitmaps(this.volume, fdc)) {
+      for (const fd of await this.volume.descriptorsOf(cluster, () => true)) {
+        if (this.#reachable.has(fd.address) && isItself(fd)) await this.live.add(this.volume, fd);
+        else if (fd.type === TYPE_SYSTEM) await this.live.add(this.volume, fd);
+        else if (isThere(fd))
+          this.residues.set(fd.address, await residueOf(fd, bitmap, this.volume.geometry.version === 6));
+      }
+    }
+  }
+
+  /** Looks for pointer blocks that no descriptor leads to: more to read than all the rest, so only on demand. */
+  async findTables(): Promise<void> {
+    this.chains = await orphanTables(this.volume, [this.live, this.gone]);
+  }
+
+  async #readGone(residue: Residue): Promise<void> {
+    const fd = await this.volume.descriptor(residue.address);
+    if (fd === undefined) return;
+    this.#goneBytes += Math.min(fd.length, MAX_DIRECTORY);
+    if (fd.length > MAX_DIRECTORY || this.#goneBytes > MAX_GONE) {
+      const expected = `directories of at most ${MAX_DIRECTORY} bytes, and ${MAX_GONE} all together`;
+      const limit = { at: fd.at, code: 'vmfs.residue-limit', expected, actual: numberText(fd.length) };
+      if (this.damage.length < MAX_DAMAGES) this.damage.push(this.volume.note(limit, 'some names are not looked for'));
+      if (this.#goneBytes > MAX_GONE) return;
+    }
+    const bytes = await this.bytesOf(residue, wholeBlocks(fd));
+    const { entries, parent } = await tracesOf(this.volume.geometry, residue.address, bytes, fd.length);
+    this.traces.push(...entries);
+    if (parent !== undefined && parent !== residue.address) this.above.set(residue.address, parent);
+  }
+}
+
+/** A directory with all of its last block: entries may be left behind its end. */
+function wholeBlocks(fd: Descriptor): Descriptor {
+  return Number.isFinite(fd.length) ? { ...fd, length: Math.ceil(fd.length / fd.unit) * fd.unit } : fd;
+}
+
+/** A copy of a descriptor in another's place claims nothing. */
+function isItself(fd: Descriptor): boolean {
+  return !fd.doubts.some((d) => d.code === 'vmfs.fd.self-address' || d.code === 'vmfs.fd.address');
+}
+
+/** A slot that was once a file's: it knows its own address and has a type; the lock may be gone. */
+function isThere(fd: Descriptor): boolean {
+  const needed = ['vmfs.fd.address', 'vmfs.fd.type', 'vmfs.fd.signature'];
+  return !fd.doubts.some((d) => needed.includes(d.code));
+}
+
+async function residueOf(fd: Descriptor, bitmap: Bitmap | undefined, six: boolean): Promise<Residue> {
+  const allocated = bitmap?.allocated(fd.address >>> 22);
+  const code = allocated === undefined ? 'vmfs.fd.bitmap-lost' : allocated ? 'vmfs.fd.unnamed' : 'vmfs.fd.free';
+  const { address, generation, type, length, modified } = fd;
+  const state = allocated === false ? 'deleted' : 'orphan';
+  const head = new Uint8Array(lock.size);
+  await fd.source.read(fd.sourceAt, head);
+  const token = lock.decode(head).token.low;
+  return { address, generation, type, length, modified, token, state, code, parent: six ? fd.parent : 0 };
+}

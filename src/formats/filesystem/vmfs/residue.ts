@@ -1,0 +1,159 @@
+/** The virtual directories of a volume: what it still holds and no longer shows, as nodes. */
+import type { Damage } from '../../../core/damage.ts';
+import { encodeName, printable } from '../../../core/locator.ts';
+import type { Node } from '../../../core/node.ts';
+import type { Source } from '../../../core/source.ts';
+import { latin1 } from '../../../core/struct.ts';
+import { addressText } from './address.ts';
+import type { Descriptor } from './descriptor.ts';
+import { factsOf, KINDS, MAX_TARGET } from './files.ts';
+import { guessOf, HEAD_BYTES } from './residue-content.ts';
+import { guessedSource } from './residue-map.ts';
+import { type Named, namesOf } from './residue-names.ts';
+import type { Chain } from './residue-pointers.ts';
+import { type Residue, Survey } from './residue-survey.ts';
+import { type Branch, treeOf } from './residue-tree.ts';
+import { TYPE_DIRECTORY, TYPE_RDM, TYPE_SYMLINK } from './structs.ts';
+import type { Volume } from './volume.ts';
+
+/** Names that lead to what is gone, beside the root's own children. */
+const STATES: Readonly<Record<string, Residue['state']>> = { '+deleted': 'deleted', '+orphan': 'orphan' };
+const FREE = 'the file was deleted; its name and bytes are what is left, inferred at most';
+const UNNAMED = 'no directory names it; its name and place are inferred, its bytes too';
+
+/** What is gone from one volume; looked for once, when somebody asks. */
+export class ResidueOf {
+  readonly #volume: Volume;
+  readonly #root: string;
+  #survey: Promise<Survey> | undefined;
+  #names: Promise<Map<number, Named>> | undefined;
+  readonly #trees = new Map<string, Promise<Branch>>();
+
+  /** `root` is the locator of the file system. */
+  constructor(volume: Volume, root: string) {
+    this.#volume = volume;
+    this.#root = root;
+  }
+
+  /** '+deleted' or '+orphan', which are always there; undefined for any other name. */
+  node(rawName: string): Node | undefined {
+    const state = Object.hasOwn(STATES, rawName) ? STATES[rawName] : undefined;
+    if (state === undefined) return undefined;
+    const locator = `${this.#root}/${rawName}`;
+    const tree = (): Promise<Branch> => this.#tree(rawName, state);
+    // What is wrong is known once somebody has looked.
+    const damage: Damage[] = [];
+    const looked = async (): Promise<Branch> => {
+      const branch = await tree();
+      if (damage.length === 0) damage.push(...(await this.#take()).damage);
+      return branch;
+    };
+    return { ...this.#directory(rawName, locator, state, looked), facts: { mode: 0o755 }, damage };
+  }
+
+  #tree(rawName: string, state: Residue['state']): Promise<Branch> {
+    let tree = this.#trees.get(rawName);
+    if (tree === undefined) {
+      tree = this.#take().then(async (survey) => {
+        this.#names ??= namesOf(survey);
+        if (state === 'orphan') await survey.findTables();
+        return treeOf(survey, await this.#names, state);
+      });
+      this.#trees.set(rawName, tree);
+    }
+    return tree;
+  }
+
+  #take(): Promise<Survey> {
+    this.#survey ??= Survey.take(this.#volume);
+    return this.#survey;
+  }
+
+  /** A directory of such a tree that has no descriptor of its own there. */
+  #directory(rawName: string, locator: string, state: Residue['state'], tree: () => Promise<Branch>): Node {
+    const below = async (name: string, branch: Branch): Promise<Node> => {
+      return this.#node(branch, name, `${locator}/${encodeName(name)}`, state);
+    };
+    return {
+      name: printable(rawName),
+      rawName,
+      locator,
+      kind: 'directory',
+      state,
+      facts: {},
+      damage: [],
+      async *children() {
+        for (const [name, branch] of (await tree()).children) yield await below(name, branch);
+      },
+      async child(name) {
+        const branch = (await tree()).children.get(name);
+        return branch === undefined ? undefined : below(name, branch);
+      },
+    };
+  }
+
+  async #node(branch: Branch, rawName: string, locator: string, state: Residue['state']): Promise<Node> {
+    const { residue, named, chain } = branch;
+    if (chain !== undefined) return this.#unowned(rawName, locator, chain);
+    const directory = this.#directory(rawName, locator, state, async () => branch);
+    if (residue === undefined || named === undefined) return directory;
+    const fd = await this.#volume.descriptor(residue.address);
+    if (fd === undefined) return directory;
+    const facts = factsOf(fd);
+    const { name, from, others } = named;
+    const details = {
+      ...facts.details,
+      name_from: from,
+      reason: residue.code,
+      ...(name !== rawName && { name }),
+      ...(others !== undefined && { other_names: others.map(printable).join(', ') }),
+    };
+    const node: Node = { ...directory, facts: { ...facts, details }, damage: this.#damage(residue, fd) };
+    if (residue.type === TYPE_DIRECTORY) return node;
+    const { children: _, child: __, ...file } = node;
+    const plain: Node = { ...file, kind: KINDS[fd.type] ?? 'file' };
+    if (residue.type === TYPE_RDM) return plain;
+    const survey = await this.#take();
+    const bytes = async () => survey.bytesOf(residue, fd);
+    if (residue.type !== TYPE_SYMLINK) return { ...plain, bytes };
+    const source = await bytes();
+    const text = new Uint8Array(Math.min(source.size, MAX_TARGET));
+    await source.read(0, text);
+    return { ...plain, bytes, facts: { ...plain.facts, target: latin1(text, 0, text.length) } };
+  }
+
+  /** Pointer blocks without a descriptor, as a file of what they lead to. */
+  async #unowned(rawName: string, locator: string, chain: Chain): Promise<Node> {
+    const survey = await this.#take();
+    const { size, tables, blocks } = chain;
+    const expected = 'a file descriptor that leads to these pointer blocks';
+    const own = { at: chain.place, code: 'vmfs.pointers-unowned', expected, actual: 'none' };
+    const bytes = (): Promise<Source> => guessedSource(this.#volume, survey, chain);
+    const head = new Uint8Array(Math.min(HEAD_BYTES, size));
+    await (await bytes()).read(0, head);
+    const like = guessOf(head)?.from;
+    return {
+      name: printable(rawName),
+      rawName,
+      locator,
+      kind: 'file',
+      state: 'orphan',
+      facts: { size, details: { pointerBlocks: tables, blocks, ...(like !== undefined && { looks_like: like }) } },
+      damage: [this.#volume.note(own, 'the end and the name of this file are unknown, its bytes guessed')],
+      bytes,
+    };
+  }
+
+  #damage(residue: Residue, fd: Descriptor): Node['damage'] {
+    const what = `file descriptor ${addressText(residue.address)}`;
+    const free = residue.state === 'deleted';
+    const expected = free ? `${what} to be allocated` : `a directory entry for ${what}`;
+    const actual = free ? 'free, by its bitmap' : 'none that the root leads to';
+    const own = { at: fd.at, code: residue.code, expected, actual };
+    const effect = 'what it leads to is inferred, not stated';
+    return [
+      this.#volume.note(own, free ? FREE : UNNAMED),
+      ...fd.doubts.map((doubt) => this.#volume.note(doubt, effect)),
+    ];
+  }
+}
