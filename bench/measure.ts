@@ -1,5 +1,5 @@
 /** How long whole processes take, and how much memory they hold. */
-import { type SpawnOptions, spawn } from 'node:child_process';
+import { type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 
 /** A program to run, and what has to be as it was before each run. */
@@ -15,11 +15,18 @@ export interface Contender {
 }
 
 const SAMPLE_EVERY = 20; // milliseconds
+/** Milliseconds for the disk to come to rest before a run that writes. */
+const SETTLE = 2000;
 const MB = 1_000_000;
 
 /** Runs once; answers milliseconds from start to exit. `each` is called with the process while it runs. */
 export async function timed(contender: Contender, each?: (pid: number) => void): Promise<number> {
-  contender.before?.();
+  if (contender.before !== undefined) {
+    contender.before();
+    // What the run before this one wrote must be on the disk: its writing back would be part of this one's time.
+    spawnSync('sync');
+    await new Promise((resolve) => setTimeout(resolve, SETTLE));
+  }
   const out = contender.output === undefined ? 'ignore' : openSync(contender.output, 'w');
   const options: SpawnOptions = { stdio: ['ignore', out, 'pipe'] };
   const [program, ...args] = contender.command;
