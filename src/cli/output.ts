@@ -1,5 +1,5 @@
 /** What commands print: one JSON document or plain text on stdout, everything else on stderr. */
-import type { Damage } from '../core/damage.ts';
+import { type Damage, sentence } from '../core/damage.ts';
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
 
@@ -72,7 +72,7 @@ function triple(bits: number): string {
 /** Damages as indented sentences, the first few of each kind. */
 export function damageLines(damage: readonly Damage[], indent: string): string[] {
   const shown = damage.slice(0, 20).map((d) => {
-    return `${indent}! ${d.at}: expected ${d.expected}, found ${d.actual}; ${d.effect} (${d.code})`;
+    return `${indent}! ${sentence(d)}`;
   });
   if (damage.length > 20) shown.push(`${indent}! and ${damage.length - 20} more; --json has them all`);
   return shown;

@@ -1,5 +1,6 @@
 /** Evidence that lies on purpose: each case ends in named damage, and all the rest is still had. */
 import { expect, test } from 'vitest';
+import { MemorySource } from '../../src/core/memory.ts';
 import type { Node } from '../../src/core/node.ts';
 import { filesystems, home } from '../../src/stack/home.ts';
 import { Stack } from '../../src/stack/stack.ts';
@@ -138,6 +139,31 @@ test.each([3, 5, 6] as const)(
     expect(codes(await filesystems(shuffled, shuffled.roots[0]))).toEqual(new Set());
   },
 );
+
+test('extents whose sum no disk can have are damage, not a fault', async () => {
+  const text = `# Disk DescriptorFile\nversion=1\nCID=1\ncreateType="custom"\n${'RW 1099511627776 ZERO\n'.repeat(40)}`;
+  const stack = new Stack([{ name: 'd.vmdk', source: new MemorySource(Buffer.from(text)) }], { only: true });
+  const disk = await stack.inside(stack.roots[0]);
+  expect(disk?.facts.size).toBe(2 ** 49);
+  expect(disk?.damage.filter((d) => d.code === 'vmdk.extent-line')).toHaveLength(39);
+});
+
+test('PE entries and partitions whose ends no offset can name are damage, not a fault', async () => {
+  const made = small5({ members: [{ pes: 4, wrap: 'gpt' }] });
+  const far = u64(0xffffffff, 0x001fffff);
+  const table = structure(made, 'lvm.petable');
+  const fields = [9, 17, 25].map((at) => ({ member: 0, ...put(table.at + at, far) }));
+  const header = structure(made, 'lvm.descriptor');
+  const lost = { member: 0, ...put(header.at, u64(0, 0x200000)) };
+  expect(await filesystems(opened(made, [...fields, lost]), opened(made, [...fields, lost]).roots[0])).toBeDefined();
+  const entries = ['gpt.primary.entries', 'gpt.backup.entries'].map((name) => structure(made, name));
+  const stack = opened(
+    made,
+    entries.map(({ member, at }) => ({ member, ...put(at + 40, far) })),
+  );
+  const inside = await stack.inside(stack.roots[0]);
+  for await (const child of stack.children(inside!)) expect(await child.bytes?.()).toBeDefined();
+});
 
 test('a member of another datastore is left out', async () => {
   const made = spanned(5, 2);

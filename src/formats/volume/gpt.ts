@@ -133,7 +133,9 @@ function entriesOf(array: Uint8Array, start: number, size: number, sector: numbe
   const out: Entry[] = [];
   for (let i = 0; (i + 1) * size <= array.length; i++) {
     const e = entryStruct.decode(array, i * size);
-    if (e.type.every((byte) => byte === 0) || !(e.last >= e.first) || !Number.isFinite(e.last)) continue;
+    // The end in bytes has to be an offset that a number can hold.
+    const holds = e.last >= e.first && Number.isSafeInteger((e.last + 1) * sector);
+    if (e.type.every((byte) => byte === 0) || !holds) continue;
     const type = guid(e.type);
     const label = utf16(e.label);
     out.push({

@@ -39,10 +39,15 @@ export function parseDescriptor(raw: string): Descriptor {
   const extents: ExtentLine[] = [];
   const refused: { at: number; line: string }[] = [];
   let at = 0;
+  let total = 0;
   for (const line of text.split('\n')) {
     const extent = extentOf(line, at);
-    if (extent !== undefined && extents.length < MAX_EXTENTS) extents.push(extent);
-    else if (/^\s*(RW|RDONLY|NOACCESS)\s/i.test(line)) refused.push({ at, line: line.trim() });
+    // Extents follow each other, so it is their sum that has to stay a size that a disk can have.
+    const fits = extent !== undefined && extents.length < MAX_EXTENTS && total + extent.sectors <= MAX_SECTORS;
+    if (fits) {
+      extents.push(extent);
+      total += extent.sectors;
+    } else if (/^\s*(RW|RDONLY|NOACCESS)\s/i.test(line)) refused.push({ at, line: line.trim() });
     at += line.length + 1;
   }
   return { values: parseKeyValues(text), extents, refused };

@@ -146,7 +146,9 @@ function takeEntries(member: Member, table: Uint8Array, at: number, out: Extent[
     used = table[i] === 1;
     if (!used) continue;
     const entry = peEntry.decode(table, i);
-    const sane = entry.length > 0 && Number.isFinite(entry.physical + entry.logical + entry.length);
+    // The ends, too, have to be offsets that a number can hold.
+    const ends = [entry.logical + entry.length, entry.physical + entry.length];
+    const sane = entry.length > 0 && ends.every(Number.isSafeInteger);
     if (!sane || entry.volume !== member.descriptor.index) continue;
     const { logical, physical, length } = entry;
     const last = out[out.length - 1];
