@@ -1,10 +1,14 @@
-// Part of npm run build: dist/run/ is the command line in few files, with its copying thread beside it.
+// Part of npm run build: dist/run/ is the command line in few files, with its threads beside it.
 import * as path from 'node:path';
 import { rolldown } from 'rolldown';
 
 const dist = path.join(import.meta.dirname, '..', 'dist');
 const bundle = await rolldown({
-  input: { main: path.join(dist, 'cli', 'main.js'), 'copy-worker': path.join(dist, 'export', 'copy-worker.js') },
+  input: {
+    main: path.join(dist, 'cli', 'main.js'),
+    'copy-worker': path.join(dist, 'export', 'copy-worker.js'),
+    'scan-worker': path.join(dist, 'scan', 'scan-worker.js'),
+  },
   platform: 'node',
   // These load binaries and WebAssembly of their own.
   external: ['@napi-rs/blake-hash', 'hash-wasm'],

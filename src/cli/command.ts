@@ -1,7 +1,11 @@
 /** What all commands share: sources and locators from arguments, Ctrl-C, exit codes, errors as sentences. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
+import { CaseError } from '../case/error.ts';
 import { EvidenceError } from '../core/evidence.ts';
 import type { Node } from '../core/node.ts';
+import { ExportError } from '../export/error.ts';
 import { home } from '../stack/home.ts';
 import { type Found, LocatorError, locate, splitArgument } from '../stack/locate.ts';
 import { Stack } from '../stack/stack.ts';
@@ -28,6 +32,7 @@ export interface CommonOptions {
   readonly json?: boolean;
   readonly only?: boolean;
   readonly as?: { readonly format: string; readonly at: number };
+  readonly case?: string;
 }
 
 /** What --deleted means wherever it is offered. */
@@ -39,7 +44,8 @@ export function common(command: Command): Command {
   return command
     .option('--json', 'one JSON document on standard output; progress as NDJSON on standard error')
     .option('--only', 'use the named sources only, not other files that lie beside them')
-    .option('--as <format@offset>', 'take what lies at that byte of the source as this format', parseAs);
+    .option('--as <format@offset>', 'take what lies at that byte of the source as this format', parseAs)
+    .option('--case <dir>', 'where findings of scans are kept; by default NAME.salvor in the working directory');
 }
 
 function parseAs(value: string): { format: string; at: number } {
@@ -61,12 +67,16 @@ export async function withStack(
 ): Promise<void> {
   const signal = interruptible();
   const { sources, inner } = sort(args);
+  const dir = caseDir(options.case, sources);
+  const kept = hasCase(dir) ? (await import('./case.ts')).openCase(dir) : undefined;
   const stack = new Stack(sources, {
     only: options.only === true,
     signal,
     ...(options.as !== undefined && { as: options.as }),
+    ...(kept !== undefined && { found: kept }),
   });
   try {
+    if (kept !== undefined) await (await import('./case.ts')).useScans(kept, stack);
     const code = await action(stack, inner, signal);
     for (const line of mapfileNotes(stack)) note(line);
     if (stack.borrowed.length > 0)
@@ -74,7 +84,17 @@ export async function withStack(
     process.exitCode = signal.aborted ? INTERRUPTED : code;
   } finally {
     stack.close();
+    kept?.close();
   }
+}
+
+/** Where the case of these sources is, unless it is named. */
+export function caseDir(named: string | undefined, sources: readonly string[]): string {
+  return path.resolve(named ?? `${path.basename(path.resolve(sources[0]))}.salvor`);
+}
+
+function hasCase(dir: string): boolean {
+  return fs.existsSync(path.join(dir, 'case.db'));
 }
 
 /** What mapfiles said of the files that were given or borrowed; others were only looked at. */
@@ -125,9 +145,12 @@ function sort(args: readonly string[]): { sources: string[]; inner: string | und
   return { sources, inner };
 }
 
+/** Errors that are sentences for the person who called. */
+const KNOWN = [EvidenceError, LocatorError, UsageError, CaseError, ExportError];
+
 /** Turns what a command threw into a sentence and an exit code. Only faults of the program show more. */
 export function fail(error: unknown): void {
-  const known = error instanceof EvidenceError || error instanceof LocatorError || error instanceof UsageError;
+  const known = KNOWN.some((kind) => error instanceof kind);
   if (known) process.exitCode = error instanceof UsageError ? error.exitCode : USAGE;
   else process.exitCode = USAGE;
   const message = error instanceof Error ? error.message : String(error);

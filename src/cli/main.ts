@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<{ register(program: Comman
   cat: () => import('./cat.ts'),
   map: () => import('./map.ts'),
   image: () => import('./image.ts'),
+  scan: () => import('./scan.ts'),
   recover: () => import('./recover.ts'),
   verify: () => import('./verify.ts'),
 };

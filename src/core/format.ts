@@ -1,5 +1,6 @@
 /** Formats: how one on-disk structure is recognised and opened. */
 import type { Damage } from './damage.ts';
+import type { Finder, Found } from './finder.ts';
 import type { Node } from './node.ts';
 import type { Source } from './source.ts';
 
@@ -22,6 +23,8 @@ export interface Format {
   probe(source: Source, cx: Cx): Promise<number>;
   /** Opens what is there, with damage where it departs from what should be. Throws only NotThis. */
   open(source: Source, cx: Cx): Promise<Node>;
+  /** How its pieces are recognised anywhere, for scans. */
+  readonly find?: Finder;
   /** A name shared by all sources that are parts of one thing, or undefined where the thing is whole. */
   identity?(source: Source): Promise<string | undefined>;
 }
@@ -44,6 +47,8 @@ export interface Cx {
   /** Locator that the opened node gets. */
   readonly self: string;
   readonly signal: AbortSignal;
+  /** What scans found; only positions on the evidence itself are known, so ask with `source` where that is evidence. */
+  readonly found?: Found;
   /** A damage at `at` bytes from the start of the source. */
   damage(at: number, code: string, expected: string, actual: string, effect: string): Damage;
   /** What else there is that could belong here, best first. */

@@ -11,5 +11,6 @@ export type {
   Manifest,
 } from './manifest.ts';
 export type { Estimate, Progress, RecoverOptions } from './options.ts';
+export { checkPlace, realOut } from './place.ts';
 export { recover } from './recover.ts';
 export { type Difference, type VerifyOptions, type VerifyResult, verify } from './verify.ts';

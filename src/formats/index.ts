@@ -1,11 +1,27 @@
 /** The one list of formats. A new one is a line here. */
+import type { Finder } from '../core/finder.ts';
 import type { Format } from '../core/format.ts';
+import { descriptorFinder, sparseFinder } from './disk/vmdk/find.ts';
 import { vmdk } from './disk/vmdk/index.ts';
+import { guestFinders } from './filesystem/guest.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
+import { vmxFinder } from './machine/find.ts';
 import { vmx } from './machine/vmx.ts';
+import { gptFinder, mbrFinder } from './volume/find.ts';
 import { gpt } from './volume/gpt.ts';
 import { lost } from './volume/lost.ts';
 import { mbr } from './volume/mbr.ts';
 import { vmfsLvm } from './volume/vmfs-lvm/index.ts';
 
 export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, vmx, lost];
+
+/** All finders of all formats; a scan uses them in one pass. */
+export const finders: readonly Finder[] = [
+  ...formats.flatMap((format) => (format.find === undefined ? [] : [format.find])),
+  gptFinder,
+  descriptorFinder,
+  sparseFinder,
+  vmxFinder,
+  mbrFinder,
+  ...guestFinders,
+];

@@ -1,6 +1,7 @@
 /** Opens whatever this is: evidence, layer by layer, into one tree of nodes with locators. */
 import type { Damage } from '../core/damage.ts';
-import { EvidenceError } from '../core/evidence.ts';
+import { EvidenceError, FileSource } from '../core/evidence.ts';
+import type { Found } from '../core/finder.ts';
 import type { Candidate, Cx, Format, Reference } from '../core/format.ts';
 import { slice } from '../core/map-source.ts';
 import { type Node, NotThis } from '../core/node.ts';
@@ -17,6 +18,8 @@ export interface OpenOptions {
   /** Take what lies at a byte offset of the evidence as this format. */
   readonly as?: { readonly format: string; readonly at: number };
   readonly signal?: AbortSignal;
+  /** What scans of the evidence found. */
+  readonly found?: Found;
 }
 
 /** Interiors kept open by locator; volumes are few, files are opened one after the other. */
@@ -46,6 +49,18 @@ export class Stack {
   /** What was given, in the order given. */
   get roots(): readonly Node[] {
     return this.evidence.nodes;
+  }
+
+  /** The files and devices among what was given, also those in directories, with their locators. */
+  async files(): Promise<{ locator: string; source: FileSource }[]> {
+    const out: { locator: string; source: FileSource }[] = [];
+    const look = async (node: Node): Promise<void> => {
+      for await (const child of this.children(node)) await look(child);
+      const source = node.kind === 'evidence' ? await node.bytes?.() : undefined;
+      if (source instanceof FileSource && source.size > 0) out.push({ locator: node.locator, source });
+    };
+    for (const root of this.roots) await look(root);
+    return out;
   }
 
   /** Volumes that span several of the given places, once each, as far as they were met. */
@@ -198,6 +213,7 @@ export class Stack {
       source: node.locator,
       self: `${this.outerOf(node)}::${format.id}`,
       signal: this.signal,
+      ...(this.#options.found !== undefined && { found: this.#options.found }),
       damage: (at, code, expected, actual, effect): Damage => {
         return { code, at: `${node.locator}@${at}`, expected, actual, effect };
       },

@@ -3,12 +3,14 @@
  * Source: vmfs.md sections 8.1 and 8.2.
  */
 import { hex } from '../../core/damage.ts';
+import type { Found } from '../../core/finder.ts';
 import type { Cx, Format } from '../../core/format.ts';
 import { slice } from '../../core/map-source.ts';
 import { type Node, NotThis } from '../../core/node.ts';
 import { INFERRED, type Why } from '../../core/run.ts';
 import type { Source } from '../../core/source.ts';
 import { readU64, viewOf } from '../../core/struct.ts';
+import { VMFS_KINDS } from '../filesystem/vmfs/find.ts';
 import { FS_HEADER_AT, FS_MAGIC, HEARTBEAT_FREE, HEARTBEAT_IN_USE } from '../filesystem/vmfs/structs.ts';
 import { vmfsLvm } from './vmfs-lvm/index.ts';
 import { readMember } from './vmfs-lvm/member.ts';
@@ -30,14 +32,14 @@ export const lost: Format = {
   title: 'disk without a partition table',
   spec: 'vmfs.md section 8.2',
   gaps: [
-    `Volumes that start more than ${QUICK_LOOK / 2 ** 20} MiB into a disk without a table are found with --as only.`,
+    `Volumes that start more than ${QUICK_LOOK / 2 ** 20} MiB into a disk without a table are found by a scan, or with --as.`,
   ],
   lastResort: true,
-  async probe(source) {
-    return (await starts(source)).length > 0 ? 10 : 0;
+  async probe(source, cx) {
+    return (await starts(source, cx)).length > 0 ? 10 : 0;
   },
   async open(source, cx) {
-    const found = await starts(source);
+    const found = await starts(source, cx);
     if (found.length === 0) throw new NotThis('nothing in it knows where a volume starts');
     const children: Node[] = [];
     for (const start of found) children.push(await place(source, start, found, cx));
@@ -61,11 +63,37 @@ export const lost: Format = {
 };
 
 /** Starts of partitions that structures vote for and that open, in order. A start at 0 is no lost partition. */
-async function starts(source: Source): Promise<number[]> {
+async function starts(source: Source, cx: Cx): Promise<number[]> {
+  const votes = cx.found?.whole(cx.source) === true ? votesFound(cx.found, cx.source) : await votesNear(source);
+  const out: number[] = [];
+  const ranked = [...votes]
+    .filter(([at, count]) => at > 0 && at < source.size && count >= ENOUGH_VOTES)
+    .sort((a, b) => b[1] - a[1]);
+  for (const [start] of ranked.slice(0, MAX_STARTS)) {
+    const rest = slice(source, start, source.size - start, INFERRED, whyOf(source, start));
+    if ((await vmfsLvm.probe(rest, NO_CX)) > 0) out.push(start);
+  }
+  return out.sort((a, b) => a - b);
+}
+
+/** What a scan of the whole disk says. */
+function votesFound(found: Found, locator: string): Map<number, number> {
   const votes = new Map<number, number>();
-  const vote = (at: number, weight: number): void => {
-    if (at > 0 && at < source.size) votes.set(at, (votes.get(at) ?? 0) + weight);
+  const count = (kind: string, before: number, weight: number): void => {
+    for (const hit of found.hits(locator, kind)) {
+      const start = (hit.base ?? 0) - before;
+      votes.set(start, (votes.get(start) ?? 0) + weight * (hit.count ?? 1));
+    }
   };
+  count('vmfs-lvm.header', 0, LVM_VOTE);
+  for (const kind of VMFS_KINDS) count(kind, DATA_AT, 1);
+  return votes;
+}
+
+/** What a look at the start of the disk says. */
+async function votesNear(source: Source): Promise<Map<number, number>> {
+  const votes = new Map<number, number>();
+  const vote = (at: number, weight: number): void => void votes.set(at, (votes.get(at) ?? 0) + weight);
   const block = new Uint8Array(BLOCK);
   const end = Math.min(source.size, QUICK_LOOK);
   for (let base = 0; base < end; base += BLOCK) {
@@ -74,13 +102,7 @@ async function starts(source: Source): Promise<number[]> {
     const view = viewOf(part);
     for (let at = 0; at < part.length; at += SECTOR) voteOf(view, at, base + at, vote);
   }
-  const out: number[] = [];
-  const ranked = [...votes].filter(([, count]) => count >= ENOUGH_VOTES).sort((a, b) => b[1] - a[1]);
-  for (const [start] of ranked.slice(0, MAX_STARTS)) {
-    const rest = slice(source, start, source.size - start, INFERRED, whyOf(source, start));
-    if ((await vmfsLvm.probe(rest, NO_CX)) > 0) out.push(start);
-  }
-  return out.sort((a, b) => a - b);
+  return votes;
 }
 
 /** What one sector says of where its partition starts. */

@@ -6,6 +6,7 @@ import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
 import type { Source } from '../../../core/source.ts';
 import { rootNode } from './files.ts';
+import { vmfsFinder } from './find.ts';
 import { readHeartbeats } from './heartbeats.ts';
 import { ResidueOf } from './residue.ts';
 import { FS_HEADER_AT, FS_MAGIC, FS_MAGIC_LOCAL, type FsHeader, fsHeader } from './structs.ts';
@@ -22,6 +23,7 @@ export const vmfs: Format = {
     'Raw device mappings are listed; the data is on the mapped disk.',
     'A partly to-be-zeroed VMFS6 block reads as zeros, graded inferred.',
   ],
+  find: vmfsFinder,
   async probe(source) {
     const header = await readHeader(source);
     if (header !== undefined) return fsHeader.violations(header).length === 0 ? 95 : 40;

@@ -6,6 +6,7 @@ import { type Node, NotThis } from '../../../core/node.ts';
 import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { hasHeader, hasTraces } from '../../filesystem/vmfs/traces.ts';
+import { lvmFinder } from './find.ts';
 import { bareMember, type Extent, type Member, readExtents, readMember } from './member.ts';
 import { DATA_AT, HEADER_AT, PE_BYTES, volumeDescriptor } from './structs.ts';
 
@@ -15,6 +16,7 @@ export const vmfsLvm: Format = {
   title: 'VMFS LVM volume',
   spec: 'vmfs.md section 1',
   gaps: ['With the LVM header and descriptor lost, a volume of several devices is taken for its first device alone.'],
+  find: lvmFinder,
   async probe(source) {
     const member = await readMember(source, '');
     if (member !== undefined) return member.headerLost ? 70 : 90;

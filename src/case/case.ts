@@ -1,0 +1,158 @@
+/** A case: a folder with what is known of some evidence, how it became known, and the log of what was done. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import type { FileSource } from '../core/evidence.ts';
+import type { Found, Hit } from '../core/finder.ts';
+import { CERTAINTY_NAMES, INFERRED } from '../core/run.ts';
+import { CaseError } from './error.ts';
+import { known, register } from './register.ts';
+import { FILE_NAME, inTransaction, openStore } from './store.ts';
+
+/** Resumable work over one piece of evidence, cut into shards of the same size. */
+export interface JobRecord {
+  readonly id: number;
+  /** Bytes of a shard; the last one may be shorter. */
+  readonly shard: number;
+  readonly shards: number;
+  /** Numbers of the shards that are done. */
+  readonly done: ReadonlySet<number>;
+}
+
+export class Case implements Found {
+  readonly dir: string;
+  readonly #db: DatabaseSync;
+  readonly #program: string;
+  /** Number of the finished scan of a file, by the locator it has now; undefined where there is none. */
+  readonly #scans = new Map<string, number | undefined>();
+  readonly #hits = new Map<string, readonly Hit[]>();
+
+  private constructor(dir: string, program: string) {
+    this.dir = dir;
+    this.#program = program;
+    this.#db = openStore(dir);
+  }
+
+  /** Opens the case in `dir`, or begins one there: an empty directory, or none. Throws CaseError. */
+  static begin(dir: string, program: string): Case {
+    if (!fs.existsSync(path.join(dir, FILE_NAME)) && fs.existsSync(dir) && fs.readdirSync(dir).length > 0) {
+      throw new CaseError(`${dir} has other things in it and is no case. Give --case a new or empty directory.`);
+    }
+    try {
+      fs.mkdirSync(dir, { recursive: true });
+    } catch (error) {
+      throw new CaseError(`${dir} cannot be made: ${(error as Error).message}. Give --case another directory.`);
+    }
+    return new Case(dir, program);
+  }
+
+  /** The case in `dir`, or undefined where there is none. Throws CaseError where there is one that cannot be used. */
+  static at(dir: string, program: string): Case | undefined {
+    return fs.existsSync(path.join(dir, FILE_NAME)) ? new Case(dir, program) : undefined;
+  }
+
+  /** Enters into the custody log what is being done. */
+  log(command: readonly string[], said: string): void {
+    this.#db
+      .prepare('INSERT INTO log (at, program, command, said) VALUES (?, ?, ?, ?)')
+      .run(new Date().toISOString(), this.#program, JSON.stringify(command), said);
+  }
+
+  /** The job of that kind over a file, begun anew where there is none or where the file has changed. */
+  job(file: FileSource, kind: string, version: string, shard: number): JobRecord {
+    return inTransaction(this.#db, () => {
+      const evidence = register(this.#db, file);
+      const shards = Math.ceil(file.size / shard);
+      this.#db
+        .prepare(
+          'INSERT INTO jobs (kind, evidence, version, shard, shards, started) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+        )
+        .run(kind, evidence, version, shard, shards, new Date().toISOString());
+      const row = this.#db
+        .prepare('SELECT id, shard, shards FROM jobs WHERE kind = ? AND evidence = ? AND version = ?')
+        .get(kind, evidence, version) as unknown as JobRecord;
+      const rows = this.#db.prepare('SELECT shard FROM done WHERE job = ?').all(row.id);
+      return { ...row, done: new Set(rows.map((one) => one.shard as number)) };
+    });
+  }
+
+  /** Keeps what a shard gave, and that it is done, in one step: after a crash it is there whole or not at all. */
+  finishShard(job: JobRecord, shard: number, hits: readonly Hit[]): void {
+    const insert = this.#db.prepare(
+      'INSERT INTO findings (job, kind, at, length, base, count, certainty, why, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    );
+    inTransaction(this.#db, () => {
+      const fresh = this.#db
+        .prepare('INSERT INTO done (job, shard) VALUES (?, ?) ON CONFLICT DO NOTHING')
+        .run(job.id, shard);
+      if (fresh.changes === 0) return;
+      for (const { kind, at, length, base, count, facts } of hits) {
+        const why = base === undefined ? 'its content' : 'what it says of its own position';
+        const more = facts === undefined ? null : JSON.stringify(facts);
+        insert.run(job.id, kind, at, length, base ?? null, count ?? 1, CERTAINTY_NAMES[INFERRED], why, more);
+      }
+    });
+  }
+
+  /** Says that all shards of a job are done. */
+  endJob(job: JobRecord): void {
+    this.#db.prepare('UPDATE jobs SET ended = ? WHERE id = ? AND ended IS NULL').run(new Date().toISOString(), job.id);
+    this.#scans.clear();
+    this.#hits.clear();
+  }
+
+  /** Lets the findings of a file's ended job of that kind be asked for by the file's locator. */
+  use(locator: string, file: FileSource, kind: string, version: string): boolean {
+    const evidence = known(this.#db, file);
+    const row =
+      evidence === undefined
+        ? undefined
+        : this.#db
+            .prepare('SELECT id FROM jobs WHERE kind = ? AND evidence = ? AND version = ? AND ended IS NOT NULL')
+            .get(kind, evidence, version);
+    this.#scans.set(locator, row?.id as number | undefined);
+    return row !== undefined;
+  }
+
+  whole(locator: string): boolean {
+    return this.#scans.get(locator) !== undefined;
+  }
+
+  hits(locator: string, kind: string): readonly Hit[] {
+    const job = this.#scans.get(locator);
+    if (job === undefined) return [];
+    const key = `${job} ${kind}`;
+    const cached = this.#hits.get(key);
+    if (cached !== undefined) return cached;
+    const rows = this.#db
+      .prepare('SELECT kind, at, length, base, count, facts FROM findings WHERE job = ? AND kind = ? ORDER BY at, id')
+      .all(job, kind);
+    const hits = rows.map(
+      (row): Hit => ({
+        kind,
+        at: row.at as number,
+        length: row.length as number,
+        ...(row.base !== null && { base: row.base as number }),
+        ...((row.count as number) > 1 && { count: row.count as number }),
+        ...(row.facts !== null && { facts: JSON.parse(row.facts as string) as Record<string, string | number> }),
+      }),
+    );
+    this.#hits.set(key, hits);
+    return hits;
+  }
+
+  /** Kinds that were found on the evidence of a locator, with how many pieces of each. */
+  kinds(locator: string): { kind: string; count: number; places: number }[] {
+    const job = this.#scans.get(locator);
+    if (job === undefined) return [];
+    return this.#db
+      .prepare(
+        'SELECT kind, sum(count) AS count, count(*) AS places FROM findings WHERE job = ? GROUP BY kind ORDER BY kind',
+      )
+      .all(job) as unknown as { kind: string; count: number; places: number }[];
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+}

@@ -1,0 +1,68 @@
+/** Where a case keeps what it knows: one SQLite file. Everything in it can be made again from the evidence, except the log. */
+import * as path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { CaseError } from './error.ts';
+
+/** Raised with every change of the tables; a case of another version is refused. */
+const VERSION = 1;
+const BUSY_MS = 10_000;
+export const FILE_NAME = 'case.db';
+
+const TABLES = `
+CREATE TABLE evidence (
+  id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, device INTEGER NOT NULL,
+  inode INTEGER NOT NULL, modified REAL NOT NULL, edges TEXT NOT NULL, registered TEXT NOT NULL
+) STRICT;
+CREATE TABLE jobs (
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, evidence INTEGER NOT NULL REFERENCES evidence(id),
+  version TEXT NOT NULL, shard INTEGER NOT NULL, shards INTEGER NOT NULL, started TEXT NOT NULL, ended TEXT,
+  UNIQUE (kind, evidence, version)
+) STRICT;
+CREATE TABLE done (
+  job INTEGER NOT NULL REFERENCES jobs(id), shard INTEGER NOT NULL, PRIMARY KEY (job, shard)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE findings (
+  id INTEGER PRIMARY KEY, job INTEGER NOT NULL REFERENCES jobs(id), kind TEXT NOT NULL, at INTEGER NOT NULL,
+  length INTEGER NOT NULL, base INTEGER, count INTEGER NOT NULL, certainty TEXT NOT NULL, why TEXT NOT NULL, facts TEXT
+) STRICT;
+CREATE INDEX findings_by_kind ON findings (job, kind, at);
+CREATE TABLE log (
+  id INTEGER PRIMARY KEY, at TEXT NOT NULL, program TEXT NOT NULL, command TEXT NOT NULL, said TEXT NOT NULL
+) STRICT;
+`;
+
+/** Opens the database of the case in `dir`, which must exist; makes it where it is not there. Throws CaseError. */
+export function openStore(dir: string): DatabaseSync {
+  const file = path.join(dir, FILE_NAME);
+  try {
+    const db = new DatabaseSync(file, { timeout: BUSY_MS });
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
+    inTransaction(db, () => {
+      const known = (db.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
+      if (known === 0) db.exec(`${TABLES} PRAGMA user_version = ${VERSION}`);
+      else if (known !== VERSION) {
+        throw new CaseError(
+          `${dir} is a case of version ${known}; this program knows version ${VERSION}. Give --case a new directory.`,
+        );
+      }
+    });
+    return db;
+  } catch (error) {
+    if (error instanceof CaseError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CaseError(`The case in ${dir} cannot be opened: ${reason}. Give --case another directory.`);
+  }
+}
+
+/** Does all of `work` or nothing of it. */
+export function inTransaction<T>(db: DatabaseSync, work: () => T): T {
+  db.exec('BEGIN IMMEDIATE');
+  try {
+    const result = work();
+    db.exec('COMMIT');
+    return result;
+  } catch (error) {
+    db.exec('ROLLBACK');
+    throw error;
+  }
+}

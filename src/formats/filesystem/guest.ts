@@ -1,0 +1,115 @@
+/**
+ * File systems of guests, recognised by their superblocks wherever they start: what they are, how large, their names.
+ * Sources: the ext4, XFS, btrfs and LVM2 on-disk documentation, and NTFS boot sectors as described by Microsoft.
+ */
+import { type Finder, type Hit, type Key, textKey } from '../../core/finder.ts';
+import { latin1, readU64, viewOf } from '../../core/struct.ts';
+
+const EXT_AT = 0x400;
+const BTRFS_AT = 0x10000;
+const MAX_BYTES = 2 ** 50;
+
+interface Guess {
+  readonly what: string;
+  /** Of the whole file system, as it says itself. */
+  readonly bytes: number;
+  readonly label?: string;
+  readonly uuid?: string;
+}
+
+function ext(block: Uint8Array): Guess | undefined {
+  if (block.length < EXT_AT + 0x100) return undefined;
+  const view = viewOf(block);
+  const shift = view.getUint32(EXT_AT + 0x18, true);
+  const copyOf = view.getUint16(EXT_AT + 0x5a, true);
+  if (view.getUint16(EXT_AT + 0x38, true) !== 0xef53 || shift > 6 || copyOf !== 0) return undefined;
+  const wide = (view.getUint32(EXT_AT + 0x60, true) & 0x80) !== 0;
+  const blocks = view.getUint32(EXT_AT + 4, true) + (wide ? view.getUint32(EXT_AT + 0x150, true) * 2 ** 32 : 0);
+  const extents = (view.getUint32(EXT_AT + 0x60, true) & 0x40) !== 0;
+  const journal = (view.getUint32(EXT_AT + 0x5c, true) & 4) !== 0;
+  const what = extents ? 'ext4' : journal ? 'ext3' : 'ext2';
+  return {
+    what,
+    bytes: blocks * (1024 << shift),
+    label: text(block, EXT_AT + 0x78, 16),
+    uuid: uuid(block, EXT_AT + 0x68),
+  };
+}
+
+function ntfs(block: Uint8Array): Guess | undefined {
+  const view = viewOf(block);
+  const sector = view.getUint16(0x0b, true);
+  if (latin1(block, 3, 8) !== 'NTFS    ' || ![512, 1024, 2048, 4096].includes(sector)) return undefined;
+  const serial = [...block.subarray(0x48, 0x50)].reverse().map(hex).join('').toUpperCase();
+  // The copy of the boot sector stands one sector behind the file system.
+  return { what: 'NTFS', bytes: (readU64(view, 0x28) + 1) * sector, uuid: serial };
+}
+
+function xfs(block: Uint8Array): Guess | undefined {
+  const view = viewOf(block);
+  const size = view.getUint32(4);
+  if (latin1(block, 0, 4) !== 'XFSB' || size < 512 || size > 65536) return undefined;
+  const blocks = view.getUint32(8) * 2 ** 32 + view.getUint32(12);
+  return { what: 'XFS', bytes: blocks * size, label: text(block, 108, 12), uuid: uuid(block, 32) };
+}
+
+function btrfs(block: Uint8Array): Guess | undefined {
+  if (block.length < BTRFS_AT + 0x400) return undefined;
+  const view = viewOf(block);
+  if (latin1(block, BTRFS_AT + 0x40, 8) !== '_BHRfS_M' || readU64(view, BTRFS_AT + 0x30) !== BTRFS_AT) return undefined;
+  const bytes = readU64(view, BTRFS_AT + 0x70);
+  return { what: 'btrfs', bytes, label: text(block, BTRFS_AT + 0x12b, 256), uuid: uuid(block, BTRFS_AT + 0x20) };
+}
+
+function lvm2(block: Uint8Array): Guess | undefined {
+  if (block.length < 1024 || latin1(block, 512, 8) !== 'LABELONE' || latin1(block, 536, 8) !== 'LVM2 001')
+    return undefined;
+  return { what: 'LVM2 physical volume', bytes: readU64(viewOf(block), 576), uuid: text(block, 544, 32) };
+}
+
+function finder(
+  kind: string,
+  align: 512 | 4096,
+  need: number,
+  key: Key,
+  guess: (b: Uint8Array) => Guess | undefined,
+): Finder {
+  return {
+    align,
+    keys: [key],
+    need,
+    examine(block, at, emit) {
+      if (block.length < 512) return;
+      const found = guess(block);
+      if (found === undefined || !(found.bytes > 0 && found.bytes < MAX_BYTES)) return;
+      const facts: Record<string, string | number> = { what: found.what, bytes: found.bytes };
+      if (found.label !== undefined && found.label !== '') facts.label = found.label;
+      if (found.uuid !== undefined) facts.uuid = found.uuid;
+      emit({ kind, at, length: Math.min(need, block.length), base: at, facts } satisfies Hit);
+    },
+  };
+}
+
+export const guestFinders: readonly Finder[] = [
+  finder('guest.ext', 512, EXT_AT + 1024, { offset: EXT_AT + 0x38, bytes: [0x53, 0xef] }, ext),
+  finder('guest.ntfs', 512, 512, { offset: 510, bytes: [0x55, 0xaa] }, ntfs),
+  finder('guest.xfs', 512, 512, textKey(0, 'XFSB'), xfs),
+  finder('guest.btrfs', 4096, BTRFS_AT + 1024, textKey(BTRFS_AT + 0x40, '_BHRfS_M'), btrfs),
+  finder('guest.lvm2', 512, 1024, textKey(512, 'LABELONE'), lvm2),
+];
+
+/** Printable text up to its first zero. */
+function text(block: Uint8Array, at: number, length: number): string {
+  const raw = latin1(block, at, length);
+  const end = raw.indexOf('\0');
+  return (end < 0 ? raw : raw.slice(0, end)).replace(/[^ -~]/g, '').trim();
+}
+
+function uuid(block: Uint8Array, at: number): string {
+  const raw = [...block.subarray(at, at + 16)].map(hex).join('');
+  return raw.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
+function hex(byte: number): string {
+  return byte.toString(16).padStart(2, '0');
+}
