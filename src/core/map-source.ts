@@ -1,6 +1,6 @@
 /** The one map primitive: a Source that only says where its bytes lie in other Sources. */
 import { readThrough } from './resolve.ts';
-import { type Certainty, DATA, MISSING, type RunList, type State, type Why, ZERO } from './run.ts';
+import { ABSENT, type Certainty, DATA, MISSING, type RunList, type State, type Why, ZERO } from './run.ts';
 import type { Gap, Mapping, Source } from './source.ts';
 
 export class MapSource implements Source {
@@ -59,6 +59,11 @@ export function zeros(length: number, certainty: Certainty, why?: Why): Segment 
 /** Bytes that are not to be had; `why.code` names the reason. */
 export function missing(length: number, why: Why): Segment {
   return { length, state: MISSING, certainty: 0, why };
+}
+
+/** Bytes of which this layer says nothing, because they are in the layer below. */
+export function absent(length: number): Segment {
+  return { length, state: ABSENT, certainty: 0 };
 }
 
 /** A Source made of segments that lie one after the other. For maps that fit in memory as a list. */

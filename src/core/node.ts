@@ -51,6 +51,18 @@ export interface DiskFacts {
   readonly parent?: string;
 }
 
+/** The layer below a disk that holds only what differs from it. */
+export interface Backing {
+  /** Names of its file as they stand in the disk, the most likely first. Only files that are evidence are looked at. */
+  readonly names: readonly string[];
+  /** What it must say of itself: one of its `identities`. Absent where the disk does not know. */
+  readonly identity?: string;
+  /** Its bytes are the disk themselves, whatever they look like. */
+  readonly raw?: boolean;
+  /** Where the disk says so, in bytes of its own file. */
+  readonly at: number;
+}
+
 export interface Node {
   /** The name, safe to print. */
   readonly name: string;
@@ -67,6 +79,10 @@ export interface Node {
   readonly notices?: readonly string[];
   readonly disks?: readonly DiskReference[];
   readonly disk?: DiskFacts;
+  /** Where a disk says only what differs from another one: its `bytes` are then of this layer alone, as a format opens it. */
+  readonly backing?: Backing;
+  /** What children of a disk call it: "cid:1a2b3c4d", "uuid:…". */
+  readonly identities?: readonly string[];
   /** What it was met in; set by stack/, which needs the way back for siblings. */
   parent?: Node;
   bytes?(): Promise<Source>;

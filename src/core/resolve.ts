@@ -1,6 +1,6 @@
 /** From any Source down to the evidence: the one place where runs are followed and bytes are read. */
 import { MAX_DEPTH } from './limits.ts';
-import { type Certainty, DATA, LOST, MISSING, RunList, VERIFIED, type Why, weaker } from './run.ts';
+import { ABSENT, type Certainty, DATA, LOST, MISSING, RunList, VERIFIED, type Why, weaker } from './run.ts';
 import type { Gap, Source } from './source.ts';
 
 /** A stretch of one layer that is being followed down. */
@@ -15,6 +15,7 @@ interface Frame {
 }
 
 const PAST_END: Why = { what: 'the end of what is there', code: 'past-end' };
+const NO_PARENT: Why = { what: 'a layer that only says what differs from its parent', code: 'no-parent' };
 const TOO_DEEP: Why = { what: `more than ${MAX_DEPTH} layers on top of each other`, code: 'too-deep' };
 const NOWHERE = new RunList(1);
 /** Runs asked of a layer at a time: windows of lists, not whole tables. */
@@ -105,10 +106,9 @@ class Flattener {
       return true;
     }
     const length = list.length[i];
-    const fits = follow
-      ? this.#out.add(MISSING, LOST, length, undefined, 0, TOO_DEEP)
-      : this.#out.add(list.state(i), certainty, length, lower, list.at[i], why);
-    if (!fits) return false;
+    if (follow || list.state(i) === ABSENT) {
+      if (!this.#out.add(MISSING, LOST, length, undefined, 0, follow ? TOO_DEEP : NO_PARENT)) return false;
+    } else if (!this.#out.add(list.state(i), certainty, length, lower, list.at[i], why)) return false;
     this.#reached += length;
     frame.i++;
     return true;

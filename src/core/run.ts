@@ -5,8 +5,10 @@ import type { Source } from './source.ts';
 export const DATA = 0;
 export const ZERO = 1;
 export const MISSING = 2;
-export type State = typeof DATA | typeof ZERO | typeof MISSING;
-export const STATE_NAMES: readonly string[] = ['data', 'zero', 'missing'];
+/** This layer says nothing: the layer below has to be asked. At the bottom it is missing. */
+export const ABSENT = 3;
+export type State = typeof DATA | typeof ZERO | typeof MISSING | typeof ABSENT;
+export const STATE_NAMES: readonly string[] = ['data', 'zero', 'missing', 'absent'];
 
 /** How certain a byte is, weakest first, so that the weakest link of a way is a plain minimum. */
 export const LOST = 0;

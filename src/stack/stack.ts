@@ -8,6 +8,7 @@ import { type Node, NotThis } from '../core/node.ts';
 import { VERIFIED } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { formats } from '../formats/index.ts';
+import { Chains } from './chains.ts';
 import { Evidence, type NamedSource } from './evidence.ts';
 import { Members } from './members.ts';
 import { siblingsByName } from './siblings.ts';
@@ -30,9 +31,11 @@ export class Stack {
   readonly signal: AbortSignal;
   readonly #options: OpenOptions;
   readonly #members: Members;
+  readonly #chains: Chains;
   /** Locator that things inside a node's bytes build on, where it is not the node's own. */
   readonly #outer = new WeakMap<Node, string>();
   readonly #interiors = new Map<string, Promise<Node | undefined>>();
+  readonly #layers = new Map<string, Promise<Node | undefined>>();
   readonly #spans = new Map<string, Promise<Node>>();
 
   constructor(given: readonly (string | NamedSource)[], options: OpenOptions = {}) {
@@ -44,6 +47,7 @@ export class Stack {
     this.signal = options.signal ?? new AbortController().signal;
     this.evidence = new Evidence(given, options.only === true);
     this.#members = new Members(this, options.only === true);
+    this.#chains = new Chains(this);
   }
 
   /** What was given, in the order given. */
@@ -75,12 +79,36 @@ export class Stack {
 
   /** What is inside a node's bytes, by the format that is surest of it; undefined where none knows it. */
   inside(node: Node): Promise<Node | undefined> {
-    const known = this.#interiors.get(node.locator);
+    return this.#once(this.#interiors, node, async () => {
+      const layer = await this.layer(node);
+      return layer === undefined ? undefined : this.#joined(node, layer);
+    });
+  }
+
+  /** As `inside`, of a disk that differs from another one only what it holds itself. */
+  layer(node: Node): Promise<Node | undefined> {
+    return this.#once(this.#layers, node, () => this.#openBest(node));
+  }
+
+  #once(
+    kept: Map<string, Promise<Node | undefined>>,
+    node: Node,
+    open: () => Promise<Node | undefined>,
+  ): Promise<Node | undefined> {
+    const known = kept.get(node.locator);
     if (known !== undefined) return known;
-    const opening = this.#openBest(node);
-    if (this.#interiors.size >= MAX_INTERIORS) this.#interiors.delete(this.#interiors.keys().next().value!);
-    this.#interiors.set(node.locator, opening);
+    const opening = open();
+    if (kept.size >= MAX_INTERIORS) kept.delete(kept.keys().next().value!);
+    kept.set(node.locator, opening);
     return opening;
+  }
+
+  /** A disk with all layers below it. */
+  async #joined(file: Node, layer: Node): Promise<Node> {
+    const joined = await this.#chains.joined(file, layer, this.#options.only === true);
+    const outer = this.#outer.get(layer);
+    if (joined !== layer && outer !== undefined) this.#outer.set(joined, outer);
+    return joined;
   }
 
   /** A node's children, with what they are children of kept in mind. */
@@ -116,7 +144,8 @@ export class Stack {
     if (source === undefined) return undefined;
     const cx = this.#cx(node, format);
     if ((await format.probe(source, cx)) === 0) return undefined;
-    return this.#open(node, source, format, cx);
+    const layer = await this.#open(node, source, format, cx);
+    return layer === undefined ? undefined : this.#joined(node, layer);
   }
 
   /** The bytes of an evidence node from an offset on, as a node of their own. */

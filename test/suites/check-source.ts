@@ -4,7 +4,7 @@
  * Random reads equal sequential reads.
  */
 import { flatten } from '../../src/core/resolve.ts';
-import { DATA, MISSING, RunList, ZERO } from '../../src/core/run.ts';
+import { ABSENT, DATA, MISSING, RunList, ZERO } from '../../src/core/run.ts';
 import type { Source } from '../../src/core/source.ts';
 
 /** Bytes read at once; odd on purpose, so that block borders fall inside. */
@@ -41,7 +41,8 @@ async function tiles(source: Source, ask: Ask, what: string): Promise<string[]> 
         out.push(`${what}: missing bytes with a certainty at ${covered}`);
       if (state === MISSING && list.why(i)?.code === undefined)
         out.push(`${what}: missing without a reason at ${covered}`);
-      if (state !== MISSING && list.certainty(i) === 0) out.push(`${what}: bytes without a certainty at ${covered}`);
+      if (state !== MISSING && state !== ABSENT && list.certainty(i) === 0)
+        out.push(`${what}: bytes without a certainty at ${covered}`);
       covered += list.length[i];
     }
     if (covered !== reached) out.push(`${what}: said to reach ${reached}, covered ${covered}`);

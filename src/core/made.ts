@@ -1,0 +1,116 @@
+/** Bytes that are computed: inflated, decrypted, put together. A bottom of maps, like a file or memory. */
+import { flatten } from './resolve.ts';
+import { type Certainty, DATA, LOST, MISSING, RunList, VERIFIED, type Why, weaker } from './run.ts';
+import type { Gap, Source } from './source.ts';
+import { TableCache } from './tables.ts';
+
+/** Bytes that something is made from. */
+export interface Input {
+  readonly source: Source;
+  readonly at: number;
+  readonly length: number;
+}
+
+/** A pure function from bytes to bytes. */
+export interface Codec {
+  /** What it does, for people: "deflate". */
+  readonly name: string;
+  /**
+   * Makes up to `size` bytes of all inputs, one behind the other. Answers fewer where the input does not give more:
+   * what is not made is missing. Never throws for what the input holds.
+   */
+  make(input: Uint8Array, size: number): Uint8Array;
+}
+
+const results = new TableCache<Uint8Array>();
+let ids = 0;
+
+export class MadeSource implements Source {
+  readonly size: number;
+  readonly inputs: readonly Input[];
+  readonly codec: Codec;
+  readonly #id = ids++;
+  /** What runs say: known once the inputs were followed. */
+  #way: { certainty: Certainty; why: Why | undefined } | undefined;
+  /** Bytes that came out; the whole size until something was made. */
+  #had: number;
+
+  /** `size` bytes that `codec` makes of `inputs`. */
+  constructor(size: number, codec: Codec, inputs: readonly Input[]) {
+    this.size = size;
+    this.codec = codec;
+    this.inputs = inputs;
+    this.#had = size;
+  }
+
+  async read(offset: number, into: Uint8Array): Promise<readonly Gap[]> {
+    const made = results.get(this.#id) ?? (await this.#make());
+    const there = made.subarray(offset, offset + into.length);
+    into.set(there);
+    into.fill(0, there.length);
+    const lost = into.length - there.length;
+    return lost === 0 ? [] : [{ offset: offset + there.length, length: lost, code: this.#code() }];
+  }
+
+  runs(from: number, end: number, out: RunList): number | Promise<number> {
+    if (this.#way !== undefined) return this.#say(this.#way, from, end, out);
+    return this.#follow().then((way) => this.#say(way, from, end, out));
+  }
+
+  #say(
+    { certainty, why }: { certainty: Certainty; why: Why | undefined },
+    from: number,
+    end: number,
+    out: RunList,
+  ): number {
+    const stop = Math.min(end, this.size);
+    const had = certainty === LOST ? 0 : this.#had;
+    let at = from;
+    if (at < had) {
+      const till = Math.min(stop, had);
+      if (!out.add(DATA, certainty, till - at, this, at, why)) return at;
+      at = till;
+    }
+    const lost = certainty === LOST ? why : { what: `the ${this.codec.name} of damaged bytes`, code: this.#code() };
+    return at < stop && !out.add(MISSING, LOST, stop - at, undefined, 0, lost) ? at : Math.max(at, stop);
+  }
+
+  /** The weakest certainty of all inputs; LOST where one of them is missing. */
+  async #follow(): Promise<{ certainty: Certainty; why: Why | undefined }> {
+    let certainty: Certainty = VERIFIED;
+    let why: Why | undefined;
+    const list = new RunList(64);
+    for (const { source, at, length } of this.inputs) {
+      for (let reached = at; reached < at + length && certainty !== LOST; ) {
+        list.clear();
+        reached = await flatten(source, reached, at + length, list);
+        for (let i = 0; i < list.n; i++) {
+          if (list.certainty(i) < certainty) why = list.why(i) ?? { what: 'an input', code: 'made.input' };
+          certainty = weaker(certainty, list.state(i) === MISSING ? LOST : list.certainty(i));
+        }
+      }
+    }
+    this.#way = { certainty, why };
+    return this.#way;
+  }
+
+  async #make(): Promise<Uint8Array> {
+    const { certainty } = this.#way ?? (await this.#follow());
+    if (certainty === LOST) return new Uint8Array(0);
+    const input = new Uint8Array(this.inputs.reduce((sum, one) => sum + one.length, 0));
+    let at = 0;
+    let gaps = 0;
+    for (const one of this.inputs) {
+      gaps += (await one.source.read(one.at, input.subarray(at, at + one.length))).length;
+      at += one.length;
+    }
+    const made = gaps > 0 ? new Uint8Array(0) : this.codec.make(input, this.size);
+    this.#had = Math.min(made.length, this.size);
+    results.set(this.#id, made, made.length);
+    return made;
+  }
+
+  #code(): string {
+    return this.#way?.certainty === LOST ? (this.#way.why?.code ?? 'made.input') : `made.${this.codec.name}`;
+  }
+}
