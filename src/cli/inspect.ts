@@ -1,6 +1,7 @@
 /** salvor inspect: what is inside, layer by layer, how healthy it is, and what can be had. */
 import type { Command } from 'commander';
 import type { Node } from '../core/node.ts';
+import { beneath } from '../stack/beneath.ts';
 import { type Machine, machinesOf } from '../stack/machines.ts';
 import type { Stack } from '../stack/stack.ts';
 import { common, INTACT, NOTHING, UNCERTAIN, withStack } from './command.ts';
@@ -69,10 +70,11 @@ async function layerOf(stack: Stack, node: Node, seen: Set<string>, depth: numbe
     return layer;
   }
   const inside = await stack.inside(node);
-  if (inside !== undefined) {
-    layer.inside.push(await layerOf(stack, inside, seen, depth + 1));
-    return layer;
+  if (inside !== undefined) layer.inside.push(await layerOf(stack, inside, seen, depth + 1));
+  if (node.kind === 'evidence') {
+    for (const older of await beneath(stack, node)) layer.inside.push(await layerOf(stack, older, seen, depth + 1));
   }
+  if (layer.inside.length > 0) return layer;
   const source = await node.bytes?.();
   const gaps = source === undefined ? [] : await source.read(0, new Uint8Array(Math.min(source.size, START)));
   return gaps.length === 0 ? layer : { ...layer, unreadable: gaps[0].code };

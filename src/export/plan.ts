@@ -40,7 +40,7 @@ export async function planOf(
   past: Past | undefined,
   meter: Meter,
 ): Promise<Plan> {
-  const { trees, notes } = await treesOf(stack);
+  const { trees, notes } = await treesOf(stack, options.deep === true);
   const selection = await selectionOf(stack, trees, options);
   const sum = { files: 0, directories: 0, bytes: 0, bytesOnDisk: 0, gapsBytes: 0 };
   const machines: Machine[] = [];

@@ -1,13 +1,17 @@
 /** What there is to copy: file systems inside the evidence, or the files of a directory that was given. */
 import { MAX_LAYERS } from '../core/limits.ts';
 import type { Node } from '../core/node.ts';
+import { beneath } from '../stack/beneath.ts';
 import { passesThrough, type Stack } from '../stack/stack.ts';
 import { ExportError } from './error.ts';
 import { Names, OWN_NAMES } from './names.ts';
 import type { Tree } from './walk.ts';
 
-/** The trees of a stack, with the directories they go to. Throws ExportError('nothing') where there is none. */
-export async function treesOf(stack: Stack): Promise<{ trees: Tree[]; notes: string[] }> {
+/**
+ * The trees of a stack, with the directories they go to; with `deep`, or where nothing lives there, also what lay on the
+ * evidence before. Throws ExportError('nothing') where there is none.
+ */
+export async function treesOf(stack: Stack, deep: boolean): Promise<{ trees: Tree[]; notes: string[] }> {
   const found = new Map<string, Node>();
   const plain: Node[] = [];
   const notes: string[] = [];
@@ -21,14 +25,27 @@ export async function treesOf(stack: Stack): Promise<{ trees: Tree[]; notes: str
     }
   }
   const nodes = [...found.values(), ...plain];
-  if (nodes.length === 0) {
+  const older = deep || nodes.length === 0 ? await olderOf(stack) : [];
+  if (nodes.length + older.length === 0) {
     const given = stack.roots.map((root) => root.locator).join(', ') || 'nothing';
     const next = 'See what is there with "salvor inspect", or force a format with --as FORMAT@OFFSET.';
     throw new ExportError('nothing', `No file system was found in ${given}. ${next}`);
   }
   const names = new Names(OWN_NAMES);
+  const only = nodes.length + older.length === 1;
   const trees = nodes.map((node) => ({ node, path: nodes.length === 1 ? '' : names.take(nameOf(node), false) }));
+  for (const node of older) trees.push({ node, path: only ? '' : names.take(`+older-${node.rawName}`, false) });
+  if (older.length > 0) notes.push(`${older.length} older file systems were found beneath what lives there now.`);
   return { trees, notes };
+}
+
+/** File systems that lay on the evidence before. */
+async function olderOf(stack: Stack): Promise<Node[]> {
+  const out: Node[] = [];
+  for (const root of stack.roots) {
+    if (root.kind === 'evidence') out.push(...(await beneath(stack, root)));
+  }
+  return out;
 }
 
 function nameOf(node: Node): string {

@@ -11,7 +11,10 @@ import { INFERRED, type Why } from '../../core/run.ts';
 import type { Source } from '../../core/source.ts';
 import { readU64, viewOf } from '../../core/struct.ts';
 import { VMFS_KINDS } from '../filesystem/vmfs/find.ts';
+import { openOlder, readHeader } from '../filesystem/vmfs/index.ts';
 import { FS_HEADER_AT, FS_MAGIC, HEARTBEAT_FREE, HEARTBEAT_IN_USE } from '../filesystem/vmfs/structs.ts';
+import { olderHeaders, rebuiltHeader } from '../filesystem/vmfs/traces.ts';
+import { livePlaces, maskOf } from './newer.ts';
 import { vmfsLvm } from './vmfs-lvm/index.ts';
 import { readMember } from './vmfs-lvm/member.ts';
 import { DATA_AT, HEADER_AT, MAGIC } from './vmfs-lvm/structs.ts';
@@ -36,13 +39,25 @@ export const lost: Format = {
   ],
   lastResort: true,
   async probe(source, cx) {
-    return (await starts(source, cx)).length > 0 ? 10 : 0;
+    const found = await starts(source, cx);
+    if (found.length === 0) return 0;
+    return found.some((start) => start > 0) ? 10 : 5;
   },
   async open(source, cx) {
+    const places = await livePlaces(source, cx);
     const found = await starts(source, cx);
-    if (found.length === 0) throw new NotThis('nothing in it knows where a volume starts');
+    const live = new Set(places.map((place) => place.start));
     const children: Node[] = [];
-    for (const start of found) children.push(await place(source, start, found, cx));
+    // What newer things wrote is not the older ones' any more, whatever leads to it.
+    const mask = await maskOf(source, places, cx);
+    const rest = mask.empty ? source : mask.over(source);
+    for (const start of found) {
+      // What starts with the disk, or in the table with its header whole, is no lost partition.
+      if (start === 0 || (live.has(start) && (await hasHeadOf(source, start)))) continue;
+      children.push(await place(rest, start, found, cx));
+    }
+    for (const start of new Set([...found, ...live])) children.push(...(await older(source, rest, start, cx)));
+    if (children.length === 0) throw new NotThis('nothing in it knows where a volume starts');
     return {
       name: lost.id,
       rawName: lost.id,
@@ -51,7 +66,9 @@ export const lost: Format = {
       state: 'live',
       format: lost.title,
       facts: { size: source.size },
-      damage: [cx.damage(0, 'lost.table', 'a partition table', 'none', 'partitions are named by where they start')],
+      damage: live.has(0)
+        ? [cx.damage(0, 'lost.table', 'a partition table', 'none', 'partitions are named by where they start')]
+        : [],
       async child(rawName) {
         return children.find((node) => node.rawName === rawName);
       },
@@ -62,12 +79,36 @@ export const lost: Format = {
   },
 };
 
-/** Starts of partitions that structures vote for and that open, in order. A start at 0 is no lost partition. */
+/** Whether the LVM header of a partition that starts there is whole. */
+async function hasHeadOf(source: Source, start: number): Promise<boolean> {
+  const member = await readMember(slice(source, start, source.size - start, INFERRED), '');
+  return member !== undefined && !member.headerLost;
+}
+
+/** Volumes that lay at a start before what is there now, as file systems of their own. */
+async function older(disk: Source, rest: Source, start: number, cx: Cx): Promise<Node[]> {
+  const at = start + DATA_AT;
+  if (at >= disk.size) return [];
+  const why = whyOf(disk, start);
+  const volume = slice(rest, at, disk.size - at, INFERRED, why);
+  const out: Node[] = [];
+  const now = slice(disk, at, disk.size - at, INFERRED, why);
+  const live = (await readHeader(now)) ?? (await rebuiltHeader(now));
+  for (const header of await olderHeaders(volume, live)) {
+    const name = `at${start}-vmfs${header.major >= 24 ? 6 : header.major >= 14 ? 5 : 3}`;
+    if (out.some((node) => node.rawName === name)) continue;
+    const root = await openOlder(volume, header, { ...cx, self: `${cx.self}/${name}` });
+    out.push({ ...root, name, rawName: name, state: 'orphan' });
+  }
+  return out;
+}
+
+/** Starts of volumes that structures vote for and that open, in order. */
 async function starts(source: Source, cx: Cx): Promise<number[]> {
   const votes = cx.found?.whole(cx.source) === true ? votesFound(cx.found, cx.source) : await votesNear(source);
   const out: number[] = [];
   const ranked = [...votes]
-    .filter(([at, count]) => at > 0 && at < source.size && count >= ENOUGH_VOTES)
+    .filter(([at, count]) => at >= 0 && at < source.size - DATA_AT && count >= ENOUGH_VOTES)
     .sort((a, b) => b[1] - a[1]);
   for (const [start] of ranked.slice(0, MAX_STARTS)) {
     const rest = slice(source, start, source.size - start, INFERRED, whyOf(source, start));

@@ -75,7 +75,7 @@ async function claimFile(volume: Volume, fd: Descriptor, claims: Claims): Promis
 type Visit = (low: number, high: number, level: number) => void;
 
 /** Calls `visit` with every pointer that is set, those of pointer blocks too. `levels` is two at most. */
-async function eachPointer(volume: Volume, words: Uint32Array, levels: number, visit: Visit): Promise<void> {
+export async function eachPointer(volume: Volume, words: Uint32Array, levels: number, visit: Visit): Promise<void> {
   const step = volume.geometry.pointerWords;
   for (let i = 0; i < words.length; i += step) {
     const low = words[i];

@@ -3,6 +3,7 @@ import { vmwareUuid } from '../../../codec/vmware-uuid.ts';
 import type { Damage } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
+import type { Mask } from '../../../core/mask.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
 import type { Source } from '../../../core/source.ts';
 import { rootNode } from './files.ts';
@@ -12,6 +13,7 @@ import { ResidueOf } from './residue.ts';
 import { FS_HEADER_AT, FS_MAGIC, FS_MAGIC_LOCAL, type FsHeader, fsHeader } from './structs.ts';
 import { hasTraces, rebuiltHeader } from './traces.ts';
 import { Volume } from './volume.ts';
+import { maskWritten } from './written.ts';
 
 export const vmfs: Format = {
   id: 'vmfs',
@@ -38,6 +40,22 @@ export const vmfs: Format = {
   },
 };
 
+/** A volume that lay there before what is there now; `header` was rebuilt. All of it is inferred at most. */
+export async function openOlder(source: Source, header: FsHeader, cx: Cx): Promise<Node> {
+  const volume = await Volume.open(source, header, cx, 'vmfs.older');
+  const effect = 'what is left of the older volume is put together from what knows its own position';
+  volume.damage.push(cx.damage(FS_HEADER_AT, 'vmfs.older', 'a VMFS file-system header', 'that of a newer one', effect));
+  return filesystemNode(volume, cx);
+}
+
+/** Enters into `mask` what a live volume wrote; false where there is none. */
+export async function maskLive(source: Source, cx: Cx, mask: Mask): Promise<boolean> {
+  const header = await readHeader(source);
+  if (header === undefined) return false;
+  await maskWritten(await Volume.open(source, repaired(header), cx), mask);
+  return true;
+}
+
 /** The header is lost: descriptors that know their own positions say how the volume is laid out. */
 async function openWithoutHeader(source: Source, cx: Cx): Promise<Node> {
   const header = await rebuiltHeader(source);
@@ -48,7 +66,7 @@ async function openWithoutHeader(source: Source, cx: Cx): Promise<Node> {
   return filesystemNode(volume, cx);
 }
 
-async function readHeader(source: Source): Promise<FsHeader | undefined> {
+export async function readHeader(source: Source): Promise<FsHeader | undefined> {
   if (source.size < FS_HEADER_AT + 512) return undefined;
   const sector = new Uint8Array(fsHeader.size);
   if ((await source.read(FS_HEADER_AT, sector)).length > 0) return undefined;

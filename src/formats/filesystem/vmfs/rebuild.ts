@@ -9,7 +9,7 @@ import { readU64, viewOf } from '../../../core/struct.ts';
 import { fdNumbers } from './address.ts';
 import type { Geometry } from './geometry.ts';
 import { openResource, type ResourceFile, type ResourceKind } from './resource.ts';
-import { LOCK_FD } from './structs.ts';
+import { CLUSTER_SIGNATURE, LOCK_FD } from './structs.ts';
 
 /** Blocks looked at: metadata starts with the volume, and 8 GiB of 1 MiB blocks hold that of the largest. */
 const MAX_BLOCKS = 8192;
@@ -102,8 +102,13 @@ async function isHeader(
   const view = viewOf(block);
   const type = LOCK_FAMILY + LOCK_TYPES[kind][g.version === 6 ? 6 : 3];
   if (view.getUint32(0, true) !== type || readU64(view, 4) !== at) return false;
-  const number = g.version === 6 ? readU64(view, g.lockBytes + 0x18) : view.getUint32(g.lockBytes, true);
-  return number === cluster;
+  // A header of the other kind has zeros where this one has its counts: volumes of both may have lain here.
+  if (g.version === 6) {
+    return (
+      view.getUint32(g.lockBytes + 0x10, true) === CLUSTER_SIGNATURE && readU64(view, g.lockBytes + 0x18) === cluster
+    );
+  }
+  return view.getUint32(g.lockBytes, true) === cluster && view.getUint32(g.lockBytes + 4, true) > 0;
 }
 
 /**

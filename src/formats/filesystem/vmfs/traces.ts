@@ -5,6 +5,7 @@
 import type { Source } from '../../../core/source.ts';
 import { readU64, viewOf } from '../../../core/struct.ts';
 import { fdAddress } from './address.ts';
+import { geometryOf } from './geometry.ts';
 import {
   DENSE_SUB_BLOCKS,
   FD_SIGNATURE,
@@ -65,7 +66,49 @@ export async function hasHeader(source: Source, base: number): Promise<boolean> 
 /** A header made from what the system descriptors say; undefined where too few are left. */
 export async function rebuiltHeader(volume: Source): Promise<FsHeader | undefined> {
   const plan = await fittingPlan(volume, 0);
-  if (plan === undefined) return undefined;
+  return plan === undefined ? undefined : headerOf(volume, plan);
+}
+
+/**
+ * Headers of volumes that lay at the same place before: one for each layout that descriptors fit, other than `live`,
+ * what lives there now. These need not be system descriptors: a newer volume writes over those first.
+ */
+export async function olderHeaders(volume: Source, live: FsHeader | undefined): Promise<FsHeader[]> {
+  const out: FsHeader[] = [];
+  for (const plan of PLANS) {
+    const same = live !== undefined && plan.major === live.major && plan.firstFd === firstFdOf(live);
+    if (!same && (await countFitting(volume, plan)) >= ENOUGH_FDS) out.push(await headerOf(volume, plan));
+  }
+  return out;
+}
+
+function firstFdOf(header: FsHeader): number {
+  const g = geometryOf(header);
+  return g.fdcAt + g.groupOffset + g.clustersPerGroup * g.clusterHeaderBytes;
+}
+
+/** Descriptors of the first group that are where a plan has them. */
+async function countFitting(volume: Source, plan: Plan): Promise<number> {
+  const perCluster = plan.major >= 24 ? 256 : 32;
+  const block = new Uint8Array(perCluster * plan.fdBytes);
+  let count = 0;
+  for (let cluster = 0; cluster < plan.clustersPerGroup && count < ENOUGH_FDS; cluster++) {
+    const start = plan.firstFd + cluster * block.length;
+    if (start + block.length > volume.size) break;
+    await volume.read(start, block);
+    const view = viewOf(block);
+    for (let r = 0; r < perCluster; r++) {
+      const at = r * plan.fdBytes;
+      if (view.getUint32(at, true) !== LOCK_FD || readU64(view, at + 4) !== start + at) continue;
+      const meta = at + plan.lockBytes;
+      const six = plan.major < 24 || view.getUint32(meta + 0x64, true) === FD_SIGNATURE;
+      if (six && view.getUint32(meta, true) === fdAddress(cluster, r)) count++;
+    }
+  }
+  return count;
+}
+
+async function headerOf(volume: Source, plan: Plan): Promise<FsHeader> {
   const area = (await bytesAt(volume, plan.firstFd, SYSTEM_FDS * plan.fdBytes))!;
   const blockSize = blockSizeOf(plan, area);
   const { subBlockSize, dense } = await subBlocksOf(volume, plan, area, blockSize);

@@ -1,0 +1,196 @@
+/** Formatted over: an older datastore beneath a newer file system comes back, minus what the newer one wrote. */
+import { execFileSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import type { Node } from '../../src/core/node.ts';
+import { flatten } from '../../src/core/resolve.ts';
+import { DATA, RunList, STATED } from '../../src/core/run.ts';
+import { beneath } from '../../src/stack/beneath.ts';
+import { filesystems } from '../../src/stack/home.ts';
+import { childrenWith } from '../../src/stack/residue.ts';
+import { Stack } from '../../src/stack/stack.ts';
+import { writeImages } from '../make/images.ts';
+import { machineEntries } from '../make/machines.ts';
+import { makeStore } from '../make/stores.ts';
+import type { Made, TruthFile } from '../make/types.ts';
+
+const MIB = 2 ** 20;
+const SECTOR = 512;
+const root = fs.mkdtempSync(join(tmpdir(), 'salvor-older-'));
+afterAll(() => fs.rmSync(root, { recursive: true, force: true }));
+
+type Version = 3 | 5 | 6;
+const peer = (name: string): boolean =>
+  process.env
+    .PATH!.split(':')
+    .concat('/usr/sbin', '/sbin')
+    .some((dir) => fs.existsSync(join(dir, name)));
+
+function store(version: Version, seed: number, names: readonly string[], mib: number): Made {
+  const entries = names.flatMap((name, i) =>
+    machineEntries({ name, seed: seed * 10 + i, disks: [{ bytes: mib * MIB, fill: 0.7, partitioned: true }] }),
+  );
+  return makeStore(version, {
+    seed,
+    name: `s${version}-${seed}`,
+    label: `store${seed}`,
+    members: [{ pes: 2, wrap: 'gpt' }],
+    entries,
+  });
+}
+
+type Over = (image: string, start: number, bytes: number, dir: string) => void;
+
+/** A newer VMFS of that version, written where it differs from zeros. */
+function vmfsOver(version: Version): Over {
+  return (image) => {
+    const fd = fs.openSync(image, 'r+');
+    for (const { at, bytes } of store(version, 2, ['omega'], 8).writes()) fs.writeSync(fd, bytes, 0, bytes.length, at);
+    fs.closeSync(fd);
+  };
+}
+
+const ext4: Over = (image, start, bytes) =>
+  void execFileSync('mke2fs', [
+    '-q',
+    '-F',
+    '-t',
+    'ext4',
+    '-E',
+    `nodiscard,offset=${start}`,
+    image,
+    `${Math.floor(bytes / 1024)}k`,
+  ]);
+
+const ntfs: Over = (image, start, bytes, dir) => {
+  const made = join(dir, 'ntfs');
+  fs.writeFileSync(made, '');
+  fs.truncateSync(made, bytes);
+  execFileSync('mkntfs', ['-Q', '-F', '-q', made], { stdio: 'ignore' });
+  const from = fs.openSync(made, 'r');
+  const fd = fs.openSync(image, 'r+');
+  const block = Buffer.alloc(MIB);
+  for (let at = 0; at < bytes; at += MIB) {
+    fs.readSync(from, block, 0, MIB, at);
+    for (let i = 0; i < MIB; i += 4096) {
+      const part = block.subarray(i, i + 4096);
+      if (part.some((byte) => byte !== 0)) fs.writeSync(fd, part, 0, part.length, start + at + i);
+    }
+  }
+  fs.closeSync(from);
+  fs.closeSync(fd);
+  fs.rmSync(made);
+};
+
+const gpt: Over = (image) =>
+  void execFileSync('sgdisk', ['-o', '-n', '1:8192:+200M', '-t', '1:0700', image], { stdio: 'ignore' });
+
+const others: Record<Version, readonly Version[]> = { 3: [5, 6], 5: [3, 6], 6: [3, 5] };
+const cases = ([3, 5, 6] as const).flatMap((old): [Version, string, Over, string | undefined][] => [
+  ...others[old].map((version): [Version, string, Over, undefined] => [
+    old,
+    `VMFS${version}`,
+    vmfsOver(version),
+    undefined,
+  ]),
+  [old, 'ext4', ext4, 'mke2fs'],
+  [old, 'NTFS', ntfs, 'mkntfs'],
+  [old, 'a fresh GPT', gpt, 'sgdisk'],
+]);
+
+test.each(cases)(
+  'VMFS%i beneath %s comes back, and nothing that was written over is stated',
+  async (old, what, over, needs) => {
+    if (needs !== undefined && !peer(needs)) return;
+    const dir = fs.mkdtempSync(join(root, 'case-'));
+    const made = store(old, 1, ['alpha', 'beta', 'gamma'], 12);
+    const [image] = await writeImages(made, dir);
+    const { partitionStart, partitionBytes } = made.truth.members[0];
+    const files = made.truth.files.filter((file) => file.kind === 'file' && file.size > 0);
+    const truth = new Map(files.map((file) => [file, bytesOf(image, file)]));
+    over(image, partitionStart, partitionBytes, dir);
+    const found = await everyFile(image);
+    let alive = 0;
+    let right = 0;
+    let lies = 0;
+    for (const [file, before] of truth) {
+      const now = bytesOf(image, file);
+      const still = sectors(file).filter((at) =>
+        before.subarray(at, at + SECTOR).equals(now.subarray(at, at + SECTOR)),
+      );
+      alive += still.length;
+      let best = 0;
+      for (const node of found.filter((one) => one.facts.size === file.size)) {
+        const { bytes, stated, had } = await read(node);
+        const same = sectors(file).filter(
+          (at) => had[at] === 1 && before.subarray(at, at + SECTOR).equals(bytes.subarray(at, at + SECTOR)),
+        );
+        best = Math.max(best, same.length);
+        const own = node.rawName === file.path.split('/').at(-1) && same.length > 0;
+        if (own)
+          lies += sectors(file).filter(
+            (at) => stated[at] === 1 && !before.subarray(at, at + SECTOR).equals(bytes.subarray(at, at + SECTOR)),
+          ).length;
+      }
+      right += Math.min(best, still.length);
+    }
+    expect(alive).toBeGreaterThan(1000);
+    expect(right / alive, what).toBeGreaterThanOrEqual(0.95);
+    expect(lies).toBe(0);
+  },
+  60_000,
+);
+
+/** A file's bytes as the image has them where the truth says they lie. */
+function bytesOf(image: string, file: TruthFile): Buffer {
+  const out = Buffer.alloc(file.size);
+  const fd = fs.openSync(image, 'r');
+  for (const { kind, at, offset, length } of file.extents)
+    if (kind === 'data') fs.readSync(fd, out, offset, length, at!);
+  fs.closeSync(fd);
+  return out;
+}
+
+function sectors(file: TruthFile): number[] {
+  return file.extents.flatMap(({ kind, offset, length }) =>
+    kind === 'data' ? Array.from({ length: Math.ceil(length / SECTOR) }, (_, i) => offset + i * SECTOR) : [],
+  );
+}
+
+/** All files of all file systems of the image, older and deleted ones too. */
+async function everyFile(image: string): Promise<Node[]> {
+  const stack = new Stack([image], { only: true });
+  const queue: Node[] = [];
+  for (const one of stack.roots) queue.push(...(await filesystems(stack, one)), ...(await beneath(stack, one)));
+  const out: Node[] = [];
+  for (let node = queue.shift(); node !== undefined; node = queue.shift()) {
+    for await (const child of childrenWith(stack, node, true)) {
+      if (child.kind === 'file') out.push(child);
+      else queue.push(child);
+    }
+  }
+  return out;
+}
+
+async function read(node: Node): Promise<{ bytes: Buffer; had: Uint8Array; stated: Uint8Array }> {
+  const source = (await node.bytes?.())!;
+  const bytes = Buffer.alloc(source.size);
+  await source.read(0, bytes);
+  const had = new Uint8Array(source.size);
+  const stated = new Uint8Array(source.size);
+  const list = new RunList();
+  for (let at = 0; at < source.size; ) {
+    list.clear();
+    let from = at;
+    at = await flatten(source, at, source.size, list);
+    for (let i = 0; i < list.n; i++) {
+      const end = from + list.length[i];
+      if (list.state(i) === DATA) had.fill(1, from, end);
+      if (list.certainty(i) >= STATED) stated.fill(1, from, end);
+      from = end;
+    }
+  }
+  return { bytes, had, stated };
+}
