@@ -40,7 +40,7 @@ export function guestAbsent(kind: GuestKind): string | undefined {
 export function guestImage(spec: GuestSpec): Buffer {
   const why = guestAbsent(spec.kind);
   if (why !== undefined)
-    throw new Error(`A guest with ${spec.kind} cannot be made: ${why}. Run npm test once, it installs peers.`);
+    throw new Error(`A guest with ${spec.kind} cannot be made: ${why}. npm test -- --peers installs it.`);
   const folder = join(CACHE, 'guests');
   mkdirSync(folder, { recursive: true });
   const path = join(folder, `${spec.kind}-${spec.mib}-${spec.seed}-${spec.fill}-v${EDITION}.img`);

@@ -97,10 +97,12 @@ export class BlockIndex {
     let most = 0;
     for (const known of this.known) {
       const length = Math.min(bytes.length, known.bytes.length);
-      if (known.bytes.length > 16 * BLOCK || length <= most) continue;
+      if (known.bytes.length > 16 * BLOCK || length < most) continue;
       let same = 0;
       while (same < length && bytes[same] === known.bytes[same]) same++;
-      if (same <= most || same * 2 < known.bytes.length) continue;
+      // Files of one text without a name are one each, not all the first.
+      const another = same === most && best?.whole === true && !known.whole;
+      if ((same <= most && !another) || same * 2 < known.bytes.length) continue;
       most = same;
       best = known;
     }

@@ -1,11 +1,11 @@
-/** npm run scoreboard [-- CELL…]: damaged stores, Salvor and its peers on them, and docs/scoreboard.md. */
-import { spawnSync } from 'node:child_process';
+/** npm run scoreboard [-- [peers] CELL…], or make CELL DIR: damaged stores, Salvor and its peers on them, and docs/scoreboard.md. */
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { build } from '../cli/salvor.ts';
 import type { Cell } from './cell.ts';
 import { cells } from './cells.ts';
 import { writePage } from './page.ts';
-import { PAGE, ROOT } from './place.ts';
+import { PAGE } from './place.ts';
 import { isCurrent, load, PEERS, type Program, save, subject } from './record.ts';
 import { lineOf, workOn } from './work.ts';
 
@@ -17,15 +17,17 @@ interface Task {
 }
 
 /** What is still to do: Salvor on few machines, then on many, then its peers. */
-function tasks(names: readonly string[]): Task[] {
+function tasks(args: readonly string[]): Task[] {
   const now = subject();
+  const peersOnly = args[0] === 'peers';
+  const names = peersOnly ? args.slice(1) : args;
   const chosen = cells().filter((cell) => names.length === 0 || names.some((name) => cell.id.startsWith(name)));
   const open = (cell: Cell, programs: readonly Program[]): Task[] => {
     const left = programs.filter((program) => !isCurrent(load(cell, program), program, now));
     return left.length === 0 ? [] : [{ cell, programs: left }];
   };
   return [
-    ...chosen.flatMap((cell) => open(cell, ['salvor'])),
+    ...(peersOnly ? [] : chosen.flatMap((cell) => open(cell, ['salvor']))),
     ...chosen.filter((cell) => cell.size === 5).flatMap((cell) => open(cell, PEERS)),
   ];
 }
@@ -79,10 +81,7 @@ async function main(args: readonly string[]): Promise<number> {
     console.error('SALVOR_SCOREBOARD_MINUTES is a number above 0.');
     return 2;
   }
-  const built = spawnSync(process.execPath, [join(ROOT, 'tools', 'build.cjs')], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  if (built.status !== 0) return 2;
+  build();
   return work(args);
 }
 

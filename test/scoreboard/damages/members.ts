@@ -9,6 +9,9 @@ import { type Size, store, type Version } from '../store.ts';
 
 const MEMBERS: readonly MemberSpec[] = [{ pes: 2, wrap: 'gpt' }, { pes: 2 }, { pes: 2, wrap: 'gpt' }];
 
+/** The member that holds the disk of the machine that was made last. */
+const LAST = 2;
+
 function damage(id: string, change: (one: Case, version: Version, size: Size) => Promise<void> | void): Damage {
   const make = async (version: Version, size: Size, dir: string, seed: number): Promise<Case> => {
     const one = await laid(store(version, size, { members: MEMBERS }), dir, seed);
@@ -42,8 +45,15 @@ export const spanned: Group = {
     }),
     // As it was before the last machine was made.
     damage('stale-copy-beside', (one, version, size) =>
-      beside(one, store(version, size, { members: MEMBERS, without: 1 }), 1),
+      beside(one, store(version, size, { members: MEMBERS, without: 1 }), LAST),
     ),
+    damage('stale-copy-instead', async (one, version, size) => {
+      // Nothing on a member says how old it is: what it lacks is an alteration that no metadata shows.
+      one.altered = true;
+      lose(one, LAST);
+      await beside(one, store(version, size, { members: MEMBERS, without: 1 }), LAST);
+      one.members[LAST] = one.images[LAST];
+    }),
     damage('foreign-member-beside', (one, version, size) =>
       beside(one, store(version, size, { members: MEMBERS, seed: 4711, label: 'foreign' }), 1),
     ),
