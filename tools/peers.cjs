@@ -10,6 +10,10 @@ const peers = [
   { package: 'libvmdk-utils', command: 'vmdkinfo', for: 'VMDK descriptors' },
   { package: 'gdisk', command: 'sgdisk', for: 'partition tables' },
   { package: 'gddrescue', command: 'ddrescuelog', for: 'mapfiles' },
+  { package: 'testdisk', command: 'photorec', for: 'the scoreboard: recovery by content, beside ours' },
+  { package: 'ntfs-3g', command: 'mkntfs', for: 'guests with NTFS, and what is formatted over a store' },
+  { package: 'xfsprogs', command: 'mkfs.xfs', for: 'guests with XFS' },
+  { package: 'faketime', command: 'faketime', for: 'guests that are the same bytes each time' },
   { package: 'strace', command: 'strace', for: 'the proof that evidence is only read, and read errors on demand' },
 ];
 
