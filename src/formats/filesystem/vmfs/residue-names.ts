@@ -20,21 +20,23 @@ const FROM: Readonly<Record<How, string>> = {
   used: 'entry of a directory that is gone itself',
   freed: 'entry whose slot was freed',
   behind: "entry behind its directory's end",
+  journal: 'copy of its entry in the journal',
+  unowned: 'entry in blocks that no directory holds any more',
   cleared: 'entry without address, by its generation',
 };
-const RANK: readonly How[] = ['used', 'freed', 'behind', 'cleared'];
+const RANK: readonly How[] = ['used', 'freed', 'behind', 'journal', 'unowned', 'cleared'];
 /** Descriptors of disks are text of a few hundred bytes. */
 const MAX_DESCRIPTOR = 65536;
 
-/** A name for each residue, by its descriptor's address. */
+/** A name for each residue, by its key. */
 export async function namesOf(survey: Survey): Promise<Map<number, Named>> {
   const names = new Map<number, Named>();
   byAddress(survey, names);
   byGeneration(survey, names);
   await byContent(survey, names);
   byCompany(survey, names);
-  for (const { address } of survey.residues.values()) {
-    if (!names.has(address)) names.set(address, { name: `fd-${addressText(address)}`, from: 'its address only' });
+  for (const { key, address } of survey.residues.values()) {
+    if (!names.has(key)) names.set(key, { name: `fd-${addressText(address)}`, from: 'its address only' });
   }
   return names;
 }
@@ -43,20 +45,22 @@ export async function namesOf(survey: Survey): Promise<Map<number, Named>> {
 function byAddress(survey: Survey, names: Map<number, Named>): void {
   const found = new Map<number, Trace[]>();
   for (const trace of survey.traces) {
-    const residue = trace.address === 0 ? undefined : survey.residues.get(trace.address);
-    if (residue?.generation !== trace.generation || residue.type !== trace.type) continue;
-    const list = found.get(trace.address);
-    if (list === undefined) found.set(trace.address, [trace]);
-    else list.push(trace);
+    for (const residue of trace.address === 0 ? [] : survey.at(trace.address)) {
+      if (residue.generation !== trace.generation || residue.type !== trace.type) continue;
+      const list = found.get(residue.key);
+      if (list === undefined) found.set(residue.key, [trace]);
+      else list.push(trace);
+    }
   }
-  for (const [address, list] of found) {
-    const { parent } = survey.residues.get(address)!;
+  for (const [key, list] of found) {
+    const { parent } = survey.residues.get(key)!;
     const elsewhere = (t: Trace): number => (parent !== 0 && t.directory !== parent ? 1 : 0);
     const order = (t: Trace): number => elsewhere(t) * 8 + RANK.indexOf(t.how);
     list.sort((a, b) => order(a) - order(b) || a.directory - b.directory || a.at - b.at);
     const [{ name, how, directory }] = list;
     const others = [...new Set(list.map((t) => t.name))].filter((other) => other !== name);
-    names.set(address, { name, from: FROM[how], directory, ...(others.length > 0 && { others }) });
+    const known = directory !== 0 && { directory };
+    names.set(key, { name, from: FROM[how], ...known, ...(others.length > 0 && { others }) });
   }
 }
 
@@ -64,13 +68,20 @@ function byAddress(survey: Survey, names: Map<number, Named>): void {
 function byGeneration(survey: Survey, names: Map<number, Named>): void {
   // A directory's own ".." says where it was, also on VMFS3 and VMFS5.
   const waiting = [...survey.residues.values()]
-    .filter((residue) => !names.has(residue.address))
+    .filter((residue) => !names.has(residue.key) && isFirst(survey, residue))
     .map((residue) => ({ ...residue, parent: residue.parent || (survey.above.get(residue.address) ?? 0) }));
   const cleared = survey.traces.filter((t) => t.how === 'cleared');
   for (const { trace, residue, only } of align(cleared, waiting)) {
     const from = only ? FROM.cleared : `${FROM.cleared} and its place among others`;
-    names.set(residue.address, { name: trace.name, from, directory: trace.directory });
+    for (const { key, generation } of survey.at(residue.address)) {
+      if (generation === residue.generation) names.set(key, { name: trace.name, from, directory: trace.directory });
+    }
   }
+}
+
+/** Of several versions of one file the first stands for all: they have one name. */
+function isFirst(survey: Survey, { key, address, generation }: Residue): boolean {
+  return survey.at(address).find((one) => one.generation === generation)?.key === key;
 }
 
 /** First bytes tell kinds, and some tell names; a disk's descriptor also names the file that holds the disk. */
@@ -78,22 +89,26 @@ async function byContent(survey: Survey, names: Map<number, Named>): Promise<voi
   const guesses = new Map<number, Guess>();
   for (const residue of survey.residues.values()) {
     if (residue.type !== TYPE_REGULAR || residue.length === 0) continue;
-    const name = names.get(residue.address)?.name;
+    const name = names.get(residue.key)?.name;
     const wanted = name === undefined || (name.endsWith('.vmdk') && residue.length <= MAX_DESCRIPTOR);
     const guess = wanted ? await guessAt(survey, residue) : undefined;
-    if (guess !== undefined) guesses.set(residue.address, guess);
+    if (guess !== undefined) guesses.set(residue.key, guess);
   }
-  for (const [address, { stem, ending, from }] of guesses) {
-    if (names.has(address)) continue;
-    names.set(address, { name: `${stem ?? `fd-${addressText(address)}`}${ending}`, from });
+  for (const [key, { stem, ending, from }] of guesses) {
+    if (names.has(key)) continue;
+    const { address } = survey.residues.get(key)!;
+    names.set(key, { name: `${stem ?? `fd-${addressText(address)}`}${ending}`, from });
   }
-  for (const [address, { extent }] of guesses) {
+  for (const [key, { extent }] of guesses) {
     if (extent === undefined) continue;
-    const fits = [...survey.residues.values()].filter((r) => r.length === extent.size && isNameless(r, names));
+    const fits = [...survey.residues.values()].filter(
+      (r) => r.length === extent.size && isNameless(r, names) && isFirst(survey, r),
+    );
     if (fits.length !== 1) continue;
-    const directory = names.get(address)?.directory ?? survey.residues.get(address)!.parent;
+    const { address, parent } = survey.residues.get(key)!;
+    const directory = names.get(key)?.directory ?? parent;
     const from = `the disk descriptor ${addressText(address)} names a file of this size`;
-    names.set(fits[0].address, { name: extent.name, from, ...(directory !== 0 && { directory }) });
+    names.set(fits[0].key, { name: extent.name, from, ...(directory !== 0 && { directory }) });
   }
 }
 
@@ -123,14 +138,14 @@ function byCompany(survey: Survey, names: Map<number, Named>): void {
 
 /** Without a name, or with one that is only an address and a kind. */
 function isNameless(residue: Residue, names: ReadonlyMap<number, Named>): boolean {
-  const name = names.get(residue.address)?.name;
+  const name = names.get(residue.key)?.name;
   return (
     residue.type === TYPE_REGULAR && (name === undefined || name === `fd-${addressText(residue.address)}-flat.vmdk`)
   );
 }
 
 async function guessAt(survey: Survey, residue: Residue): Promise<Guess | undefined> {
-  const fd = await survey.volume.descriptor(residue.address);
+  const fd = await survey.descriptor(residue);
   if (fd === undefined) return undefined;
   const source = await survey.bytesOf(residue, fd);
   const head = new Uint8Array(Math.min(HEAD_BYTES, source.size));

@@ -36,7 +36,7 @@ export function treeOf(survey: Survey, names: ReadonlyMap<number, Named>, state:
       branch = next;
     }
     branch.residue = residue;
-    const named = names.get(residue.address);
+    const named = names.get(residue.key);
     if (named !== undefined) branch.named = named;
   }
   for (const chain of state === 'orphan' ? survey.chains : []) {
@@ -50,10 +50,10 @@ function stepsTo(survey: Survey, names: ReadonlyMap<number, Named>, residue: Res
   const out: Step[] = [];
   const seen = new Set<number>();
   let next: Residue | undefined = residue;
-  while (next !== undefined && !seen.has(next.address) && seen.size < MAX_PATH_DEPTH) {
-    seen.add(next.address);
-    const named = names.get(next.address);
-    out.unshift({ key: `fd ${next.address}`, name: named?.name ?? addressText(next.address) });
+  while (next !== undefined && !seen.has(next.key) && seen.size < MAX_PATH_DEPTH) {
+    seen.add(next.key);
+    const named = names.get(next.key);
+    out.unshift({ key: `fd ${next.key}`, name: named?.name ?? addressText(next.address) });
     const above = named?.directory ?? (next.parent || survey.above.get(next.address));
     if (above === undefined || above === 0) break;
     const path = survey.paths.get(above);

@@ -97,7 +97,7 @@ export class ResidueOf {
     if (chain !== undefined) return this.#unowned(rawName, locator, chain);
     const directory = this.#directory(rawName, locator, state, async () => branch);
     if (residue === undefined || named === undefined) return directory;
-    const fd = await this.#volume.descriptor(residue.address);
+    const fd = await (await this.#take()).descriptor(residue);
     if (fd === undefined) return directory;
     const facts = factsOf(fd);
     const { name, from, others } = named;
