@@ -51,7 +51,7 @@ export class FileClaims {
   /** Enters all that a descriptor points to. */
   async add(volume: Volume, fd: Descriptor): Promise<void> {
     const levels = levelsOf(fd.zla);
-    if (levels !== undefined && fd.type !== TYPE_RDM) await this.#addTable(volume, fd.pointers, levels);
+    if (levels !== undefined && fd.type !== TYPE_RDM) await this.addTable(volume, fd.pointers, levels);
   }
 
   /** Whether one of these files claims the file block that starts at this byte of the volume. */
@@ -74,7 +74,8 @@ export class FileClaims {
     return this.#resources.has(this.#key(low, high));
   }
 
-  async #addTable(volume: Volume, words: Uint32Array, levels: number): Promise<void> {
+  /** Enters all that pointers lead to, and themselves. */
+  async addTable(volume: Volume, words: Uint32Array, levels: number): Promise<void> {
     const step = this.#g.pointerWords;
     for (let i = 0; i < words.length; i += step) {
       const low = words[i];
@@ -83,7 +84,7 @@ export class FileClaims {
       this.#claim(low, high);
       if (levels === 0) continue;
       const table = await volume.tables.load(low, high);
-      if (table !== undefined) await this.#addTable(volume, table.words, levels - 1);
+      if (table !== undefined) await this.addTable(volume, table.words, levels - 1);
     }
   }
 

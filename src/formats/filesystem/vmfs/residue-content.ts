@@ -28,11 +28,13 @@ export function guessOf(head: Uint8Array): Guess | undefined {
   if (magic === KDMV) return { stem: undefined, ending: '-sparse.vmdk', from: 'content (KDMV)' };
   if (magic === SESPARSE) return { stem: undefined, ending: '-sesparse.vmdk', from: 'content (SEsparse)' };
   if (STATES.includes(magic)) return { stem: undefined, ending: '.vmsn', from: 'content (machine state)' };
-  if (head.length >= 1024 && isDisk(head)) return { stem: undefined, ending: '-flat.vmdk', from: 'content (disk)' };
+  if (isDisk(head)) return { stem: undefined, ending: '-flat.vmdk', from: 'content (disk)' };
   return guessText(latin1(head, 0, head.length));
 }
 
-function isDisk(head: Uint8Array): boolean {
+/** Whether these are the first bytes of a disk with a partition table. */
+export function isDisk(head: Uint8Array): boolean {
+  if (head.length < 1024) return false;
   if (latin1(head, 512, 8) === 'EFI PART') return true;
   if (head[510] !== 0x55 || head[511] !== 0xaa) return false;
   for (let i = 0; i < 4; i++) if ((head[446 + 16 * i] & 0x7f) !== 0) return false;

@@ -17,6 +17,8 @@ import type { Volume } from './volume.ts';
 export interface Claimed {
   readonly live: FileClaims;
   readonly gone: FileClaims;
+  /** What pointer blocks without a descriptor lead to. */
+  readonly unowned: FileClaims;
 }
 
 /** The bytes of a descriptor that nothing live leads to. `code` says why they are inferred at most. */
@@ -39,17 +41,17 @@ export async function residualSource(
   return new PointerWalk(volume, claims, fd, size, why, INFERRED).segments(levels);
 }
 
-/** The bytes that pointer blocks without a descriptor lead to: guessed, because only their shape says what they are. */
-export function guessedSource(volume: Volume, claims: Claimed, chain: Chain): Promise<MapSource> {
+/** The bytes that pointer blocks without a descriptor lead to. What they are is at best inferred from what fits. */
+export function chainSource(volume: Volume, claims: Claimed, chain: Chain, certainty: Certainty): Promise<MapSource> {
   const why: Why = {
     what: `VMFS${volume.geometry.version} pointer blocks from ${chain.name} on`,
     source: chain.file.source,
     at: chain.at,
-    code: 'vmfs.pointers-unowned',
+    code: certainty === GUESSED ? 'vmfs.pointers-unowned' : 'vmfs.pointers-matched',
   };
   const { pointers, blocks, size } = chain;
   const like = { pointers, blocks, lostPointers: [], unit: volume.geometry.blockSize };
-  return new PointerWalk(volume, claims, like, size, why, GUESSED).segments(1);
+  return new PointerWalk(volume, claims, like, size, why, certainty, true).segments(chain.levels);
 }
 
 /** What pointers are walked from: a descriptor, or what stands for one. */
@@ -70,6 +72,8 @@ class PointerWalk {
   readonly #reasons = new Map<string, Why>();
   /** Pointers of zero: holes, or pointers that were cleared. */
   readonly #hole: Why;
+  /** Whether something else that is gone claims the block at this byte of the volume. */
+  readonly #contested: (at: number) => boolean;
   #leaves = 0;
   /** Pointers that stood in pointer blocks that are not to be had. */
   #unknown = 0;
@@ -77,7 +81,19 @@ class PointerWalk {
   #looked = 0;
   #reached = 0;
 
-  constructor(volume: Volume, claims: Claimed, fd: Pointers, size: number, why: Why, certainty: Certainty) {
+  /** `unowned`: nothing that is gone has claimed these blocks itself. */
+  constructor(
+    volume: Volume,
+    claims: Claimed,
+    fd: Pointers,
+    size: number,
+    why: Why,
+    certainty: Certainty,
+    unowned = false,
+  ) {
+    const { gone } = claims;
+    const others = claims.unowned;
+    this.#contested = (at) => (unowned ? gone.block(at) || others.blockTwice(at) : gone.blockTwice(at));
     this.#certainty = certainty;
     this.#volume = volume;
     this.#claims = claims;
@@ -174,7 +190,7 @@ class PointerWalk {
       const part = Math.min(g.blockSize, length - done);
       const place = start + inner + done;
       if (this.#claims.live.block(place)) this.#lost(part, 'vmfs.overwritten');
-      else if (this.#claims.gone.blockTwice(place)) {
+      else if (this.#contested(place)) {
         this.#push(data(this.#volume.volume, place, part, GUESSED, this.#reason('vmfs.claimed-twice')));
       } else this.#push(data(this.#volume.volume, place, part, this.#certainty, this.#why));
     }

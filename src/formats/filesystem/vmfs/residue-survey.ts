@@ -4,6 +4,7 @@
  */
 import type { Damage } from '../../../core/damage.ts';
 import { MAX_DAMAGES, MAX_PATH_DEPTH } from '../../../core/limits.ts';
+import { GUESSED, INFERRED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { fdAddress, fdNumbers } from './address.ts';
 import { type Bitmap, bitmaps } from './bitmaps.ts';
@@ -12,9 +13,11 @@ import { flatEntries } from './directory.ts';
 import { hashedEntries } from './directory6.ts';
 import { type AfterImage, afterImages } from './journal.ts';
 import { FileClaims } from './residue-claims.ts';
+import { HEAD_BYTES, isDisk } from './residue-content.ts';
 import { MAX_DIRECTORY, type Trace, tracesOf } from './residue-dirents.ts';
 import { looseEntries } from './residue-loose.ts';
-import { residualSource } from './residue-map.ts';
+import { chainSource, residualSource } from './residue-map.ts';
+import { type Match, matched, type Want, wantOf } from './residue-match.ts';
 import { type Span, spansOf } from './residue-place.ts';
 import { type Chain, orphanTables } from './residue-pointers.ts';
 import { FROM_JOURNAL, isCleared, isSame, versionsIn } from './residue-versions.ts';
@@ -57,6 +60,7 @@ export class Survey {
   /** What live files claim, and what residues do. */
   readonly live: FileClaims;
   readonly gone: FileClaims;
+  readonly unowned: FileClaims;
   /** By their keys: in the order of their positions, then further versions. */
   readonly residues: Map<number, Residue> = new Map();
   /** What the journal remembers of some of them, in place of their slots. */
@@ -70,8 +74,13 @@ export class Survey {
   readonly traces: Trace[] = [];
   /** What the ".." of a directory that is gone says. */
   readonly above: Map<number, number> = new Map();
-  /** Pointer blocks that no descriptor leads to; none before findTables. */
+  /** Files that lost their pointers, by their keys. */
+  readonly wants: Map<number, Want> = new Map();
+  /** Pointer blocks that no descriptor leads to and that fit none; none before findTables. */
   chains: readonly Chain[] = [];
+  /** Those that fit files whose pointers were cleared, by their keys. */
+  matches: ReadonlyMap<number, readonly Match[]> = new Map();
+  #tables: Promise<void> | undefined;
   /** Limits that were reached. */
   readonly damage: Damage[] = [];
   readonly #reachable = new Set<number>();
@@ -81,6 +90,7 @@ export class Survey {
     this.volume = volume;
     this.live = new FileClaims(volume.geometry);
     this.gone = new FileClaims(volume.geometry);
+    this.unowned = new FileClaims(volume.geometry);
   }
 
   static async take(volume: Volume): Promise<Survey> {
@@ -112,7 +122,13 @@ export class Survey {
 
   /** The bytes of what is left of a file. */
   async bytesOf(residue: Residue, fd: Descriptor): ReturnType<typeof residualSource> {
-    return residualSource(this.volume, this, fd, residue.code);
+    const [match] = this.matches.get(residue.key) ?? [];
+    return match === undefined ? residualSource(this.volume, this, fd, residue.code) : this.matchedBytes(match);
+  }
+
+  /** The bytes that pointer blocks lead to which fit a file. */
+  matchedBytes(match: Match): ReturnType<typeof residualSource> {
+    return chainSource(this.volume, this, match.chain, match.only ? INFERRED : GUESSED);
   }
 
   async #walkTree(): Promise<void> {
@@ -222,12 +238,34 @@ export class Survey {
 
   async #claim(residue: Residue): Promise<void> {
     const fd = await this.descriptor(residue);
-    if (fd !== undefined) await this.gone.add(this.volume, fd);
+    if (fd === undefined) return;
+    await this.gone.add(this.volume, fd);
+    const want = wantOf(fd, residue.key, residue.parent);
+    if (want === undefined) this.wants.delete(residue.key);
+    else this.wants.set(residue.key, want);
   }
 
   /** Looks for pointer blocks that no descriptor leads to: more to read than all the rest, so only on demand. */
-  async findTables(): Promise<void> {
-    this.chains = await orphanTables(this.volume, [this.live, this.gone]);
+  findTables(): Promise<void> {
+    this.#tables ??= this.#findTables();
+    return this.#tables;
+  }
+
+  async #findTables(): Promise<void> {
+    const chains = await orphanTables(this.volume, [this.live, this.gone]);
+    for (const { pointers, levels } of chains) await this.unowned.addTable(this.volume, pointers, levels);
+    this.matches = await this.match([...this.wants.values()], chains);
+    const taken = new Set([...this.matches.values()].flat().flatMap(({ parts }) => parts));
+    this.chains = chains.filter((chain) => !taken.has(chain));
+  }
+
+  /** Which of these chains fit what is wanted. */
+  match(wants: readonly Want[], chains: readonly Chain[]): Promise<Map<number, Match[]>> {
+    return matched(this.volume.geometry, wants, chains, async (chain) => {
+      const head = new Uint8Array(Math.min(HEAD_BYTES, chain.size));
+      await (await chainSource(this.volume, this, chain, GUESSED)).read(0, head);
+      return isDisk(head);
+    });
   }
 
   async #readGone(residue: Residue): Promise<void> {

@@ -1,6 +1,7 @@
 /** The two trees of what is left: below each, the directories as far as they are known. */
 import { MAX_PATH_DEPTH } from '../../../core/limits.ts';
 import { addressText } from './address.ts';
+import type { Match } from './residue-match.ts';
 import type { Named } from './residue-names.ts';
 import type { Chain } from './residue-pointers.ts';
 import type { Residue, Survey } from './residue-survey.ts';
@@ -12,6 +13,8 @@ export interface Branch {
   named?: Named;
   /** Pointer blocks without a descriptor. */
   chain?: Chain;
+  /** Pointer blocks that fit a descriptor which lost its own. */
+  match?: Match;
   /** Names that are told apart, in order. */
   readonly children: Map<string, Branch>;
 }
@@ -27,17 +30,25 @@ export function treeOf(survey: Survey, names: ReadonlyMap<number, Named>, state:
   for (const residue of survey.residues.values()) {
     if (residue.state !== state) continue;
     let branch = root;
+    let above = root;
     for (const { key, name } of stepsTo(survey, names, residue)) {
       let next = branch.children.get(key);
       if (next === undefined) {
         next = { name, children: new Map() };
         branch.children.set(key, next);
       }
+      above = branch;
       branch = next;
     }
     branch.residue = residue;
     const named = names.get(residue.key);
     if (named !== undefined) branch.named = named;
+    const matches = survey.matches.get(residue.key) ?? [];
+    for (const [i, match] of matches.entries()) {
+      if (i === 0) branch.match = match;
+      // Others that fit are other explanations, each a file of its own.
+      else above.children.set(`fd ${residue.key} ${i}`, { ...branch, match, children: new Map() });
+    }
   }
   for (const chain of state === 'orphan' ? survey.chains : []) {
     root.children.set(chain.name, { name: chain.name, chain, children: new Map() });

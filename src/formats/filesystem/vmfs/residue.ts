@@ -2,13 +2,14 @@
 import type { Damage } from '../../../core/damage.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
+import { GUESSED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { latin1 } from '../../../core/struct.ts';
 import { addressText } from './address.ts';
 import type { Descriptor } from './descriptor.ts';
 import { factsOf, KINDS, MAX_TARGET } from './files.ts';
 import { guessOf, HEAD_BYTES } from './residue-content.ts';
-import { guessedSource } from './residue-map.ts';
+import { chainSource } from './residue-map.ts';
 import { type Named, namesOf } from './residue-names.ts';
 import type { Chain } from './residue-pointers.ts';
 import { type Residue, Survey } from './residue-survey.ts';
@@ -55,8 +56,8 @@ export class ResidueOf {
     let tree = this.#trees.get(rawName);
     if (tree === undefined) {
       tree = this.#take().then(async (survey) => {
+        if (state === 'orphan' || survey.wants.size > 0) await survey.findTables();
         this.#names ??= namesOf(survey);
-        if (state === 'orphan') await survey.findTables();
         return treeOf(survey, await this.#names, state);
       });
       this.#trees.set(rawName, tree);
@@ -93,7 +94,7 @@ export class ResidueOf {
   }
 
   async #node(branch: Branch, rawName: string, locator: string, state: Residue['state']): Promise<Node> {
-    const { residue, named, chain } = branch;
+    const { residue, named, chain, match } = branch;
     if (chain !== undefined) return this.#unowned(rawName, locator, chain);
     const directory = this.#directory(rawName, locator, state, async () => branch);
     if (residue === undefined || named === undefined) return directory;
@@ -106,6 +107,7 @@ export class ResidueOf {
       name_from: from,
       reason: residue.code,
       ...(name !== rawName && { name }),
+      ...(match !== undefined && { pointers_from: match.from, pointerBlocks: match.chain.tables }),
       ...(others !== undefined && { other_names: others.map(printable).join(', ') }),
     };
     const node: Node = { ...directory, facts: { ...facts, details }, damage: this.#damage(residue, fd) };
@@ -114,7 +116,7 @@ export class ResidueOf {
     const plain: Node = { ...file, kind: KINDS[fd.type] ?? 'file' };
     if (residue.type === TYPE_RDM) return plain;
     const survey = await this.#take();
-    const bytes = async () => survey.bytesOf(residue, fd);
+    const bytes = async () => (match === undefined ? survey.bytesOf(residue, fd) : survey.matchedBytes(match));
     if (residue.type !== TYPE_SYMLINK) return { ...plain, bytes };
     const source = await bytes();
     const text = new Uint8Array(Math.min(source.size, MAX_TARGET));
@@ -128,7 +130,7 @@ export class ResidueOf {
     const { size, tables, blocks } = chain;
     const expected = 'a file descriptor that leads to these pointer blocks';
     const own = { at: chain.place, code: 'vmfs.pointers-unowned', expected, actual: 'none' };
-    const bytes = (): Promise<Source> => guessedSource(this.#volume, survey, chain);
+    const bytes = (): Promise<Source> => chainSource(this.#volume, survey, chain, GUESSED);
     const head = new Uint8Array(Math.min(HEAD_BYTES, size));
     await (await bytes()).read(0, head);
     const like = guessOf(head)?.from;
