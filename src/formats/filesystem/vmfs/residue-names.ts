@@ -4,7 +4,7 @@ import { align } from './residue-align.ts';
 import { type Guess, guessOf, HEAD_BYTES } from './residue-content.ts';
 import type { How, Trace } from './residue-dirents.ts';
 import type { Residue, Survey } from './residue-survey.ts';
-import { TYPE_REGULAR } from './structs.ts';
+import { TYPE_DIRECTORY, TYPE_REGULAR } from './structs.ts';
 
 export interface Named {
   readonly name: string;
@@ -31,10 +31,15 @@ const MAX_DESCRIPTOR = 65536;
 /** A name for each residue, by its key. */
 export async function namesOf(survey: Survey): Promise<Map<number, Named>> {
   const names = new Map<number, Named>();
-  byAddress(survey, names);
+  byAddress(survey, survey.traces, names);
   byGeneration(survey, names);
+  if ([...survey.residues.keys()].some((key) => !names.has(key))) {
+    await survey.findLoose();
+    byAddress(survey, survey.looseEntries, names);
+  }
   await byContent(survey, names);
   byCompany(survey, names);
+  lostDirectories(survey, names);
   for (const { key, address } of survey.residues.values()) {
     if (!names.has(key)) names.set(key, { name: `fd-${addressText(address)}`, from: 'its address only' });
   }
@@ -42,9 +47,9 @@ export async function namesOf(survey: Survey): Promise<Map<number, Named>> {
 }
 
 /** Entries that still say which descriptor they meant. Another generation there is another file. */
-function byAddress(survey: Survey, names: Map<number, Named>): void {
+function byAddress(survey: Survey, traces: readonly Trace[], names: Map<number, Named>): void {
   const found = new Map<number, Trace[]>();
-  for (const trace of survey.traces) {
+  for (const trace of traces) {
     for (const residue of trace.address === 0 ? [] : survey.at(trace.address)) {
       if (residue.generation !== trace.generation || residue.type !== trace.type) continue;
       const list = found.get(residue.key);
@@ -53,6 +58,7 @@ function byAddress(survey: Survey, names: Map<number, Named>): void {
     }
   }
   for (const [key, list] of found) {
+    if (names.has(key)) continue;
     const { parent } = survey.residues.get(key)!;
     const elsewhere = (t: Trace): number => (parent !== 0 && t.directory !== parent ? 1 : 0);
     const order = (t: Trace): number => elsewhere(t) * 8 + RANK.indexOf(t.how);
@@ -123,7 +129,7 @@ function byCompany(survey: Survey, names: Map<number, Named>): void {
   const homes = new Map<string, number[]>();
   for (const [directory, [base, ...more]] of machines) {
     homes.set(base, [...(homes.get(base) ?? []), directory]);
-    const isNamed = survey.paths.has(directory) || names.has(directory) || !survey.residues.has(directory);
+    const isNamed = survey.paths.has(directory) || names.has(directory);
     if (!isNamed && more.length === 0) names.set(directory, { name: base, from: 'the one configuration in it' });
   }
   for (const [address, named] of names) {
@@ -133,6 +139,35 @@ function byCompany(survey: Survey, names: Map<number, Named>): void {
     if (there.length === 1) {
       names.set(address, { ...named, directory: there[0], from: `${named.from}; beside its machine` });
     }
+  }
+}
+
+/** Directories that are known by what is in them only, with no descriptor: their own entries may be left. */
+function lostDirectories(survey: Survey, names: Map<number, Named>): void {
+  const lost = new Set<number>();
+  for (const residue of survey.residues.values()) {
+    const above = names.get(residue.key)?.directory ?? (residue.parent || survey.above.get(residue.address) || 0);
+    if (above !== 0 && !survey.paths.has(above) && !survey.residues.has(above)) lost.add(above);
+  }
+  const placeOf = (address: number, trace: Trace): { directory?: number } => {
+    const directory = trace.directory || survey.above.get(address);
+    return directory === undefined ? {} : { directory };
+  };
+  const free: Trace[] = [];
+  for (const trace of [...survey.traces, ...survey.looseEntries]) {
+    if (trace.type !== TYPE_DIRECTORY) continue;
+    const { address, name, how } = trace;
+    if (address === 0 && ![...names.values()].some((one) => one.name === name)) free.push(trace);
+    else if (lost.has(address)) {
+      if (!names.has(address)) names.set(address, { name, from: FROM[how], ...placeOf(address, trace) });
+      lost.delete(address);
+    }
+  }
+  for (const address of lost) {
+    const [only, ...more] = free;
+    if (names.has(address) || only === undefined || more.length > 0 || lost.size > 1) continue;
+    const from = `${FROM.cleared}; the only directory without a descriptor`;
+    names.set(address, { name: only.name, from, ...placeOf(address, only) });
   }
 }
 

@@ -146,7 +146,8 @@ const NOBODY: readonly number[] = [];
 /** VMFS6: where a cluster's metadata says who owns its resources; known for these numbers of resources only. */
 const OWNERS_AT: Readonly<Record<number, number>> = { 256: 0x8e0, 32: 0x2e0 };
 
-async function ownersOf(volume: Volume, file: ResourceFile, cluster: number): Promise<readonly number[]> {
+/** Descriptor addresses that the resources of a cluster are booked to; empty where that is not known. */
+export async function ownersOf(volume: Volume, file: ResourceFile, cluster: number): Promise<readonly number[]> {
   const { perCluster } = file.header;
   const at = OWNERS_AT[perCluster];
   const { lockBytes } = volume.geometry;

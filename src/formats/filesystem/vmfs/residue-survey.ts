@@ -20,6 +20,7 @@ import { chainSource, residualSource } from './residue-map.ts';
 import { type Match, matched, type Want, wantOf } from './residue-match.ts';
 import { type Span, spansOf } from './residue-place.ts';
 import { type Chain, orphanTables } from './residue-pointers.ts';
+import { type Loose, looseIn } from './residue-unowned.ts';
 import { FROM_JOURNAL, isCleared, isSame, versionsIn } from './residue-versions.ts';
 import { lock, TYPE_DIRECTORY, TYPE_SYSTEM } from './structs.ts';
 import type { Volume } from './volume.ts';
@@ -49,6 +50,8 @@ const MAX_GONE = 8 * MAX_DIRECTORY;
 const MAX_VERSIONS = 8;
 const KEYS = 2 ** 32;
 
+/** Live disks whose descriptors may name a file that is nowhere. */
+const MAX_DISKS = 4096;
 /** Stretches of directories that are remembered, for copies of them in the journal. */
 const MAX_PLACES = 1 << 16;
 
@@ -80,7 +83,12 @@ export class Survey {
   chains: readonly Chain[] = [];
   /** Those that fit files whose pointers were cleared, by their keys. */
   matches: ReadonlyMap<number, readonly Match[]> = new Map();
+  /** Entries in sub-blocks that nothing holds; none before findLoose. */
+  readonly looseEntries: Trace[] = [];
+  /** Live files that are called like disks. */
+  readonly disks: { readonly address: number; readonly name: string; readonly directory: number }[] = [];
   #tables: Promise<void> | undefined;
+  #loose: Promise<Loose> | undefined;
   /** Limits that were reached. */
   readonly damage: Damage[] = [];
   readonly #reachable = new Set<number>();
@@ -148,6 +156,8 @@ export class Survey {
       for await (const entries of lists) {
         for (const { address, type, name } of entries) {
           this.#reachable.add(address);
+          if (name.endsWith('.vmdk') && this.disks.length < MAX_DISKS)
+            this.disks.push({ address, name, directory: next });
           if (type !== TYPE_DIRECTORY || this.paths.has(address)) continue;
           this.paths.set(address, [...path, name]);
           queue.push(address);
@@ -184,7 +194,7 @@ export class Survey {
       const isLive = slot !== undefined && this.#reachable.has(fd.address) && isItself(slot);
       // An older state of a file that lives is no file of its own.
       if (isLive && slot.generation === fd.generation) continue;
-      const known = await Promise.all(this.at(fd.address).map((one) => this.descriptor(one)));
+      const known = await Promise.all(this.at(fd.address).map(async (one) => this.descriptor(one)));
       if (known.some((one) => one !== undefined && isSame(one, fd))) continue;
       const bare = this.at(fd.address).find((_, i) => known[i] !== undefined && isCleared(known[i], fd));
       const free = known.length === 0 && !isLive ? 0 : known.length + (isLive ? 1 : 0);
@@ -257,6 +267,26 @@ export class Survey {
     this.matches = await this.match([...this.wants.values()], chains);
     const taken = new Set([...this.matches.values()].flat().flatMap(({ parts }) => parts));
     this.chains = chains.filter((chain) => !taken.has(chain));
+  }
+
+  /** Looks through sub-blocks that nothing holds; on demand as well. */
+  findLoose(): Promise<Loose> {
+    this.#loose ??= this.findTables()
+      .then(() => looseIn(this.volume, [this.live, this.gone, this.unowned]))
+      .then((loose) => {
+        for (const entry of loose.entries) this.looseEntries.push(entry);
+        for (const [own, parent] of loose.above) {
+          if (!this.paths.has(own) && !this.above.has(own)) this.above.set(own, parent);
+        }
+        return loose;
+      });
+    return this.#loose;
+  }
+
+  /** Whether an entry means a file that lives. */
+  isLive({ address, directory, name }: Trace): boolean {
+    if (address !== 0 && this.#reachable.has(address)) return true;
+    return this.disks.some((one) => one.directory === directory && one.name === name);
   }
 
   /** Which of these chains fit what is wanted. */

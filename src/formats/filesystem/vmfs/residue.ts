@@ -2,16 +2,13 @@
 import type { Damage } from '../../../core/damage.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
-import { GUESSED } from '../../../core/run.ts';
-import type { Source } from '../../../core/source.ts';
 import { latin1 } from '../../../core/struct.ts';
 import { addressText } from './address.ts';
 import type { Descriptor } from './descriptor.ts';
 import { factsOf, KINDS, MAX_TARGET } from './files.ts';
-import { guessOf, HEAD_BYTES } from './residue-content.ts';
-import { chainSource } from './residue-map.ts';
+import { lostOf } from './residue-lost.ts';
+import { lostNode } from './residue-lost-node.ts';
 import { type Named, namesOf } from './residue-names.ts';
-import type { Chain } from './residue-pointers.ts';
 import { type Residue, Survey } from './residue-survey.ts';
 import { type Branch, treeOf } from './residue-tree.ts';
 import { TYPE_DIRECTORY, TYPE_RDM, TYPE_SYMLINK } from './structs.ts';
@@ -58,7 +55,8 @@ export class ResidueOf {
       tree = this.#take().then(async (survey) => {
         if (state === 'orphan' || survey.wants.size > 0) await survey.findTables();
         this.#names ??= namesOf(survey);
-        return treeOf(survey, await this.#names, state);
+        const names = await this.#names;
+        return treeOf(survey, names, state, state === 'orphan' ? await lostOf(survey, names) : []);
       });
       this.#trees.set(rawName, tree);
     }
@@ -94,8 +92,8 @@ export class ResidueOf {
   }
 
   async #node(branch: Branch, rawName: string, locator: string, state: Residue['state']): Promise<Node> {
-    const { residue, named, chain, match } = branch;
-    if (chain !== undefined) return this.#unowned(rawName, locator, chain);
+    const { residue, named, lost, match } = branch;
+    if (lost !== undefined) return lostNode(this.#volume, await this.#take(), rawName, locator, lost);
     const directory = this.#directory(rawName, locator, state, async () => branch);
     if (residue === undefined || named === undefined) return directory;
     const fd = await (await this.#take()).descriptor(residue);
@@ -122,28 +120,6 @@ export class ResidueOf {
     const text = new Uint8Array(Math.min(source.size, MAX_TARGET));
     await source.read(0, text);
     return { ...plain, bytes, facts: { ...plain.facts, target: latin1(text, 0, text.length) } };
-  }
-
-  /** Pointer blocks without a descriptor, as a file of what they lead to. */
-  async #unowned(rawName: string, locator: string, chain: Chain): Promise<Node> {
-    const survey = await this.#take();
-    const { size, tables, blocks } = chain;
-    const expected = 'a file descriptor that leads to these pointer blocks';
-    const own = { at: chain.place, code: 'vmfs.pointers-unowned', expected, actual: 'none' };
-    const bytes = (): Promise<Source> => chainSource(this.#volume, survey, chain, GUESSED);
-    const head = new Uint8Array(Math.min(HEAD_BYTES, size));
-    await (await bytes()).read(0, head);
-    const like = guessOf(head)?.from;
-    return {
-      name: printable(rawName),
-      rawName,
-      locator,
-      kind: 'file',
-      state: 'orphan',
-      facts: { size, details: { pointerBlocks: tables, blocks, ...(like !== undefined && { looks_like: like }) } },
-      damage: [this.#volume.note(own, 'the end and the name of this file are unknown, its bytes guessed')],
-      bytes,
-    };
   }
 
   #damage(residue: Residue, fd: Descriptor): Node['damage'] {
