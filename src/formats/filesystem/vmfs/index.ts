@@ -6,6 +6,7 @@ import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
 import type { Source } from '../../../core/source.ts';
 import { rootNode } from './files.ts';
+import { freedBlocks } from './freed.ts';
 import { readHeartbeats } from './heartbeats.ts';
 import { ResidueOf } from './residue.ts';
 import { FS_HEADER_AT, FS_MAGIC, FS_MAGIC_LOCAL, type FsHeader, fsHeader } from './structs.ts';
@@ -96,6 +97,7 @@ async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
     child: async (rawName) => residue.node(rawName) ?? root.child?.(rawName),
     format: `VMFS${geometry.version} file system`,
     notices,
+    look: () => freedBlocks(volume),
     facts: {
       ...root.facts,
       size: volume.volume.size,
