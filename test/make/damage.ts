@@ -104,6 +104,13 @@ export class Eraser {
     return this;
   }
 
+  /** Lets a live file claim the first blocks that another file's first pointer block names: `length` bytes of pointers. */
+  copyPointers(from: string, by: string, length: number): this {
+    const bytes = this.#edit.read(`pb:${from}#0`).slice(0, length);
+    this.#edit.write(fdName(this.#fileAt(by)), this.#fields.pointers, bytes);
+    return this;
+  }
+
   /** Sets the bits of a file's blocks to free, as deletion does: those its descriptor or its pointer blocks name. */
   freeBlocks(path: string): this {
     const { pointers, pointerArea, pointer, free, freeWidth, bitmap } = this.#fields;

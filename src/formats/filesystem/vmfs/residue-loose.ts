@@ -24,7 +24,9 @@ function loose35(bytes: Uint8Array, how: How, directory: number, from: number): 
     if (trace === undefined) start += STEP;
     else {
       if (trace.name !== '.' && trace.name !== '..') {
-        out.push({ ...trace, how, directory, at: from + start, before: out.at(-1)?.address ?? directory });
+        const before = out.findLast((one) => one.address !== 0)?.address ?? directory;
+        const kind: How = trace.address === 0 ? 'cleared' : how;
+        out.push({ ...trace, how: kind, directory, at: from + start, before });
       }
       start += dirent.size;
     }
@@ -32,7 +34,7 @@ function loose35(bytes: Uint8Array, how: How, directory: number, from: number): 
   return out;
 }
 
-/** One that still names a descriptor; without one it could be anything. */
+/** One with a type, a generation, and a name with zeros behind it; its address may have been cleared. */
 function entryAt(
   bytes: Uint8Array,
   start: number,
@@ -42,7 +44,7 @@ function entryAt(
   const word = view.getUint32(start, true);
   if (word === 0 || word > 6) return undefined;
   const { type, address, generation, name } = dirent.decode(bytes, start);
-  if (fdNumbers(address) === undefined || generation === 0) return undefined;
+  if ((address !== 0 && fdNumbers(address) === undefined) || generation === 0) return undefined;
   const nameAt = dirent.fields.name.at;
   if (!makesSense(bytes, start, type, name, nameAt) && name !== '.' && name !== '..') return undefined;
   for (let i = start + nameAt + name.length; i < start + dirent.size; i++) if (bytes[i] !== 0) return undefined;

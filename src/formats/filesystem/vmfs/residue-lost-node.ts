@@ -9,6 +9,7 @@ import { guessOf, HEAD_BYTES } from './residue-content.ts';
 import type { Lost } from './residue-lost.ts';
 import { chainSource } from './residue-map.ts';
 import type { Chain } from './residue-pointers.ts';
+import { shareOf, withShare } from './residue-share.ts';
 import type { Survey } from './residue-survey.ts';
 import type { LooseText } from './residue-unowned.ts';
 import type { Volume } from './volume.ts';
@@ -28,10 +29,8 @@ export async function lostNode(
   const chain = match?.chain ?? lost.chain!;
   const bytes = (): Promise<Source> =>
     match === undefined ? chainSource(volume, survey, chain, GUESSED) : survey.matchedBytes(match);
-  return {
-    ...base,
-    ...(await chainParts(volume, chain, bytes, { ...from, ...(match && { pointers_from: match.from }) })),
-  };
+  const parts = await chainParts(volume, chain, bytes, { ...from, ...(match && { pointers_from: match.from }) });
+  return withShare(volume, { ...base, ...parts }, chain.place, await shareOf(survey, await bytes()));
 }
 
 type Parts = Pick<Node, 'facts' | 'damage' | 'bytes'>;

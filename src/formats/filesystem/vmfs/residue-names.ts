@@ -32,10 +32,11 @@ const MAX_DESCRIPTOR = 65536;
 export async function namesOf(survey: Survey): Promise<Map<number, Named>> {
   const names = new Map<number, Named>();
   byAddress(survey, survey.traces, names);
-  byGeneration(survey, names);
+  byGeneration(survey, survey.traces, names);
   if ([...survey.residues.keys()].some((key) => !names.has(key))) {
     await survey.findLoose();
     byAddress(survey, survey.looseEntries, names);
+    byGeneration(survey, survey.looseEntries, names);
   }
   await byContent(survey, names);
   byCompany(survey, names);
@@ -71,16 +72,17 @@ function byAddress(survey: Survey, traces: readonly Trace[], names: Map<number, 
 }
 
 /** Entries whose address was cleared. */
-function byGeneration(survey: Survey, names: Map<number, Named>): void {
+function byGeneration(survey: Survey, traces: readonly Trace[], names: Map<number, Named>): void {
   // A directory's own ".." says where it was, also on VMFS3 and VMFS5.
   const waiting = [...survey.residues.values()]
     .filter((residue) => !names.has(residue.key) && isFirst(survey, residue))
     .map((residue) => ({ ...residue, parent: residue.parent || (survey.above.get(residue.address) ?? 0) }));
-  const cleared = survey.traces.filter((t) => t.how === 'cleared');
+  const cleared = traces.filter((t) => t.how === 'cleared');
   for (const { trace, residue, only } of align(cleared, waiting)) {
     const from = only ? FROM.cleared : `${FROM.cleared} and its place among others`;
     for (const { key, generation } of survey.at(residue.address)) {
-      if (generation === residue.generation) names.set(key, { name: trace.name, from, directory: trace.directory });
+      const directory = trace.directory !== 0 && { directory: trace.directory };
+      if (generation === residue.generation) names.set(key, { name: trace.name, from, ...directory });
     }
   }
 }

@@ -6,7 +6,7 @@ import type { Damage } from '../../../core/damage.ts';
 import { MAX_DAMAGES, MAX_PATH_DEPTH } from '../../../core/limits.ts';
 import { GUESSED, INFERRED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
-import { fdAddress, fdNumbers } from './address.ts';
+import { addressText, fdAddress, fdNumbers } from './address.ts';
 import { type Bitmap, bitmaps } from './bitmaps.ts';
 import { type Descriptor, numberText } from './descriptor.ts';
 import { flatEntries } from './directory.ts';
@@ -50,6 +50,8 @@ const MAX_GONE = 8 * MAX_DIRECTORY;
 const MAX_VERSIONS = 8;
 const KEYS = 2 ** 32;
 
+/** Live files whose names are kept, to say which of them took a block. */
+const MAX_NAMES = 1 << 18;
 /** Live disks whose descriptors may name a file that is nowhere. */
 const MAX_DISKS = 4096;
 /** Stretches of directories that are remembered, for copies of them in the journal. */
@@ -92,11 +94,12 @@ export class Survey {
   /** Limits that were reached. */
   readonly damage: Damage[] = [];
   readonly #reachable = new Set<number>();
+  readonly #names = new Map<number, { readonly name: string; readonly directory: number }>();
   #goneBytes = 0;
 
   private constructor(volume: Volume) {
     this.volume = volume;
-    this.live = new FileClaims(volume.geometry);
+    this.live = new FileClaims(volume.geometry, true);
     this.gone = new FileClaims(volume.geometry);
     this.unowned = new FileClaims(volume.geometry);
   }
@@ -156,6 +159,8 @@ export class Survey {
       for await (const entries of lists) {
         for (const { address, type, name } of entries) {
           this.#reachable.add(address);
+          if (this.#names.size < MAX_NAMES && !this.#names.has(address))
+            this.#names.set(address, { name, directory: next });
           if (name.endsWith('.vmdk') && this.disks.length < MAX_DISKS)
             this.disks.push({ address, name, directory: next });
           if (type !== TYPE_DIRECTORY || this.paths.has(address)) continue;
@@ -236,7 +241,9 @@ export class Survey {
       const home = target === undefined ? undefined : this.#places.find(({ span }) => inside(span));
       const offset = home === undefined ? 0 : home.span.offset + target! - home.span.at;
       const { geometry } = this.volume;
-      this.traces.push(...looseEntries(geometry, bytes, 'journal', home?.directory ?? 0, offset));
+      // An entry without address stands in its directory as well, and counts once.
+      const entries = looseEntries(geometry, bytes, 'journal', home?.directory ?? 0, offset);
+      for (const entry of entries) if (entry.address !== 0) this.traces.push(entry);
     }
   }
 
@@ -281,6 +288,13 @@ export class Survey {
         return loose;
       });
     return this.#loose;
+  }
+
+  /** Path of a live file, by its descriptor's address. */
+  liveName(address: number): string {
+    const entry = this.#names.get(address);
+    if (entry === undefined) return `file descriptor ${addressText(address)}`;
+    return `/${[...(this.paths.get(entry.directory) ?? []), entry.name].join('/')}`;
   }
 
   /** Whether an entry means a file that lives. */

@@ -9,6 +9,7 @@ import { factsOf, KINDS, MAX_TARGET } from './files.ts';
 import { lostOf } from './residue-lost.ts';
 import { lostNode } from './residue-lost-node.ts';
 import { type Named, namesOf } from './residue-names.ts';
+import { shareOf, withShare } from './residue-share.ts';
 import { type Residue, Survey } from './residue-survey.ts';
 import { type Branch, treeOf } from './residue-tree.ts';
 import { TYPE_DIRECTORY, TYPE_RDM, TYPE_SYMLINK } from './structs.ts';
@@ -115,8 +116,9 @@ export class ResidueOf {
     if (residue.type === TYPE_RDM) return plain;
     const survey = await this.#take();
     const bytes = async () => (match === undefined ? survey.bytesOf(residue, fd) : survey.matchedBytes(match));
-    if (residue.type !== TYPE_SYMLINK) return { ...plain, bytes };
     const source = await bytes();
+    if (residue.type !== TYPE_SYMLINK)
+      return { ...withShare(this.#volume, plain, fd.at, await shareOf(survey, source)), bytes };
     const text = new Uint8Array(Math.min(source.size, MAX_TARGET));
     await source.read(0, text);
     return { ...plain, bytes, facts: { ...plain.facts, target: latin1(text, 0, text.length) } };
