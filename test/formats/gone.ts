@@ -38,6 +38,15 @@ export function inside(store: Made, folder: string): TruthFile[] {
   return store.truth.files.filter((f) => f.path.startsWith(`${folder}/`) && f.kind !== 'directory');
 }
 
+/** Everything below both of them; what stands in both has the second under its whole path. */
+export async function belowStack(stack: Stack): Promise<Map<string, Node>> {
+  const out = new Map<string, Node>();
+  for (const state of ['+deleted', '+orphan'] as const) {
+    for (const [path, node] of await below(stack, state)) out.set(out.has(path) ? `/${state}${path}` : path, node);
+  }
+  return out;
+}
+
 /** No byte of what is gone is stated. */
 export async function expectNoLie(node: Node): Promise<void> {
   const source = await node.bytes?.();

@@ -1,13 +1,12 @@
 /** How much of what was deleted comes back, in every variant of deletion: bars that must not sink. */
 import { expect, test } from 'vitest';
-import type { Node } from '../../src/core/node.ts';
 import type { Source } from '../../src/core/source.ts';
 import { Eraser, type Variant } from '../make/damage.ts';
 import { machineEntries } from '../make/machines.ts';
 import { makeStore } from '../make/stores.ts';
 import type { Made, TruthFile } from '../make/types.ts';
 import type { EntrySpec } from '../make/vmfs.ts';
-import { below, expectNoLie, inside, opened } from './gone.ts';
+import { belowStack, expectNoLie, inside, opened } from './gone.ts';
 
 const MIB = 0x100000;
 const VERSIONS = [3, 5, 6] as const;
@@ -68,11 +67,7 @@ async function scoreOf(
   wanted: readonly TruthFile[],
   changes: Parameters<typeof opened>[1],
 ): Promise<Score> {
-  const stack = opened(made, changes);
-  const nodes = new Map<string, Node>();
-  for (const state of ['+deleted', '+orphan'] as const) {
-    for (const [path, node] of await below(stack, state)) nodes.set(nodes.has(path) ? `${state}${path}` : path, node);
-  }
+  const nodes = await belowStack(opened(made, changes));
   for (const node of nodes.values()) await expectNoLie(node);
   let [named, any, total, wrong] = [0, 0, 0, 0];
   for (const file of wanted) {

@@ -3,7 +3,7 @@
 import { printable } from '../../../core/locator.ts';
 import { data, segments } from '../../../core/map-source.ts';
 import type { Node } from '../../../core/node.ts';
-import { GUESSED, type Why } from '../../../core/run.ts';
+import { type Certainty, GUESSED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { guessOf, HEAD_BYTES } from './residue-content.ts';
 import type { Lost } from './residue-lost.ts';
@@ -52,12 +52,17 @@ async function chainParts(
 }
 
 function textParts(volume: Volume, text: LooseText, more: Readonly<Record<string, string>>): Parts {
-  const { file, at, place, length, guess } = text;
+  const { place, length, guess } = text;
   const expected = 'a file descriptor that leads to this sub-block';
   const own = { at: place, code: 'vmfs.sub-block-unowned', expected, actual: 'none' };
-  const what = `VMFS${volume.geometry.version} sub-block ${text.name.slice('sb-'.length)}`;
-  const why: Why = { what, source: file.source, at, code: own.code };
-  const bytes = async (): Promise<Source> => segments([data(file.source, at, length, GUESSED, why)]);
+  const bytes = async (): Promise<Source> => textSource(volume, text, GUESSED);
   const damage = [volume.note(own, 'it is known by its text only, and ends where the text does')];
   return { facts: { size: length, details: { looks_like: guess.from, ...more } }, damage, bytes };
+}
+
+/** The bytes of a text that no descriptor leads to. */
+export function textSource(volume: Volume, { name, file, at, length }: LooseText, certainty: Certainty): Source {
+  const what = `VMFS${volume.geometry.version} sub-block ${name.slice('sb-'.length)}`;
+  const why: Why = { what, source: file.source, at, code: 'vmfs.sub-block-unowned' };
+  return segments([data(file.source, at, length, certainty, why)]);
 }

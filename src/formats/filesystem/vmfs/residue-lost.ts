@@ -30,19 +30,43 @@ interface Wanted {
 /** Descriptors of disks are text of a few hundred bytes. */
 const MAX_DESCRIPTOR = 65536;
 
+/**
+ * Texts in sub-blocks for files that lost their pointers, by their keys: where name and length agree, and nothing else
+ * does so.
+ */
+export async function textsFor(survey: Survey, names: ReadonlyMap<number, Named>): Promise<Map<number, LooseText>> {
+  const out = new Map<number, LooseText>();
+  if (survey.small.size === 0) return out;
+  const { texts } = await survey.findLoose();
+  const agree = ({ guess, length }: LooseText, key: number): boolean => {
+    const own = guess.stem !== undefined && names.get(key)?.name === `${guess.stem}${guess.ending}`;
+    return own && survey.residues.get(key)?.length === length;
+  };
+  for (const key of survey.small) {
+    const [text, ...more] = texts.filter((one) => agree(one, key));
+    const rivals = [...survey.small].filter((other) => other !== key && text !== undefined && agree(text, other));
+    if (text !== undefined && more.length === 0 && rivals.length === 0) out.set(key, text);
+  }
+  return out;
+}
+
 /** What is left over on this volume, named as far as that goes. */
-export async function lostOf(survey: Survey, names: ReadonlyMap<number, Named>): Promise<Lost[]> {
+export async function lostOf(
+  survey: Survey,
+  names: ReadonlyMap<number, Named>,
+  used: ReadonlyMap<number, LooseText>,
+): Promise<Lost[]> {
+  const taken = new Set<Chain | LooseText>(used.values());
   const loose = await survey.findLoose();
   if (survey.chains.length === 0 && loose.texts.length === 0) return [];
   const entries = lostEntries(survey, names);
   const out: Lost[] = [];
-  for (const text of loose.texts) out.push({ named: nameOfText(text, entries), text });
+  for (const text of loose.texts) if (!taken.has(text)) out.push({ named: nameOfText(text, entries), text });
   const wanted = await wantedBy(survey, names, out);
   const wants = wanted.map(({ size }, i): Want => {
     return { key: i, length: size, unit: survey.volume.geometry.blockSize, blocks: undefined, owners: [] };
   });
   const matches = await survey.match(wants, survey.chains);
-  const taken = new Set<Chain>();
   for (const [i, list] of matches) {
     const { name, directory } = wanted[i];
     for (const match of list) {

@@ -7,7 +7,7 @@ import { levelsOf } from './blocks.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { Geometry } from './geometry.ts';
 import type { Chain } from './residue-pointers.ts';
-import { TYPE_REGULAR } from './structs.ts';
+import { TYPE_REGULAR, ZLA_SUB_BLOCK } from './structs.ts';
 
 /** A file that is known by its size only, and what else is known of it. */
 export interface Want {
@@ -50,6 +50,12 @@ export function wantOf(fd: Descriptor, key: number, parent: number): Want | unde
   // On VMFS6 the pointer blocks of a file are booked to its directory.
   const owners = parent === 0 ? [] : [address, parent];
   return { key, length, unit, blocks: blocks > 0 && Number.isFinite(blocks) ? blocks : undefined, owners };
+}
+
+/** Whether a file was in sub-blocks and has lost its pointers. */
+export function isBareSmall({ zla, type, length, pointers }: Descriptor): boolean {
+  const small = zla === ZLA_SUB_BLOCK && type === TYPE_REGULAR && Number.isFinite(length) && length > 0;
+  return small && pointers.every((word) => word === 0);
 }
 
 /** The chains that fit each file, best first; `isDisk` tells whether a chain begins with a disk's first block. */

@@ -17,7 +17,7 @@ import { HEAD_BYTES, isDisk } from './residue-content.ts';
 import { MAX_DIRECTORY, type Trace, tracesOf } from './residue-dirents.ts';
 import { looseEntries } from './residue-loose.ts';
 import { chainSource, residualSource } from './residue-map.ts';
-import { type Match, matched, type Want, wantOf } from './residue-match.ts';
+import { isBareSmall, type Match, matched, type Want, wantOf } from './residue-match.ts';
 import { type Span, spansOf } from './residue-place.ts';
 import { type Chain, orphanTables } from './residue-pointers.ts';
 import { type Loose, looseIn } from './residue-unowned.ts';
@@ -81,6 +81,8 @@ export class Survey {
   readonly above: Map<number, number> = new Map();
   /** Files that lost their pointers, by their keys. */
   readonly wants: Map<number, Want> = new Map();
+  /** Files in sub-blocks that lost their pointers, by their keys. */
+  readonly small: Set<number> = new Set();
   /** Pointer blocks that no descriptor leads to and that fit none; none before findTables. */
   chains: readonly Chain[] = [];
   /** Those that fit files whose pointers were cleared, by their keys. */
@@ -257,6 +259,8 @@ export class Survey {
     const fd = await this.descriptor(residue);
     if (fd === undefined) return;
     await this.gone.add(this.volume, fd);
+    if (isBareSmall(fd)) this.small.add(residue.key);
+    else this.small.delete(residue.key);
     const want = wantOf(fd, residue.key, residue.parent);
     if (want === undefined) this.wants.delete(residue.key);
     else this.wants.set(residue.key, want);

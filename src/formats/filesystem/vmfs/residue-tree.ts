@@ -5,6 +5,7 @@ import type { Lost } from './residue-lost.ts';
 import type { Match } from './residue-match.ts';
 import type { Named } from './residue-names.ts';
 import type { Residue, Survey } from './residue-survey.ts';
+import type { LooseText } from './residue-unowned.ts';
 
 /** A place in a tree; without a residue it is a directory that lives, or is known by its address only. */
 export interface Branch {
@@ -13,6 +14,8 @@ export interface Branch {
   named?: Named;
   /** Pointer blocks or text without a descriptor. */
   lost?: Lost;
+  /** Text that is what a file held which lost its pointers. */
+  text?: LooseText;
   /** Pointer blocks that fit a descriptor which lost its own. */
   match?: Match;
   /** Names that are told apart, in order. */
@@ -30,6 +33,7 @@ export function treeOf(
   names: ReadonlyMap<number, Named>,
   state: Residue['state'],
   lost: readonly Lost[],
+  texts: ReadonlyMap<number, LooseText>,
 ): Branch {
   const root: Branch = { name: '', children: new Map() };
   for (const residue of survey.residues.values()) {
@@ -38,6 +42,8 @@ export function treeOf(
     branch.residue = residue;
     const named = names.get(residue.key);
     if (named !== undefined) branch.named = named;
+    const text = texts.get(residue.key);
+    if (text !== undefined) branch.text = text;
     const matches = survey.matches.get(residue.key) ?? [];
     for (const [i, match] of matches.entries()) {
       if (i === 0) branch.match = match;

@@ -2,12 +2,14 @@
 import type { Damage } from '../../../core/damage.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
+import { INFERRED } from '../../../core/run.ts';
+import type { Source } from '../../../core/source.ts';
 import { latin1 } from '../../../core/struct.ts';
 import { addressText } from './address.ts';
 import type { Descriptor } from './descriptor.ts';
 import { factsOf, KINDS, MAX_TARGET } from './files.ts';
-import { lostOf } from './residue-lost.ts';
-import { lostNode } from './residue-lost-node.ts';
+import { lostOf, textsFor } from './residue-lost.ts';
+import { lostNode, textSource } from './residue-lost-node.ts';
 import { type Named, namesOf } from './residue-names.ts';
 import { shareOf, withShare } from './residue-share.ts';
 import { type Residue, Survey } from './residue-survey.ts';
@@ -57,7 +59,8 @@ export class ResidueOf {
         if (state === 'orphan' || survey.wants.size > 0) await survey.findTables();
         this.#names ??= namesOf(survey);
         const names = await this.#names;
-        return treeOf(survey, names, state, state === 'orphan' ? await lostOf(survey, names) : []);
+        const texts = await textsFor(survey, names);
+        return treeOf(survey, names, state, state === 'orphan' ? await lostOf(survey, names, texts) : [], texts);
       });
       this.#trees.set(rawName, tree);
     }
@@ -93,7 +96,7 @@ export class ResidueOf {
   }
 
   async #node(branch: Branch, rawName: string, locator: string, state: Residue['state']): Promise<Node> {
-    const { residue, named, lost, match } = branch;
+    const { residue, named, lost, match, text } = branch;
     if (lost !== undefined) return lostNode(this.#volume, await this.#take(), rawName, locator, lost);
     const directory = this.#directory(rawName, locator, state, async () => branch);
     if (residue === undefined || named === undefined) return directory;
@@ -106,6 +109,7 @@ export class ResidueOf {
       name_from: from,
       reason: residue.code,
       ...(name !== rawName && { name }),
+      ...(text !== undefined && { bytes_from: `the only text of this name and length; ${text.name}` }),
       ...(match !== undefined && { pointers_from: match.from, pointerBlocks: match.chain.tables }),
       ...(others !== undefined && { other_names: others.map(printable).join(', ') }),
     };
@@ -115,13 +119,16 @@ export class ResidueOf {
     const plain: Node = { ...file, kind: KINDS[fd.type] ?? 'file' };
     if (residue.type === TYPE_RDM) return plain;
     const survey = await this.#take();
-    const bytes = async () => (match === undefined ? survey.bytesOf(residue, fd) : survey.matchedBytes(match));
+    const bytes = async (): Promise<Source> => {
+      if (text !== undefined) return textSource(this.#volume, text, INFERRED);
+      return match === undefined ? survey.bytesOf(residue, fd) : survey.matchedBytes(match);
+    };
     const source = await bytes();
     if (residue.type !== TYPE_SYMLINK)
       return { ...withShare(this.#volume, plain, fd.at, await shareOf(survey, source)), bytes };
-    const text = new Uint8Array(Math.min(source.size, MAX_TARGET));
-    await source.read(0, text);
-    return { ...plain, bytes, facts: { ...plain.facts, target: latin1(text, 0, text.length) } };
+    const target = new Uint8Array(Math.min(source.size, MAX_TARGET));
+    await source.read(0, target);
+    return { ...plain, bytes, facts: { ...plain.facts, target: latin1(target, 0, target.length) } };
   }
 
   #damage(residue: Residue, fd: Descriptor): Node['damage'] {
