@@ -19,7 +19,8 @@ export const vmfs: Format = {
   title: 'VMFS file system',
   spec: 'vmfs.md',
   gaps: [
-    'Deleted files come back from descriptors and directories that survive; a full scan for more is not there yet.',
+    'Deleted files come back from descriptors, journals, directories and pointer blocks that survive in metadata areas.',
+    'Records of the VMFS6 journal are not decoded: descriptors and directory blocks in it are found by their signatures.',
     'Raw device mappings are listed; the data is on the mapped disk.',
     'A partly to-be-zeroed VMFS6 block reads as zeros, graded inferred.',
   ],

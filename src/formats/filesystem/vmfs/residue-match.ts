@@ -36,6 +36,12 @@ export interface Match {
 
 /** Explanations that are offered for one file. */
 const MAX_OFFERS = 4;
+/** Files that are looked after, and choices of one of them that are weighed: with more it is nobody's. */
+const MAX_WANTS = 4096;
+const MAX_CHOICES = 64;
+const MAX_ROUNDS = 256;
+/** With more files than this, only chains that are whole are tried. */
+const MAX_SEARCHED = 64;
 /** Chains that are tried together, in every selection of them. */
 const MAX_TOGETHER = 12;
 /** So many blocks do not agree in number by chance. */
@@ -65,29 +71,36 @@ export async function matched(
   chains: readonly Chain[],
   isDisk: (chain: Chain) => Promise<boolean>,
 ): Promise<Map<number, Match[]>> {
-  const free = new Set(chains);
+  const taken = new Set<Chain>();
   const out = new Map<number, Match[]>();
-  const open = new Set(wants.filter((want) => want.length > 0));
-  const offers = new Map<Want, Chain[][]>();
-  for (let settled = true; settled; ) {
+  const offers = new Map<Want, readonly Chain[][]>();
+  // Where not every choice was weighed, none of them is the only one.
+  const crowded = new Set<Want>(wants.length > MAX_WANTS ? wants : []);
+  for (const want of wants.slice(0, MAX_WANTS)) {
+    const list = want.length > 0 ? selections(g, want, chains, wants.length <= MAX_SEARCHED) : [];
+    if (list.length > 0) offers.set(want, list);
+    if (list.length >= MAX_CHOICES) crowded.add(want);
+  }
+  // What has found its own is no choice for the others any more, which may settle some of them.
+  for (let round = 0, settled = true; settled && round < MAX_ROUNDS; round++) {
     settled = false;
-    for (const want of open) offers.set(want, selections(g, want, [...free]));
     const rivals = new Map<Chain, number>();
-    for (const want of open) {
-      for (const chain of new Set(offers.get(want)!.flat())) rivals.set(chain, (rivals.get(chain) ?? 0) + 1);
+    for (const [want, list] of offers) {
+      const left = list.filter((selection) => !selection.some((chain) => taken.has(chain)));
+      offers.set(want, left);
+      for (const chain of new Set(left.flat())) rivals.set(chain, (rivals.get(chain) ?? 0) + 1);
     }
-    for (const want of open) {
-      const [first, ...more] = offers.get(want)!;
-      const sole = first !== undefined && more.length === 0 && first.every((chain) => rivals.get(chain) === 1);
-      if (!sole || !first.every((chain) => free.has(chain))) continue;
+    for (const [want, [first, ...more]] of offers) {
+      if (first === undefined || more.length > 0 || crowded.has(want) || first.some((chain) => rivals.get(chain) !== 1))
+        continue;
       out.set(want.key, [await joined(g, want, first, isDisk, true)]);
-      for (const chain of first) free.delete(chain);
-      open.delete(want);
+      for (const chain of first) taken.add(chain);
+      offers.delete(want);
       settled = true;
     }
   }
-  for (const want of open) {
-    const list = offers.get(want)!.slice(0, MAX_OFFERS);
+  for (const [want, offered] of offers) {
+    const list = offered.slice(0, MAX_OFFERS);
     const matches: Match[] = [];
     for (const selection of list) matches.push(await joined(g, want, selection, isDisk, false));
     if (matches.length > 0) out.set(want.key, matches);
@@ -96,7 +109,7 @@ export async function matched(
 }
 
 /** Sets of chains that together could be all pointer blocks of a file. */
-function selections(g: Geometry, want: Want, chains: readonly Chain[]): Chain[][] {
+function selections(g: Geometry, want: Want, chains: readonly Chain[], together: boolean): Chain[][] {
   const slots = Math.ceil(want.length / want.unit);
   const tables = Math.ceil(slots / g.pointersPerBlock);
   if (want.unit !== g.blockSize) return [];
@@ -110,14 +123,15 @@ function selections(g: Geometry, want: Want, chains: readonly Chain[]): Chain[][
       booked(one),
   );
   const whole = possible.filter((one) => fits(want, slots, [one]) && (one.levels === 2 || one.tables === tables));
-  if (whole.length > 0) return whole.map((one) => [one]);
+  if (whole.length > 0) return whole.slice(0, MAX_CHOICES).map((one) => [one]);
   const parts = possible.filter((one) => one.levels === 1 && one.tables < tables);
-  if (parts.length > MAX_TOGETHER) return [];
+  if (!together || parts.length > MAX_TOGETHER) return [];
   const out: Chain[][] = [];
   for (let set = 1; set < 2 ** parts.length; set++) {
     const list = parts.filter((_, i) => (set & (1 << i)) !== 0);
     const ends = list.some((one) => endOf(g, one) <= roomOf(g, slots));
     if (ends && list.reduce((n, one) => n + one.tables, 0) === tables && fits(want, slots, list)) out.push(list);
+    if (out.length >= MAX_CHOICES) break;
   }
   return out;
 }

@@ -156,10 +156,11 @@ function lostDirectories(survey: Survey, names: Map<number, Named>): void {
     return directory === undefined ? {} : { directory };
   };
   const free: Trace[] = [];
+  const known = new Set([...names.values()].map((one) => one.name));
   for (const trace of [...survey.traces, ...survey.looseEntries]) {
     if (trace.type !== TYPE_DIRECTORY) continue;
     const { address, name, how } = trace;
-    if (address === 0 && ![...names.values()].some((one) => one.name === name)) free.push(trace);
+    if (address === 0 && !known.has(name)) free.push(trace);
     else if (lost.has(address)) {
       if (!names.has(address)) names.set(address, { name, from: FROM[how], ...placeOf(address, trace) });
       lost.delete(address);

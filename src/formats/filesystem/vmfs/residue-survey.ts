@@ -91,6 +91,7 @@ export class Survey {
   readonly looseEntries: Trace[] = [];
   /** Live files that are called like disks. */
   readonly disks: { readonly address: number; readonly name: string; readonly directory: number }[] = [];
+  readonly #disksHere = new Set<string>();
   #tables: Promise<void> | undefined;
   #loose: Promise<Loose> | undefined;
   /** Limits that were reached. */
@@ -163,8 +164,10 @@ export class Survey {
           this.#reachable.add(address);
           if (this.#names.size < MAX_NAMES && !this.#names.has(address))
             this.#names.set(address, { name, directory: next });
-          if (name.endsWith('.vmdk') && this.disks.length < MAX_DISKS)
+          if (name.endsWith('.vmdk') && this.disks.length < MAX_DISKS) {
             this.disks.push({ address, name, directory: next });
+            this.#disksHere.add(`${next}/${name}`);
+          }
           if (type !== TYPE_DIRECTORY || this.paths.has(address)) continue;
           this.paths.set(address, [...path, name]);
           queue.push(address);
@@ -304,7 +307,7 @@ export class Survey {
   /** Whether an entry means a file that lives. */
   isLive({ address, directory, name }: Trace): boolean {
     if (address !== 0 && this.#reachable.has(address)) return true;
-    return this.disks.some((one) => one.directory === directory && one.name === name);
+    return this.#disksHere.has(`${directory}/${name}`);
   }
 
   /** Which of these chains fit what is wanted. */
