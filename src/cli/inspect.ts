@@ -1,6 +1,6 @@
 /** salvor inspect: what is inside, layer by layer, how healthy it is, and what can be had. */
 import type { Command } from 'commander';
-import type { Node } from '../core/node.ts';
+import type { Look, Node } from '../core/node.ts';
 import { beneath } from '../stack/beneath.ts';
 import { type Machine, machinesOf } from '../stack/machines.ts';
 import type { Stack } from '../stack/stack.ts';
@@ -31,6 +31,7 @@ interface Layer {
   readonly node: Node;
   readonly inside: Layer[];
   readonly contents?: Contents;
+  readonly look?: Look;
   /** Why the first bytes could not be read, where nothing was found and they could not. */
   readonly unreadable?: string;
 }
@@ -64,7 +65,10 @@ async function layerOf(stack: Stack, node: Node, seen: Set<string>, depth: numbe
   const layer: Layer = { node, inside: [] };
   if (depth > MAX_LAYERS || seen.has(node.locator)) return layer;
   seen.add(node.locator);
-  if (node.kind === 'filesystem') return { ...layer, contents: await count(stack, node) };
+  if (node.kind === 'filesystem') {
+    const look = await node.look?.();
+    return { ...layer, contents: await count(stack, node), ...(look && { look }) };
+  }
   if (node.children !== undefined) {
     for await (const child of stack.children(node)) layer.inside.push(await layerOf(stack, child, seen, depth + 1));
     return layer;
@@ -111,7 +115,7 @@ function lines(layer: Layer, depth: number): string[] {
   const { node, contents } = layer;
   const indent = '  '.repeat(depth);
   const out = [`${indent}${title(node)}`];
-  for (const notice of node.notices ?? []) out.push(`${indent}  ${notice}`);
+  for (const notice of [...(node.notices ?? []), ...(layer.look?.notices ?? [])]) out.push(`${indent}  ${notice}`);
   out.push(...damageLines(node.damage, `${indent}  `));
   if (contents !== undefined) out.push(...contentLines(contents, `${indent}  `));
   if (node.kind === 'evidence' && layer.inside.length === 0) {
@@ -171,6 +175,7 @@ function layerJson(layer: Layer): unknown {
   const { machines, ...counts } = layer.contents ?? { machines: [] };
   return {
     ...nodeJson(layer.node),
+    ...(layer.look !== undefined && { look: layer.look }),
     ...(layer.contents !== undefined && {
       contents: counts,
       machines: machines.map((m) => ({

@@ -63,6 +63,12 @@ export interface Backing {
   readonly at: number;
 }
 
+/** What a closer look at something found: notices and facts that take some reads of their own. */
+export interface Look {
+  readonly notices: readonly string[];
+  readonly details: Readonly<Record<string, string | number | boolean>>;
+}
+
 export interface Node {
   /** The name, safe to print. */
   readonly name: string;
@@ -85,6 +91,8 @@ export interface Node {
   readonly identities?: readonly string[];
   /** What it was met in; set by stack/, which needs the way back for siblings. */
   parent?: Node;
+  /** A few hundred reads at most; for who describes the whole, not for listings. */
+  look?(): Promise<Look>;
   bytes?(): Promise<Source>;
   child?(rawName: string): Promise<Node | undefined>;
   children?(): AsyncIterable<Node>;

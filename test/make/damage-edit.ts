@@ -10,7 +10,7 @@ export interface Change {
 }
 
 /** Structures whose bytes may be looked at; all else of a store is never kept. */
-const METADATA = /^(fd\/|dir:|dirent:|fdc\.cluster\/|pb:|journal:)/;
+const METADATA = /^(fd\/|dir:|dirent:|(fdc|fbb|sfb)\.cluster\/|pb:|journal:)/;
 
 export class Edit {
   readonly made: Made;

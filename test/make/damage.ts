@@ -19,6 +19,8 @@ export interface DeleteOptions {
 
 const ENTRY35 = 0x8c;
 const ENTRY6 = 0x120;
+/** File blocks of one cluster of VMFS3 and VMFS5. */
+const BLOCKS35 = 200;
 const SLOTS_AT = 0x40;
 const BLOCK6 = 4096;
 const HEADER6 = 0x10000;
@@ -99,6 +101,41 @@ export class Eraser {
     const { pointers, pointer } = this.#fields;
     const bytes = this.#edit.read(fdName(this.#fileAt(from)));
     this.#edit.write(fdName(this.#fileAt(by)), pointers, bytes.slice(pointers, pointers + count * pointer));
+    return this;
+  }
+
+  /** Lets a live file claim the first blocks that another file's first pointer block names: `length` bytes of pointers. */
+  copyPointers(from: string, by: string, length: number): this {
+    const bytes = this.#edit.read(`pb:${from}#0`).slice(0, length);
+    this.#edit.write(fdName(this.#fileAt(by)), this.#fields.pointers, bytes);
+    return this;
+  }
+
+  /** Sets the bits of a file's blocks to free, as deletion does: those its descriptor or its pointer blocks name. */
+  freeBlocks(path: string): this {
+    const { pointers, pointerArea, pointer, free, freeWidth, bitmap } = this.#fields;
+    const tables = this.#edit.names(`pb:${path}#`).map((name) => this.#edit.read(name));
+    const lists = [this.#edit.read(fdName(this.#fileAt(path))).slice(pointers, pointers + pointerArea), ...tables];
+    for (const list of lists) {
+      const view = new DataView(list.buffer, list.byteOffset);
+      for (let at = 0; at < list.length; at += pointer) {
+        const low = view.getUint32(at, true);
+        if ((low & 7) !== 1) continue;
+        const block = low >>> 6;
+        const cluster = this.#six ? low >>> 15 : Math.floor(block / BLOCKS35);
+        const resource = this.#six ? view.getUint32(at + 4, true) >>> 19 : block % BLOCKS35;
+        const bit = this.#six ? resource * 2 : resource;
+        const name = `${this.#six ? 'sfb' : 'fbb'}.cluster/${cluster}`;
+        const bytes = this.#edit.read(name);
+        const place = bitmap + (bit >>> 3);
+        const mask = 1 << (bit & 7);
+        if ((bytes[place]! & mask) !== 0) throw new Error(`block ${block} of ${path} is free already`);
+        this.#edit.write(name, place, Uint8Array.of(bytes[place]! | mask));
+        const header = new DataView(bytes.buffer);
+        if (freeWidth === 2) this.#edit.u16(name, free, header.getUint16(free, true) + 1);
+        else this.#edit.u32(name, free, header.getUint32(free, true) + 1);
+      }
+    }
     return this;
   }
 

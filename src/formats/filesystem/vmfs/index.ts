@@ -8,6 +8,7 @@ import { type Node, NotThis } from '../../../core/node.ts';
 import type { Source } from '../../../core/source.ts';
 import { rootNode } from './files.ts';
 import { vmfsFinder } from './find.ts';
+import { freedBlocks } from './freed.ts';
 import { readHeartbeats } from './heartbeats.ts';
 import { ResidueOf } from './residue.ts';
 import { FS_HEADER_AT, FS_MAGIC, FS_MAGIC_LOCAL, type FsHeader, fsHeader } from './structs.ts';
@@ -21,7 +22,8 @@ export const vmfs: Format = {
   title: 'VMFS file system',
   spec: 'vmfs.md',
   gaps: [
-    'Deleted files come back from descriptors and directories that survive; a full scan for more is not there yet.',
+    'Deleted files come back from descriptors, journals, directories and pointer blocks that survive in metadata areas.',
+    'Records of the VMFS6 journal are not decoded: descriptors and directory blocks in it are found by their signatures.',
     'Raw device mappings are listed; the data is on the mapped disk.',
     'A partly to-be-zeroed VMFS6 block reads as zeros, graded inferred.',
   ],
@@ -116,6 +118,7 @@ async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
     child: async (rawName) => residue.node(rawName) ?? root.child?.(rawName),
     format: `VMFS${geometry.version} file system`,
     notices,
+    look: () => freedBlocks(volume),
     facts: {
       ...root.facts,
       size: volume.volume.size,

@@ -7,6 +7,7 @@ import { clusterOf, FILE_BLOCK, fileBlockAt, LARGE_BLOCK, resourceOf, typeOf } f
 import { levelsOf } from './blocks.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { Geometry } from './geometry.ts';
+import { Owners } from './residue-owners.ts';
 import { TYPE_RDM } from './structs.ts';
 import type { Volume } from './volume.ts';
 
@@ -44,14 +45,32 @@ export class FileClaims {
   readonly #resources = new Set<number>();
   readonly #resourcesTwice = new Set<number>();
 
-  constructor(g: Geometry) {
+  /** Who holds what; kept for live files only. */
+  readonly #owners: Owners | undefined;
+  readonly #resourceOwners = new Map<number, number>();
+  #adding = 0;
+
+  /** `named`: whether it is to be known which file holds a block. */
+  constructor(g: Geometry, named = false) {
     this.#g = g;
+    this.#owners = named ? new Owners() : undefined;
+  }
+
+  /** Descriptor address of the file that holds the block which starts at this byte of the volume. */
+  ownerOf(start: number): number | undefined {
+    return this.#owners?.of(Math.floor(start / this.#g.blockSize));
+  }
+
+  /** Descriptor address of the file that holds this sub-block or pointer block. */
+  ownerOfResource(low: number, high: number): number | undefined {
+    return this.#resourceOwners.get(this.#key(low, high));
   }
 
   /** Enters all that a descriptor points to. */
   async add(volume: Volume, fd: Descriptor): Promise<void> {
     const levels = levelsOf(fd.zla);
-    if (levels !== undefined && fd.type !== TYPE_RDM) await this.#addTable(volume, fd.pointers, levels);
+    this.#adding = fd.address;
+    if (levels !== undefined && fd.type !== TYPE_RDM) await this.addTable(volume, fd.pointers, levels);
   }
 
   /** Whether one of these files claims the file block that starts at this byte of the volume. */
@@ -74,7 +93,8 @@ export class FileClaims {
     return this.#resources.has(this.#key(low, high));
   }
 
-  async #addTable(volume: Volume, words: Uint32Array, levels: number): Promise<void> {
+  /** Enters all that pointers lead to, and themselves. */
+  async addTable(volume: Volume, words: Uint32Array, levels: number): Promise<void> {
     const step = this.#g.pointerWords;
     for (let i = 0; i < words.length; i += step) {
       const low = words[i];
@@ -83,7 +103,7 @@ export class FileClaims {
       this.#claim(low, high);
       if (levels === 0) continue;
       const table = await volume.tables.load(low, high);
-      if (table !== undefined) await this.#addTable(volume, table.words, levels - 1);
+      if (table !== undefined) await this.addTable(volume, table.words, levels - 1);
     }
   }
 
@@ -100,12 +120,16 @@ export class FileClaims {
       const key = this.#key(low, high);
       if (this.#resources.has(key)) this.#resourcesTwice.add(key);
       this.#resources.add(key);
+      if (this.#owners !== undefined && !this.#resourceOwners.has(key)) this.#resourceOwners.set(key, this.#adding);
     }
   }
 
   #claimBlock(number: number): void {
     if (this.#once.has(number)) this.#twice.add(number);
-    else this.#once.add(number);
+    else {
+      this.#once.add(number);
+      this.#owners?.add(number, this.#adding);
+    }
   }
 
   #key(low: number, high: number): number {

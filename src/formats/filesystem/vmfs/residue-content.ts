@@ -9,8 +9,8 @@ export interface Guess {
   readonly stem: string | undefined;
   readonly ending: string;
   readonly from: string;
-  /** The extent that a descriptor names, and its size in bytes. */
-  readonly extent?: { readonly name: string; readonly size: number };
+  /** The extent that a descriptor names, the size in bytes of what it holds, and whether it is that long itself. */
+  readonly extent?: { readonly name: string; readonly size: number; readonly flat: boolean };
 }
 
 const KDMV = 0x564d444b;
@@ -28,22 +28,26 @@ export function guessOf(head: Uint8Array): Guess | undefined {
   if (magic === KDMV) return { stem: undefined, ending: '-sparse.vmdk', from: 'content (KDMV)' };
   if (magic === SESPARSE) return { stem: undefined, ending: '-sesparse.vmdk', from: 'content (SEsparse)' };
   if (STATES.includes(magic)) return { stem: undefined, ending: '.vmsn', from: 'content (machine state)' };
-  if (head.length >= 1024 && isDisk(head)) return { stem: undefined, ending: '-flat.vmdk', from: 'content (disk)' };
+  if (isDisk(head)) return { stem: undefined, ending: '-flat.vmdk', from: 'content (disk)' };
   return guessText(latin1(head, 0, head.length));
 }
 
-function isDisk(head: Uint8Array): boolean {
+/** Whether these are the first bytes of a disk with a partition table. */
+export function isDisk(head: Uint8Array): boolean {
+  if (head.length < 1024) return false;
   if (latin1(head, 512, 8) === 'EFI PART') return true;
   if (head[510] !== 0x55 || head[511] !== 0xaa) return false;
   for (let i = 0; i < 4; i++) if ((head[446 + 16 * i] & 0x7f) !== 0) return false;
   return true;
 }
 
-function guessText(text: string): Guess | undefined {
+/** The same for text. */
+export function guessText(text: string): Guess | undefined {
   if (/^#\s*Disk DescriptorFile/.test(text)) {
-    const extent = /^RW (\d{1,15}) \w+ "([^"/\r\n]{1,127})"/m.exec(text);
-    const stem = /^(.+?)(?:-flat|-delta|-sesparse|-s\d{3}|-f\d{3})?\.vmdk$/.exec(extent?.[2] ?? '')?.[1];
-    const named = extent === null ? {} : { extent: { name: extent[2], size: Number(extent[1]) * 512 } };
+    const extent = /^RW (\d{1,15}) (\w+) "([^"/\r\n]{1,127})"/m.exec(text);
+    const stem = /^(.+?)(?:-flat|-delta|-sesparse|-s\d{3}|-f\d{3})?\.vmdk$/.exec(extent?.[3] ?? '')?.[1];
+    const named =
+      extent === null ? {} : { extent: { name: extent[3], size: Number(extent[1]) * 512, flat: extent[2] === 'VMFS' } };
     return { stem, ending: '.vmdk', from: 'content (disk descriptor)', ...named };
   }
   const shown = /^displayName\s*=\s*"([^"/\r\n]{1,120})"/im.exec(text)?.[1];

@@ -5,7 +5,7 @@ import type { Geometry } from './geometry.ts';
 import { directoryBlock, dirent, dirent6, TYPE_DIRECTORY, TYPE_RDM } from './structs.ts';
 
 /** How much an entry still says, surest first. */
-export type How = 'used' | 'freed' | 'behind' | 'cleared';
+export type How = 'used' | 'freed' | 'behind' | 'journal' | 'unowned' | 'cleared';
 
 /** An entry as it was found. `address` is 0 where that was cleared. */
 export interface Trace {
@@ -14,7 +14,7 @@ export interface Trace {
   readonly address: number;
   readonly generation: number;
   readonly name: string;
-  /** Descriptor address of the directory whose blocks hold it. */
+  /** Descriptor address of the directory whose blocks hold it; 0 where that is not known. */
   readonly directory: number;
   /** Bytes from the start of the directory file. */
   readonly at: number;
@@ -93,8 +93,8 @@ async function traces6(directory: number, bytes: Source, md: number): Promise<Tr
   return { entries, parent };
 }
 
-/** Blocks behind a directory's end hold anything: an entry has a known type, and a name that ends in zeros. */
-function makesSense(block: Uint8Array, start: number, type: number, name: string, nameAt: number): boolean {
+/** Whether bytes may be an entry. Blocks behind a directory's end hold anything: an entry has a known type, and a name that ends in zeros. */
+export function makesSense(block: Uint8Array, start: number, type: number, name: string, nameAt: number): boolean {
   if (type < TYPE_DIRECTORY || type > TYPE_RDM || name === '' || name === '.' || name === '..') return false;
   if (name.includes('/') || name.length > 127) return false;
   return viewOf(block).getUint8(start + nameAt + name.length) === 0;

@@ -4,11 +4,22 @@
  */
 import { data, type MapSource, missing, type Segment, segments, zeros } from '../../../core/map-source.ts';
 import { type Certainty, GUESSED, INFERRED, type Why } from '../../../core/run.ts';
-import { FILE_BLOCK, fileBlockAt, fileBlockFits, LARGE_BLOCK, SUB_BLOCK, TBZ_NO, tbzOf, typeOf } from './address.ts';
+import {
+  addressText,
+  FILE_BLOCK,
+  fileBlockAt,
+  fileBlockFits,
+  LARGE_BLOCK,
+  SUB_BLOCK,
+  TBZ_NO,
+  tbzOf,
+  typeOf,
+} from './address.ts';
 import { levelsOf } from './blocks.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { FileClaims } from './residue-claims.ts';
 import type { Chain } from './residue-pointers.ts';
+import { OVERWRITTEN, type TakenWhy } from './residue-share.ts';
 import { ZLA_INLINE } from './structs.ts';
 import { isLost, type PointerTable, resourceAt } from './tables.ts';
 import type { Volume } from './volume.ts';
@@ -17,6 +28,8 @@ import type { Volume } from './volume.ts';
 export interface Claimed {
   readonly live: FileClaims;
   readonly gone: FileClaims;
+  /** What pointer blocks without a descriptor lead to. */
+  readonly unowned: FileClaims;
 }
 
 /** The bytes of a descriptor that nothing live leads to. `code` says why they are inferred at most. */
@@ -39,17 +52,17 @@ export async function residualSource(
   return new PointerWalk(volume, claims, fd, size, why, INFERRED).segments(levels);
 }
 
-/** The bytes that pointer blocks without a descriptor lead to: guessed, because only their shape says what they are. */
-export function guessedSource(volume: Volume, claims: Claimed, chain: Chain): Promise<MapSource> {
+/** The bytes that pointer blocks without a descriptor lead to. What they are is at best inferred from what fits. */
+export function chainSource(volume: Volume, claims: Claimed, chain: Chain, certainty: Certainty): Promise<MapSource> {
   const why: Why = {
     what: `VMFS${volume.geometry.version} pointer blocks from ${chain.name} on`,
     source: chain.file.source,
     at: chain.at,
-    code: 'vmfs.pointers-unowned',
+    code: certainty === GUESSED ? 'vmfs.pointers-unowned' : 'vmfs.pointers-matched',
   };
   const { pointers, blocks, size } = chain;
   const like = { pointers, blocks, lostPointers: [], unit: volume.geometry.blockSize };
-  return new PointerWalk(volume, claims, like, size, why, GUESSED).segments(1);
+  return new PointerWalk(volume, claims, like, size, why, certainty, true).segments(chain.levels);
 }
 
 /** What pointers are walked from: a descriptor, or what stands for one. */
@@ -70,6 +83,10 @@ class PointerWalk {
   readonly #reasons = new Map<string, Why>();
   /** Pointers of zero: holes, or pointers that were cleared. */
   readonly #hole: Why;
+  /** Whether something else that is gone claims the block at this byte of the volume. */
+  readonly #contested: (at: number) => boolean;
+  /** Below a pointer block that another file claims as well. */
+  #inContested = false;
   #leaves = 0;
   /** Pointers that stood in pointer blocks that are not to be had. */
   #unknown = 0;
@@ -77,7 +94,19 @@ class PointerWalk {
   #looked = 0;
   #reached = 0;
 
-  constructor(volume: Volume, claims: Claimed, fd: Pointers, size: number, why: Why, certainty: Certainty) {
+  /** `unowned`: nothing that is gone has claimed these blocks itself. */
+  constructor(
+    volume: Volume,
+    claims: Claimed,
+    fd: Pointers,
+    size: number,
+    why: Why,
+    certainty: Certainty,
+    unowned = false,
+  ) {
+    const { gone } = claims;
+    const others = claims.unowned;
+    this.#contested = (at) => (unowned ? gone.block(at) || others.blockTwice(at) : gone.blockTwice(at));
     this.#certainty = certainty;
     this.#volume = volume;
     this.#claims = claims;
@@ -136,10 +165,22 @@ class PointerWalk {
   }
 
   async #below(low: number, high: number, level: number, at: number, length: number): Promise<void> {
-    const overwritten = this.#claims.live.resource(low, high);
-    const table = overwritten ? undefined : await this.#volume.tables.load(low, high);
-    if (table !== undefined) await this.#table(table, level - 1, at);
-    else this.#lost(length, overwritten ? 'vmfs.overwritten' : 'vmfs.pointer-block', this.#pointersOf(level));
+    const { live, gone } = this.#claims;
+    const pointers = this.#pointersOf(level);
+    if (live.resource(low, high)) {
+      this.#overwritten(length, live.ownerOfResource(low, high), pointers);
+      return;
+    }
+    const table = await this.#volume.tables.load(low, high);
+    if (table === undefined) {
+      this.#lost(length, 'vmfs.pointer-block', pointers);
+      return;
+    }
+    // Of two that claim a pointer block at most one wrote it.
+    const before = this.#inContested;
+    this.#inContested ||= gone.resourceTwice(low, high);
+    await this.#table(table, level - 1, at);
+    this.#inContested = before;
   }
 
   #pointersOf(level: number): number {
@@ -173,8 +214,8 @@ class PointerWalk {
     for (let done = 0; done < length; done += g.blockSize) {
       const part = Math.min(g.blockSize, length - done);
       const place = start + inner + done;
-      if (this.#claims.live.block(place)) this.#lost(part, 'vmfs.overwritten');
-      else if (this.#claims.gone.blockTwice(place)) {
+      if (this.#claims.live.block(place)) this.#overwritten(part, this.#claims.live.ownerOf(place));
+      else if (this.#inContested || this.#contested(place)) {
         this.#push(data(this.#volume.volume, place, part, GUESSED, this.#reason('vmfs.claimed-twice')));
       } else this.#push(data(this.#volume.volume, place, part, this.#certainty, this.#why));
     }
@@ -182,13 +223,16 @@ class PointerWalk {
 
   #subBlock(low: number, high: number, length: number): void {
     const place = resourceAt(this.#volume.geometry, this.#volume.files, low, high);
-    const overwritten = this.#claims.live.resource(low, high);
-    const inside = place === undefined || overwritten ? 0 : Math.min(length, this.#volume.geometry.subBlockSize);
-    const contested = this.#claims.gone.resourceTwice(low, high);
+    if (this.#claims.live.resource(low, high)) {
+      this.#overwritten(length, this.#claims.live.ownerOfResource(low, high));
+      return;
+    }
+    const inside = place === undefined ? 0 : Math.min(length, this.#volume.geometry.subBlockSize);
+    const contested = this.#inContested || this.#claims.gone.resourceTwice(low, high);
     const certainty = contested ? GUESSED : this.#certainty;
     const why = contested ? this.#reason('vmfs.claimed-twice') : this.#why;
     if (inside > 0) this.#push(data(place!.file.source, place!.offset, inside, certainty, why));
-    if (inside < length) this.#lost(length - inside, overwritten ? 'vmfs.overwritten' : 'vmfs.pointer-range');
+    if (inside < length) this.#lost(length - inside, 'vmfs.pointer-range');
   }
 
   /** The large block that covers an empty slot, where only the first of its 512 slots names it (VMFS6). */
@@ -198,6 +242,19 @@ class PointerWalk {
     const first = index - (index % g.blocksPerCluster);
     const low = table.words[2 * first];
     return first !== index && typeOf(low) === LARGE_BLOCK ? [low, table.words[2 * first + 1]] : undefined;
+  }
+
+  /** What a live file has taken is never shown as this one's. */
+  #overwritten(length: number, owner: number | undefined, pointers = 0): void {
+    this.#unknown += pointers;
+    const key = `${OVERWRITTEN} ${owner}`;
+    let why: TakenWhy | undefined = this.#reasons.get(key);
+    if (why === undefined) {
+      const what = owner === undefined ? this.#why.what : `${this.#why.what}, overwritten by ${addressText(owner)}`;
+      why = { ...this.#why, what, code: OVERWRITTEN, ...(owner !== undefined && { owner }) };
+      this.#reasons.set(key, why);
+    }
+    this.#push(missing(length, why));
   }
 
   #lost(length: number, code: string, pointers = 0): void {

@@ -4,7 +4,7 @@ import { align } from './residue-align.ts';
 import { type Guess, guessOf, HEAD_BYTES } from './residue-content.ts';
 import type { How, Trace } from './residue-dirents.ts';
 import type { Residue, Survey } from './residue-survey.ts';
-import { TYPE_REGULAR } from './structs.ts';
+import { TYPE_DIRECTORY, TYPE_REGULAR } from './structs.ts';
 
 export interface Named {
   readonly name: string;
@@ -20,57 +20,76 @@ const FROM: Readonly<Record<How, string>> = {
   used: 'entry of a directory that is gone itself',
   freed: 'entry whose slot was freed',
   behind: "entry behind its directory's end",
+  journal: 'copy of its entry in the journal',
+  unowned: 'entry in blocks that no directory holds any more',
   cleared: 'entry without address, by its generation',
 };
-const RANK: readonly How[] = ['used', 'freed', 'behind', 'cleared'];
+const RANK: readonly How[] = ['used', 'freed', 'behind', 'journal', 'unowned', 'cleared'];
 /** Descriptors of disks are text of a few hundred bytes. */
 const MAX_DESCRIPTOR = 65536;
 
-/** A name for each residue, by its descriptor's address. */
+/** A name for each residue, by its key. */
 export async function namesOf(survey: Survey): Promise<Map<number, Named>> {
   const names = new Map<number, Named>();
-  byAddress(survey, names);
-  byGeneration(survey, names);
+  byAddress(survey, survey.traces, names);
+  byGeneration(survey, survey.traces, names);
+  if ([...survey.residues.keys()].some((key) => !names.has(key))) {
+    await survey.findLoose();
+    byAddress(survey, survey.looseEntries, names);
+    byGeneration(survey, survey.looseEntries, names);
+  }
   await byContent(survey, names);
   byCompany(survey, names);
-  for (const { address } of survey.residues.values()) {
-    if (!names.has(address)) names.set(address, { name: `fd-${addressText(address)}`, from: 'its address only' });
+  lostDirectories(survey, names);
+  for (const { key, address } of survey.residues.values()) {
+    if (!names.has(key)) names.set(key, { name: `fd-${addressText(address)}`, from: 'its address only' });
   }
   return names;
 }
 
 /** Entries that still say which descriptor they meant. Another generation there is another file. */
-function byAddress(survey: Survey, names: Map<number, Named>): void {
+function byAddress(survey: Survey, traces: readonly Trace[], names: Map<number, Named>): void {
   const found = new Map<number, Trace[]>();
-  for (const trace of survey.traces) {
-    const residue = trace.address === 0 ? undefined : survey.residues.get(trace.address);
-    if (residue?.generation !== trace.generation || residue.type !== trace.type) continue;
-    const list = found.get(trace.address);
-    if (list === undefined) found.set(trace.address, [trace]);
-    else list.push(trace);
+  for (const trace of traces) {
+    for (const residue of trace.address === 0 ? [] : survey.at(trace.address)) {
+      if (residue.generation !== trace.generation || residue.type !== trace.type) continue;
+      const list = found.get(residue.key);
+      if (list === undefined) found.set(residue.key, [trace]);
+      else list.push(trace);
+    }
   }
-  for (const [address, list] of found) {
-    const { parent } = survey.residues.get(address)!;
+  for (const [key, list] of found) {
+    if (names.has(key)) continue;
+    const { parent } = survey.residues.get(key)!;
     const elsewhere = (t: Trace): number => (parent !== 0 && t.directory !== parent ? 1 : 0);
     const order = (t: Trace): number => elsewhere(t) * 8 + RANK.indexOf(t.how);
     list.sort((a, b) => order(a) - order(b) || a.directory - b.directory || a.at - b.at);
     const [{ name, how, directory }] = list;
     const others = [...new Set(list.map((t) => t.name))].filter((other) => other !== name);
-    names.set(address, { name, from: FROM[how], directory, ...(others.length > 0 && { others }) });
+    const known = directory !== 0 && { directory };
+    names.set(key, { name, from: FROM[how], ...known, ...(others.length > 0 && { others }) });
   }
 }
 
 /** Entries whose address was cleared. */
-function byGeneration(survey: Survey, names: Map<number, Named>): void {
+function byGeneration(survey: Survey, traces: readonly Trace[], names: Map<number, Named>): void {
   // A directory's own ".." says where it was, also on VMFS3 and VMFS5.
   const waiting = [...survey.residues.values()]
-    .filter((residue) => !names.has(residue.address))
+    .filter((residue) => !names.has(residue.key) && isFirst(survey, residue))
     .map((residue) => ({ ...residue, parent: residue.parent || (survey.above.get(residue.address) ?? 0) }));
-  const cleared = survey.traces.filter((t) => t.how === 'cleared');
+  const cleared = traces.filter((t) => t.how === 'cleared');
   for (const { trace, residue, only } of align(cleared, waiting)) {
     const from = only ? FROM.cleared : `${FROM.cleared} and its place among others`;
-    names.set(residue.address, { name: trace.name, from, directory: trace.directory });
+    for (const { key, generation } of survey.at(residue.address)) {
+      const directory = trace.directory !== 0 && { directory: trace.directory };
+      if (generation === residue.generation) names.set(key, { name: trace.name, from, ...directory });
+    }
   }
+}
+
+/** Of several versions of one file the first stands for all: they have one name. */
+function isFirst(survey: Survey, { key, address, generation }: Residue): boolean {
+  return survey.at(address).find((one) => one.generation === generation)?.key === key;
 }
 
 /** First bytes tell kinds, and some tell names; a disk's descriptor also names the file that holds the disk. */
@@ -78,22 +97,26 @@ async function byContent(survey: Survey, names: Map<number, Named>): Promise<voi
   const guesses = new Map<number, Guess>();
   for (const residue of survey.residues.values()) {
     if (residue.type !== TYPE_REGULAR || residue.length === 0) continue;
-    const name = names.get(residue.address)?.name;
+    const name = names.get(residue.key)?.name;
     const wanted = name === undefined || (name.endsWith('.vmdk') && residue.length <= MAX_DESCRIPTOR);
     const guess = wanted ? await guessAt(survey, residue) : undefined;
-    if (guess !== undefined) guesses.set(residue.address, guess);
+    if (guess !== undefined) guesses.set(residue.key, guess);
   }
-  for (const [address, { stem, ending, from }] of guesses) {
-    if (names.has(address)) continue;
-    names.set(address, { name: `${stem ?? `fd-${addressText(address)}`}${ending}`, from });
+  for (const [key, { stem, ending, from }] of guesses) {
+    if (names.has(key)) continue;
+    const { address } = survey.residues.get(key)!;
+    names.set(key, { name: `${stem ?? `fd-${addressText(address)}`}${ending}`, from });
   }
-  for (const [address, { extent }] of guesses) {
+  for (const [key, { extent }] of guesses) {
     if (extent === undefined) continue;
-    const fits = [...survey.residues.values()].filter((r) => r.length === extent.size && isNameless(r, names));
+    const fits = [...survey.residues.values()].filter(
+      (r) => r.length === extent.size && isNameless(r, names) && isFirst(survey, r),
+    );
     if (fits.length !== 1) continue;
-    const directory = names.get(address)?.directory ?? survey.residues.get(address)!.parent;
+    const { address, parent } = survey.residues.get(key)!;
+    const directory = names.get(key)?.directory ?? parent;
     const from = `the disk descriptor ${addressText(address)} names a file of this size`;
-    names.set(fits[0].address, { name: extent.name, from, ...(directory !== 0 && { directory }) });
+    names.set(fits[0].key, { name: extent.name, from, ...(directory !== 0 && { directory }) });
   }
 }
 
@@ -108,7 +131,7 @@ function byCompany(survey: Survey, names: Map<number, Named>): void {
   const homes = new Map<string, number[]>();
   for (const [directory, [base, ...more]] of machines) {
     homes.set(base, [...(homes.get(base) ?? []), directory]);
-    const isNamed = survey.paths.has(directory) || names.has(directory) || !survey.residues.has(directory);
+    const isNamed = survey.paths.has(directory) || names.has(directory);
     if (!isNamed && more.length === 0) names.set(directory, { name: base, from: 'the one configuration in it' });
   }
   for (const [address, named] of names) {
@@ -121,16 +144,46 @@ function byCompany(survey: Survey, names: Map<number, Named>): void {
   }
 }
 
+/** Directories that are known by what is in them only, with no descriptor: their own entries may be left. */
+function lostDirectories(survey: Survey, names: Map<number, Named>): void {
+  const lost = new Set<number>();
+  for (const residue of survey.residues.values()) {
+    const above = names.get(residue.key)?.directory ?? (residue.parent || survey.above.get(residue.address) || 0);
+    if (above !== 0 && !survey.paths.has(above) && !survey.residues.has(above)) lost.add(above);
+  }
+  const placeOf = (address: number, trace: Trace): { directory?: number } => {
+    const directory = trace.directory || survey.above.get(address);
+    return directory === undefined ? {} : { directory };
+  };
+  const free: Trace[] = [];
+  const known = new Set([...names.values()].map((one) => one.name));
+  for (const trace of [...survey.traces, ...survey.looseEntries]) {
+    if (trace.type !== TYPE_DIRECTORY) continue;
+    const { address, name, how } = trace;
+    if (address === 0 && !known.has(name)) free.push(trace);
+    else if (lost.has(address)) {
+      if (!names.has(address)) names.set(address, { name, from: FROM[how], ...placeOf(address, trace) });
+      lost.delete(address);
+    }
+  }
+  for (const address of lost) {
+    const [only, ...more] = free;
+    if (names.has(address) || only === undefined || more.length > 0 || lost.size > 1) continue;
+    const from = `${FROM.cleared}; the only directory without a descriptor`;
+    names.set(address, { name: only.name, from, ...placeOf(address, only) });
+  }
+}
+
 /** Without a name, or with one that is only an address and a kind. */
 function isNameless(residue: Residue, names: ReadonlyMap<number, Named>): boolean {
-  const name = names.get(residue.address)?.name;
+  const name = names.get(residue.key)?.name;
   return (
     residue.type === TYPE_REGULAR && (name === undefined || name === `fd-${addressText(residue.address)}-flat.vmdk`)
   );
 }
 
 async function guessAt(survey: Survey, residue: Residue): Promise<Guess | undefined> {
-  const fd = await survey.volume.descriptor(residue.address);
+  const fd = await survey.descriptor(residue);
   if (fd === undefined) return undefined;
   const source = await survey.bytesOf(residue, fd);
   const head = new Uint8Array(Math.min(HEAD_BYTES, source.size));

@@ -2,7 +2,6 @@
  * Pointer blocks that no descriptor leads to: what is left of a file whose descriptor was cleared. Recognised by their
  * shape, in the data areas of .pbc.sf (VMFS3/5) and .sbc.sf (VMFS6). Source: vmfs.md section 8.7.
  */
-import { RunList } from '../../../core/run.ts';
 import {
   addressText,
   FILE_BLOCK,
@@ -10,11 +9,13 @@ import {
   fileBlockFits,
   LARGE_BLOCK,
   POINTER_BLOCK,
+  POINTER_BLOCK_2,
   SUB_BLOCK,
   typeOf,
 } from './address.ts';
 import { bitmaps } from './bitmaps.ts';
 import type { FileClaims } from './residue-claims.ts';
+import { placeIn } from './residue-place.ts';
 import type { ResourceFile } from './resource.ts';
 import type { Volume } from './volume.ts';
 
@@ -24,7 +25,13 @@ export interface Chain {
   readonly name: string;
   /** Addresses as u32 words: one each on VMFS3 and 5, two on VMFS6. */
   readonly pointers: Uint32Array;
+  /** 2 where a pointer block of pointer blocks is left, which says their order for certain. */
+  readonly levels: 1 | 2;
   readonly tables: number;
+  /** Pointers up to the last that is not zero. */
+  readonly slots: number;
+  /** VMFS6: descriptor addresses that the pointer blocks are booked to; none where nothing is said. */
+  readonly owners: ReadonlySet<number>;
   /** Pointers that are not zero. */
   readonly blocks: number;
   /** Bytes up to the last of these. */
@@ -37,6 +44,7 @@ export interface Chain {
 }
 
 interface Table {
+  readonly owner: number;
   readonly low: number;
   readonly high: number;
   readonly at: number;
@@ -55,32 +63,106 @@ const SLOTS_PER_READ = 16;
 
 /** All chains that neither live files nor descriptors that are left claim. `claims` are those of both. */
 export async function orphanTables(volume: Volume, claims: readonly FileClaims[]): Promise<Chain[]> {
-  const file = volume.geometry.version === 6 ? volume.files.sbc : volume.files.pbc;
+  const six = volume.geometry.version === 6;
+  const file = six ? volume.files.sbc : volume.files.pbc;
   if (file === undefined || file.header.size !== volume.geometry.pointerBlockBytes) return [];
-  const found: Table[] = [];
-  for await (const [cluster] of bitmaps(volume, file)) {
-    for (let first = 0; first < file.header.perCluster && found.length < MAX_TABLES; first += SLOTS_PER_READ) {
-      await readSlots(volume, file, cluster, first, claims, found);
+  const search: Search = { volume, claims, leaves: [], uppers: [] };
+  for (const one of six ? [file] : [file, volume.files.pb2]) {
+    if (one === undefined) continue;
+    for await (const [cluster] of bitmaps(volume, one)) {
+      const owners = six ? await ownersOf(volume, one, cluster) : NOBODY;
+      for (let first = 0; first < one.header.perCluster && search.leaves.length < MAX_TABLES; first += SLOTS_PER_READ) {
+        await readSlots(search, one, cluster, first, owners);
+      }
     }
   }
+  const { chains, taken } = underUppers(volume, search);
+  const rest = search.leaves.filter((leaf) => !taken.has(keyOf(leaf)));
   const out: Chain[] = [];
-  for (const chain of chained(volume, file, found)) out.push({ ...chain, place: await placeOf(volume, chain) });
+  for (const chain of [...chains, ...chained(volume, file, rest)]) {
+    out.push({ ...chain, place: await placeIn(volume, chain.file.source, chain.at) });
+  }
   return out;
 }
 
-async function placeOf(volume: Volume, { file, at }: Chain): Promise<number> {
-  const list = new RunList(1);
-  await file.source.runs(at, at + 1, list);
-  return list.sourceOf(0) === volume.volume ? list.at[0] : at;
+/** What one search goes through and finds. */
+interface Search {
+  readonly volume: Volume;
+  readonly claims: readonly FileClaims[];
+  readonly leaves: Table[];
+  /** Blocks that could be pointer blocks of pointer blocks: their words, to be compared with the leaves. */
+  readonly uppers: { readonly table: Table; readonly words: Uint32Array; readonly file: ResourceFile }[];
+}
+
+/** Pointer blocks of pointer blocks, of which every pointer leads to one that was found. */
+function underUppers(volume: Volume, { leaves, uppers }: Search): { chains: Chain[]; taken: Set<number> } {
+  const { pointerWords: step, pointersPerBlock, blockSize } = volume.geometry;
+  const byKey = new Map(leaves.map((leaf) => [keyOf(leaf), leaf]));
+  const taken = new Set<number>();
+  const chains: Chain[] = [];
+  for (const { table, words, file } of uppers) {
+    const below: Table[] = [];
+    let end = 0;
+    for (let i = 0; i < words.length; i += step) {
+      const low = words[i];
+      const high = step === 2 ? words[i + 1] : 0;
+      if (low === 0 && high === 0) continue;
+      const leaf = byKey.get(keyOf({ low, high }));
+      if (leaf === undefined || taken.has(keyOf(leaf)) || below.includes(leaf)) break;
+      below.push(leaf);
+      end = (i / step) * pointersPerBlock + leaf.end + 1;
+    }
+    if (below.length === 0 || below.length !== table.count) continue;
+    for (const leaf of below) taken.add(keyOf(leaf));
+    const blocks = below.reduce((n, leaf) => n + leaf.count, 0);
+    const owners = new Set([table, ...below].map(({ owner }) => owner).filter((owner) => owner !== 0));
+    const name = `pb-${addressText(table.low, table.high)}`;
+    const pointers = Uint32Array.from(step === 1 ? [table.low] : [table.low, table.high]);
+    const { at } = table;
+    const size = end * blockSize;
+    chains.push({
+      name,
+      pointers,
+      levels: 2,
+      tables: below.length,
+      slots: end,
+      owners,
+      blocks,
+      size,
+      at,
+      place: at,
+      file,
+    });
+  }
+  return { chains, taken };
+}
+
+function keyOf({ low, high }: Pick<Table, 'low' | 'high'>): number {
+  // Cluster, and on VMFS3 and VMFS5 the resource; the resource of VMFS6 is above. No volume has 2**26 clusters.
+  return (high >>> 24) * 2 ** 26 + (low >>> 6);
+}
+
+const NOBODY: readonly number[] = [];
+/** VMFS6: where a cluster's metadata says who owns its resources; known for these numbers of resources only. */
+const OWNERS_AT: Readonly<Record<number, number>> = { 256: 0x8e0, 32: 0x2e0 };
+
+/** Descriptor addresses that the resources of a cluster are booked to; empty where that is not known. */
+export async function ownersOf(volume: Volume, file: ResourceFile, cluster: number): Promise<readonly number[]> {
+  const { perCluster } = file.header;
+  const at = OWNERS_AT[perCluster];
+  const { lockBytes } = volume.geometry;
+  if (at === undefined || at + 4 * perCluster > lockBytes) return NOBODY;
+  const words = new Uint32Array(perCluster);
+  await file.source.read(file.clusterAt(cluster) + lockBytes + at, new Uint8Array(words.buffer));
+  return [...words];
 }
 
 async function readSlots(
-  volume: Volume,
+  { volume, claims, leaves, uppers }: Search,
   file: ResourceFile,
   cluster: number,
   first: number,
-  claims: readonly FileClaims[],
-  found: Table[],
+  owners: readonly number[],
 ): Promise<void> {
   const { size, perCluster } = file.header;
   const from = file.offsetOf(cluster, first);
@@ -89,15 +171,37 @@ async function readSlots(
   const bytes = new Uint8Array(count * size);
   await file.source.read(from, bytes);
   for (let i = 0; i < count; i++) {
-    const [low, high] = addressOf(volume, cluster, first + i);
+    const [low, high] = addressOf(volume, file, cluster, first + i);
     if (claims.some((one) => one.resource(low, high))) continue;
-    const shape = shapeOf(volume, new Uint32Array(bytes.buffer, i * size, size / 4));
-    if (shape !== undefined) found.push({ low, high, at: from + i * size, ...shape });
+    const words = new Uint32Array(bytes.buffer, i * size, size / 4);
+    const table = { low, high, at: from + i * size, owner: owners[first + i] ?? 0 };
+    const shape = shapeOf(volume, words);
+    if (shape !== undefined) leaves.push({ ...table, ...shape });
+    else if (uppers.length < MAX_TABLES) {
+      const upper = upperShapeOf(volume, words);
+      if (upper !== undefined) uppers.push({ table: { ...table, ...upper }, words: words.slice(), file });
+    }
   }
 }
 
-function addressOf(volume: Volume, cluster: number, resource: number): readonly [number, number] {
-  if (volume.geometry.version !== 6) return [(POINTER_BLOCK | (cluster << 6) | (resource << 28)) >>> 0, 0];
+/** A table of addresses of pointer blocks only; whether they are there is seen later. */
+function upperShapeOf(volume: Volume, words: Uint32Array): Pick<Table, 'count' | 'end' | 'first' | 'next'> | undefined {
+  const { pointerWords: step, version } = volume.geometry;
+  const wanted = version === 6 ? SUB_BLOCK : POINTER_BLOCK;
+  let count = 0;
+  let end = -1;
+  for (let i = 0; i < words.length; i += step) {
+    if (words[i] === 0 && (step === 1 || words[i + 1] === 0)) continue;
+    if (typeOf(words[i]) !== wanted) return undefined;
+    count++;
+    end = i / step;
+  }
+  return count === 0 ? undefined : { count, end, first: -1, next: -1 };
+}
+
+function addressOf(volume: Volume, file: ResourceFile, cluster: number, resource: number): readonly [number, number] {
+  const type = file.kind === 'pb2' ? POINTER_BLOCK_2 : POINTER_BLOCK;
+  if (volume.geometry.version !== 6) return [(type | (cluster << 6) | (resource << 28)) >>> 0, 0];
   return [(SUB_BLOCK | ((cluster & 0x3ffffff) << 6)) >>> 0, ((resource << 24) | Math.floor(cluster / 2 ** 26)) >>> 0];
 }
 
@@ -161,7 +265,10 @@ function chainOf(volume: Volume, file: ResourceFile, list: readonly Table[]): Ch
   return {
     name: `pb-${addressText(list[0].low, list[0].high)}`,
     pointers: Uint32Array.from(words),
+    levels: 1,
     tables: list.length,
+    slots,
+    owners: new Set(list.map(({ owner }) => owner).filter((owner) => owner !== 0)),
     blocks: list.reduce((n, table) => n + table.count, 0),
     size: slots * blockSize,
     at: list[0].at,

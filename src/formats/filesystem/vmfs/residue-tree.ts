@@ -1,17 +1,23 @@
 /** The two trees of what is left: below each, the directories as far as they are known. */
 import { MAX_PATH_DEPTH } from '../../../core/limits.ts';
 import { addressText } from './address.ts';
+import type { Lost } from './residue-lost.ts';
+import type { Match } from './residue-match.ts';
 import type { Named } from './residue-names.ts';
-import type { Chain } from './residue-pointers.ts';
 import type { Residue, Survey } from './residue-survey.ts';
+import type { LooseText } from './residue-unowned.ts';
 
 /** A place in a tree; without a residue it is a directory that lives, or is known by its address only. */
 export interface Branch {
   readonly name: string;
   residue?: Residue;
   named?: Named;
-  /** Pointer blocks without a descriptor. */
-  chain?: Chain;
+  /** Pointer blocks or text without a descriptor. */
+  lost?: Lost;
+  /** Text that is what a file held which lost its pointers. */
+  text?: LooseText;
+  /** Pointer blocks that fit a descriptor which lost its own. */
+  match?: Match;
   /** Names that are told apart, in order. */
   readonly children: Map<string, Branch>;
 }
@@ -21,48 +27,82 @@ interface Step {
   readonly name: string;
 }
 
-/** The tree of all residues of one state. */
-export function treeOf(survey: Survey, names: ReadonlyMap<number, Named>, state: Residue['state']): Branch {
+/** The tree of all residues of one state, and of what is left over without a descriptor. */
+export function treeOf(
+  survey: Survey,
+  names: ReadonlyMap<number, Named>,
+  state: Residue['state'],
+  lost: readonly Lost[],
+  texts: ReadonlyMap<number, LooseText>,
+): Branch {
   const root: Branch = { name: '', children: new Map() };
   for (const residue of survey.residues.values()) {
     if (residue.state !== state) continue;
-    let branch = root;
-    for (const { key, name } of stepsTo(survey, names, residue)) {
-      let next = branch.children.get(key);
-      if (next === undefined) {
-        next = { name, children: new Map() };
-        branch.children.set(key, next);
-      }
-      branch = next;
-    }
+    const { branch, above } = branchAt(root, stepsTo(survey, names, residue));
     branch.residue = residue;
-    const named = names.get(residue.address);
+    const named = names.get(residue.key);
     if (named !== undefined) branch.named = named;
+    const text = texts.get(residue.key);
+    if (text !== undefined) branch.text = text;
+    const matches = survey.matches.get(residue.key) ?? [];
+    for (const [i, match] of matches.entries()) {
+      if (i === 0) branch.match = match;
+      // Others that fit are other explanations, each a file of its own.
+      else above.children.set(`fd ${residue.key} ${i}`, { ...branch, match, children: new Map() });
+    }
   }
-  for (const chain of state === 'orphan' ? survey.chains : []) {
-    root.children.set(chain.name, { name: chain.name, chain, children: new Map() });
+  for (const [i, one] of lost.entries()) {
+    const { branch } = branchAt(root, wayTo(survey, names, one.named.directory, 0));
+    branch.children.set(`lost ${i}`, { name: one.named.name, lost: one, children: new Map() });
   }
   return toldApart(root);
 }
 
+/** The branch at the end of a way, made where there is none yet, and the one above it. */
+function branchAt(root: Branch, steps: readonly Step[]): { branch: Branch; above: Branch } {
+  let branch = root;
+  let above = root;
+  for (const { key, name } of steps) {
+    let next = branch.children.get(key);
+    if (next === undefined) {
+      next = { name, children: new Map() };
+      branch.children.set(key, next);
+    }
+    above = branch;
+    branch = next;
+  }
+  return { branch, above };
+}
+
 /** The way to a residue: live directories by their paths, others by their descriptors. */
 function stepsTo(survey: Survey, names: ReadonlyMap<number, Named>, residue: Residue): Step[] {
+  const { key, address, parent } = residue;
+  const named = names.get(key);
+  const above = named?.directory ?? (parent || survey.above.get(address));
+  return [...wayTo(survey, names, above, address), { key: `fd ${key}`, name: named?.name ?? addressText(address) }];
+}
+
+/** The way from the top down to a directory, by its descriptor's address; `below` is what is in it. */
+function wayTo(
+  survey: Survey,
+  names: ReadonlyMap<number, Named>,
+  directory: number | undefined,
+  below: number,
+): Step[] {
   const out: Step[] = [];
-  const seen = new Set<number>();
-  let next: Residue | undefined = residue;
-  while (next !== undefined && !seen.has(next.address) && seen.size < MAX_PATH_DEPTH) {
-    seen.add(next.address);
-    const named = names.get(next.address);
-    out.unshift({ key: `fd ${next.address}`, name: named?.name ?? addressText(next.address) });
-    const above = named?.directory ?? (next.parent || survey.above.get(next.address));
-    if (above === undefined || above === 0) break;
-    const path = survey.paths.get(above);
+  const seen = new Set([below]);
+  let next = directory ?? 0;
+  while (next !== 0 && !seen.has(next) && seen.size < MAX_PATH_DEPTH) {
+    seen.add(next);
+    const path = survey.paths.get(next);
     if (path !== undefined) {
       out.unshift(...path.map((name, i) => ({ key: `path ${path.slice(0, i + 1).join('/')}`, name })));
       break;
     }
-    next = survey.residues.get(above);
-    if (next === undefined) out.unshift({ key: `fd ${above}`, name: `fd-${addressText(above)}` });
+    const named = names.get(next);
+    const residue = survey.residues.get(next);
+    out.unshift({ key: `fd ${next}`, name: named?.name ?? `fd-${addressText(next)}` });
+    next = named?.directory ?? (residue?.parent || survey.above.get(next) || 0);
   }
   return out;
 }

@@ -2,15 +2,16 @@
 import type { Damage } from '../../../core/damage.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
+import { INFERRED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { latin1 } from '../../../core/struct.ts';
 import { addressText } from './address.ts';
 import type { Descriptor } from './descriptor.ts';
 import { factsOf, KINDS, MAX_TARGET } from './files.ts';
-import { guessOf, HEAD_BYTES } from './residue-content.ts';
-import { guessedSource } from './residue-map.ts';
+import { lostOf, textsFor } from './residue-lost.ts';
+import { lostNode, textSource } from './residue-lost-node.ts';
 import { type Named, namesOf } from './residue-names.ts';
-import type { Chain } from './residue-pointers.ts';
+import { shareOf, withShare } from './residue-share.ts';
 import { type Residue, Survey } from './residue-survey.ts';
 import { type Branch, treeOf } from './residue-tree.ts';
 import { TYPE_DIRECTORY, TYPE_RDM, TYPE_SYMLINK } from './structs.ts';
@@ -55,9 +56,11 @@ export class ResidueOf {
     let tree = this.#trees.get(rawName);
     if (tree === undefined) {
       tree = this.#take().then(async (survey) => {
+        if (state === 'orphan' || survey.wants.size > 0) await survey.findTables();
         this.#names ??= namesOf(survey);
-        if (state === 'orphan') await survey.findTables();
-        return treeOf(survey, await this.#names, state);
+        const names = await this.#names;
+        const texts = await textsFor(survey, names);
+        return treeOf(survey, names, state, state === 'orphan' ? await lostOf(survey, names, texts) : [], texts);
       });
       this.#trees.set(rawName, tree);
     }
@@ -93,11 +96,11 @@ export class ResidueOf {
   }
 
   async #node(branch: Branch, rawName: string, locator: string, state: Residue['state']): Promise<Node> {
-    const { residue, named, chain } = branch;
-    if (chain !== undefined) return this.#unowned(rawName, locator, chain);
+    const { residue, named, lost, match, text } = branch;
+    if (lost !== undefined) return lostNode(this.#volume, await this.#take(), rawName, locator, lost);
     const directory = this.#directory(rawName, locator, state, async () => branch);
     if (residue === undefined || named === undefined) return directory;
-    const fd = await this.#volume.descriptor(residue.address);
+    const fd = await (await this.#take()).descriptor(residue);
     if (fd === undefined) return directory;
     const facts = factsOf(fd);
     const { name, from, others } = named;
@@ -106,6 +109,8 @@ export class ResidueOf {
       name_from: from,
       reason: residue.code,
       ...(name !== rawName && { name }),
+      ...(text !== undefined && { bytes_from: `the only text of this name and length; ${text.name}` }),
+      ...(match !== undefined && { pointers_from: match.from, pointerBlocks: match.chain.tables }),
       ...(others !== undefined && { other_names: others.map(printable).join(', ') }),
     };
     const node: Node = { ...directory, facts: { ...facts, details }, damage: this.#damage(residue, fd) };
@@ -114,34 +119,16 @@ export class ResidueOf {
     const plain: Node = { ...file, kind: KINDS[fd.type] ?? 'file' };
     if (residue.type === TYPE_RDM) return plain;
     const survey = await this.#take();
-    const bytes = async () => survey.bytesOf(residue, fd);
-    if (residue.type !== TYPE_SYMLINK) return { ...plain, bytes };
-    const source = await bytes();
-    const text = new Uint8Array(Math.min(source.size, MAX_TARGET));
-    await source.read(0, text);
-    return { ...plain, bytes, facts: { ...plain.facts, target: latin1(text, 0, text.length) } };
-  }
-
-  /** Pointer blocks without a descriptor, as a file of what they lead to. */
-  async #unowned(rawName: string, locator: string, chain: Chain): Promise<Node> {
-    const survey = await this.#take();
-    const { size, tables, blocks } = chain;
-    const expected = 'a file descriptor that leads to these pointer blocks';
-    const own = { at: chain.place, code: 'vmfs.pointers-unowned', expected, actual: 'none' };
-    const bytes = (): Promise<Source> => guessedSource(this.#volume, survey, chain);
-    const head = new Uint8Array(Math.min(HEAD_BYTES, size));
-    await (await bytes()).read(0, head);
-    const like = guessOf(head)?.from;
-    return {
-      name: printable(rawName),
-      rawName,
-      locator,
-      kind: 'file',
-      state: 'orphan',
-      facts: { size, details: { pointerBlocks: tables, blocks, ...(like !== undefined && { looks_like: like }) } },
-      damage: [this.#volume.note(own, 'the end and the name of this file are unknown, its bytes guessed')],
-      bytes,
+    const bytes = async (): Promise<Source> => {
+      if (text !== undefined) return textSource(this.#volume, text, INFERRED);
+      return match === undefined ? survey.bytesOf(residue, fd) : survey.matchedBytes(match);
     };
+    const source = await bytes();
+    if (residue.type !== TYPE_SYMLINK)
+      return { ...withShare(this.#volume, plain, fd.at, await shareOf(survey, source)), bytes };
+    const target = new Uint8Array(Math.min(source.size, MAX_TARGET));
+    await source.read(0, target);
+    return { ...plain, bytes, facts: { ...plain.facts, target: latin1(target, 0, target.length) } };
   }
 
   #damage(residue: Residue, fd: Descriptor): Node['damage'] {

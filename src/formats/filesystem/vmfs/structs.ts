@@ -146,6 +146,7 @@ export const heartbeat = struct('VMFS heartbeat', 512, {
   generation: bytes8(0x0c),
   host: bytes(0x1c, 16),
   address: text(0x36, 46),
+  journalAt: u64(0x64),
 });
 
 /** Directory entry of VMFS3 and VMFS5. */

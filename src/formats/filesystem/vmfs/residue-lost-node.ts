@@ -1,0 +1,68 @@
+/** What is left over without a descriptor, as nodes. */
+
+import { printable } from '../../../core/locator.ts';
+import { data, segments } from '../../../core/map-source.ts';
+import type { Node } from '../../../core/node.ts';
+import { type Certainty, GUESSED, type Why } from '../../../core/run.ts';
+import type { Source } from '../../../core/source.ts';
+import { guessOf, HEAD_BYTES } from './residue-content.ts';
+import type { Lost } from './residue-lost.ts';
+import { chainSource } from './residue-map.ts';
+import type { Chain } from './residue-pointers.ts';
+import { shareOf, withShare } from './residue-share.ts';
+import type { Survey } from './residue-survey.ts';
+import type { LooseText } from './residue-unowned.ts';
+import type { Volume } from './volume.ts';
+
+/** A file of pointer blocks, or of text in a sub-block, that no descriptor leads to. */
+export async function lostNode(
+  volume: Volume,
+  survey: Survey,
+  rawName: string,
+  locator: string,
+  lost: Lost,
+): Promise<Node> {
+  const { named, text, match } = lost;
+  const base = { name: printable(rawName), rawName, locator, kind: 'file' as const, state: 'orphan' as const };
+  const from = { name_from: named.from, ...(named.name !== rawName && { name: named.name }) };
+  if (text !== undefined) return { ...base, ...textParts(volume, text, from) };
+  const chain = match?.chain ?? lost.chain!;
+  const bytes = (): Promise<Source> =>
+    match === undefined ? chainSource(volume, survey, chain, GUESSED) : survey.matchedBytes(match);
+  const parts = await chainParts(volume, chain, bytes, { ...from, ...(match && { pointers_from: match.from }) });
+  return withShare(volume, { ...base, ...parts }, chain.place, await shareOf(survey, await bytes()));
+}
+
+type Parts = Pick<Node, 'facts' | 'damage' | 'bytes'>;
+
+async function chainParts(
+  volume: Volume,
+  { place, size, tables, blocks }: Chain,
+  bytes: () => Promise<Source>,
+  more: Readonly<Record<string, string>>,
+): Promise<Parts> {
+  const expected = 'a file descriptor that leads to these pointer blocks';
+  const own = { at: place, code: 'vmfs.pointers-unowned', expected, actual: 'none' };
+  const head = new Uint8Array(Math.min(HEAD_BYTES, size));
+  await (await bytes()).read(0, head);
+  const like = guessOf(head)?.from;
+  const details = { pointerBlocks: tables, blocks, ...(like !== undefined && { looks_like: like }), ...more };
+  const damage = [volume.note(own, 'whose file this was, and where it ended, is known from what fits, if at all')];
+  return { facts: { size, details }, damage, bytes };
+}
+
+function textParts(volume: Volume, text: LooseText, more: Readonly<Record<string, string>>): Parts {
+  const { place, length, guess } = text;
+  const expected = 'a file descriptor that leads to this sub-block';
+  const own = { at: place, code: 'vmfs.sub-block-unowned', expected, actual: 'none' };
+  const bytes = async (): Promise<Source> => textSource(volume, text, GUESSED);
+  const damage = [volume.note(own, 'it is known by its text only, and ends where the text does')];
+  return { facts: { size: length, details: { looks_like: guess.from, ...more } }, damage, bytes };
+}
+
+/** The bytes of a text that no descriptor leads to. */
+export function textSource(volume: Volume, { name, file, at, length }: LooseText, certainty: Certainty): Source {
+  const what = `VMFS${volume.geometry.version} sub-block ${name.slice('sb-'.length)}`;
+  const why: Why = { what, source: file.source, at, code: 'vmfs.sub-block-unowned' };
+  return segments([data(file.source, at, length, certainty, why)]);
+}

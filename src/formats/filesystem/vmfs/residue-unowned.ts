@@ -1,0 +1,124 @@
+/**
+ * Sub-blocks that no file holds: directories whose descriptor was cleared still name their files there, and small texts
+ * of machines still are what they were. Source: vmfs.md sections 5.1, 5.2 and 8.1.
+ */
+import { latin1, viewOf } from '../../../core/struct.ts';
+import { addressText, fdNumbers, SUB_BLOCK } from './address.ts';
+import { bitmaps } from './bitmaps.ts';
+import type { FileClaims } from './residue-claims.ts';
+import { type Guess, guessText, HEAD_BYTES } from './residue-content.ts';
+import type { Trace } from './residue-dirents.ts';
+import { looseEntries } from './residue-loose.ts';
+import { placeIn } from './residue-place.ts';
+import { ownersOf } from './residue-pointers.ts';
+import type { ResourceFile } from './resource.ts';
+import { DIRECTORY_VERSIONS, dirent, dirent6, TYPE_DIRECTORY } from './structs.ts';
+import type { Volume } from './volume.ts';
+
+/** Text in a sub-block that no file holds. */
+export interface LooseText {
+  /** From its position: 'sb-0x...'. */
+  readonly name: string;
+  readonly guess: Guess;
+  readonly file: ResourceFile;
+  readonly at: number;
+  /** The same in the volume. */
+  readonly place: number;
+  /** Bytes that are text. */
+  readonly length: number;
+}
+
+export interface Loose {
+  readonly entries: Trace[];
+  readonly texts: LooseText[];
+  /** Descriptor address of the directory above one, as its ".." says. */
+  readonly above: Map<number, number>;
+}
+
+const MAX_TEXTS = 4096;
+const MAX_ENTRIES_FOUND = 1 << 18;
+const READ_BYTES = 1 << 20;
+const DOT_AT_6 = 0x3b8;
+const DOTS_AT_6 = 0x4d8;
+
+/** Looks through all sub-blocks that none of `claims` holds. */
+export async function looseIn(volume: Volume, claims: readonly FileClaims[]): Promise<Loose> {
+  const out: Loose = { entries: [], texts: [], above: new Map() };
+  const file = volume.files.sbc;
+  if (file === undefined || file.header.size === 0) return out;
+  const { size, perCluster } = file.header;
+  const perRead = Math.max(1, Math.floor(READ_BYTES / size));
+  for await (const [cluster] of bitmaps(volume, file)) {
+    const owners = volume.geometry.version === 6 ? await ownersOf(volume, file, cluster) : [];
+    for (let first = 0; first < perCluster; first += perRead) {
+      const from = file.offsetOf(cluster, first);
+      if (from === undefined || from + size > file.source.size) break;
+      const count = Math.min(perRead, perCluster - first, Math.floor((file.source.size - from) / size));
+      const bytes = new Uint8Array(count * size);
+      await file.source.read(from, bytes);
+      for (let i = 0; i < count; i++) {
+        const [low, high] = subBlockAddress(volume, cluster, first + i);
+        if (claims.some((one) => one.resource(low, high))) continue;
+        const block = bytes.subarray(i * size, (i + 1) * size);
+        entriesOf(volume, block, owners[first + i] ?? 0, out);
+        const text = textOf(block, `sb-${addressText(low, high)}`, file, from + i * size);
+        if (text === undefined || out.texts.length >= MAX_TEXTS) continue;
+        out.texts.push({ ...text, place: await placeIn(volume, file.source, text.at) });
+      }
+    }
+  }
+  return out;
+}
+
+function subBlockAddress(volume: Volume, cluster: number, resource: number): readonly [number, number] {
+  if (volume.geometry.version === 6) {
+    return [(SUB_BLOCK | ((cluster & 0x3ffffff) << 6)) >>> 0, ((resource << 24) | Math.floor(cluster / 2 ** 26)) >>> 0];
+  }
+  return [(SUB_BLOCK | (((resource >>> 4) & 3) << 3) | (cluster << 6) | ((resource & 15) << 28)) >>> 0, 0];
+}
+
+/** Entries, and the directory they are of where the block is its first: "." names it, ".." what is above. */
+function entriesOf(volume: Volume, block: Uint8Array, owner: number, out: Loose): void {
+  if (out.entries.length >= MAX_ENTRIES_FOUND) return;
+  const [own, parent] = volume.geometry.version === 6 ? dots6(block) : dots35(block);
+  if (own !== 0 && parent !== 0 && own !== parent) out.above.set(own, parent);
+  for (const entry of looseEntries(volume.geometry, block, 'unowned', own || owner, 0)) out.entries.push(entry);
+}
+
+const NO_DOTS: readonly [number, number] = [0, 0];
+
+function dots35(block: Uint8Array): readonly [number, number] {
+  if (viewOf(block).getUint32(0, true) !== TYPE_DIRECTORY || block.length < 2 * dirent.size) return NO_DOTS;
+  const dot = dirent.decode(block, 0);
+  const dots = dirent.decode(block, dirent.size);
+  const sound = dot.name === '.' && dots.name === '..' && dots.type === TYPE_DIRECTORY;
+  return sound && isAddress(dot.address) && isAddress(dots.address) ? [dot.address, dots.address] : NO_DOTS;
+}
+
+function dots6(block: Uint8Array): readonly [number, number] {
+  if (!DIRECTORY_VERSIONS.includes(viewOf(block).getUint32(0, true))) return NO_DOTS;
+  const dot = dirent6.decode(block, DOT_AT_6);
+  const dots = dirent6.decode(block, DOTS_AT_6);
+  const sound = dot.name === '.' && dot.self === DOT_AT_6 && dots.name === '..' && dots.self === DOTS_AT_6;
+  return sound && isAddress(dot.address) && isAddress(dots.address) ? [dot.address, dots.address] : NO_DOTS;
+}
+
+function isAddress(address: number): boolean {
+  return fdNumbers(address) !== undefined;
+}
+
+function textOf(block: Uint8Array, name: string, file: ResourceFile, at: number): Omit<LooseText, 'place'> | undefined {
+  // Most blocks are empty or no text: their first bytes say so.
+  if (!isText(block[0]) || !isText(block[1])) return undefined;
+  let length = 0;
+  while (length < block.length && isText(block[length])) length++;
+  // What follows a text that ends in the middle of a sector is left over from something else.
+  if (length < block.length && block[length] !== 0) length = block.lastIndexOf(0x0a, length - 1) + 1;
+  const guess = guessText(latin1(block, 0, Math.min(length, HEAD_BYTES)));
+  return guess === undefined ? undefined : { name, guess, file, at, length };
+}
+
+/** Printable, a line's end, a tab, or a byte of UTF-8. */
+function isText(byte: number): boolean {
+  return byte >= 0x20 ? byte !== 0x7f : byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
