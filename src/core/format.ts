@@ -1,5 +1,6 @@
 /** Formats: how one on-disk structure is recognised and opened. */
 import type { Damage } from './damage.ts';
+import type { Mender } from './mend.ts';
 import type { Node } from './node.ts';
 import type { Source } from './source.ts';
 
@@ -24,6 +25,8 @@ export interface Format {
   open(source: Source, cx: Cx): Promise<Node>;
   /** A name shared by all sources that are parts of one thing, or undefined where the thing is whole. */
   identity?(source: Source): Promise<string | undefined>;
+  /** How lost texts of this format are made anew from what lies in a folder. */
+  readonly mender?: Mender;
 }
 
 /** What a format asks for beside its own bytes: by file name, or by the identity of what it is a part of. */

@@ -9,6 +9,7 @@ import { STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { readText } from '../../text.ts';
 import { type Descriptor, type ExtentLine, isDescriptor, parseDescriptor, SECTOR } from './descriptor.ts';
+import { mender } from './mend.ts';
 
 /** Types whose extents are plain sectors in a file. */
 const FLAT = new Set(['FLAT', 'VMFS']);
@@ -25,6 +26,7 @@ export const vmdk: Format = {
     'Snapshot deltas are named with their parent, and not joined.',
   ],
   names: ['.vmdk'],
+  mender,
   async probe(source) {
     if (source.size === 0 || source.size > MOST) return 0;
     return isDescriptor((await readText(source, 4096)).raw) ? 90 : 0;
