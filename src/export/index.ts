@@ -9,6 +9,7 @@ export type {
   LeftOut,
   MachineEntry,
   Manifest,
+  RegeneratedEntry,
 } from './manifest.ts';
 export type { Estimate, Progress, RecoverOptions } from './options.ts';
 export { recover } from './recover.ts';

@@ -3,14 +3,25 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { sentence } from '../core/damage.ts';
 import { MAX_NOTES } from '../core/limits.ts';
+import { printable } from '../core/locator.ts';
+import type { Node } from '../core/node.ts';
 import type { Machine } from '../stack/machines.ts';
+import { mendedOf, originsOf } from '../stack/mend.ts';
 import type { Stack } from '../stack/stack.ts';
 import { Copy } from './copy.ts';
 import { unique } from './entry.ts';
 import { ExportError, interrupted, reason, writeError } from './error.ts';
 import { type Header, Journal, type Past, readJournal } from './journal.ts';
 import { takeLock } from './lock.ts';
-import { type LeftOut, MANIFEST, type MachineEntry, type Manifest, readManifest, writeManifest } from './manifest.ts';
+import {
+  type LeftOut,
+  MANIFEST,
+  type MachineEntry,
+  type Manifest,
+  type RegeneratedEntry,
+  readManifest,
+  writeManifest,
+} from './manifest.ts';
 import { Meter } from './meter.ts';
 import type { RecoverOptions } from './options.ts';
 import { finishDirectories, isThere } from './output.ts';
@@ -98,6 +109,7 @@ async function copyAll(stack: Stack, options: RecoverOptions, run: Run): Promise
       evidence: plan.evidence,
       files: copy.entries,
       machines: plan.machines.map((machine) => seen.machine(machine)),
+      regenerated: seen.regenerated,
       notes: notes.slice(0, MAX_NOTES),
       left_out: seen.leftOut(),
     };
@@ -112,7 +124,7 @@ async function copyAll(stack: Stack, options: RecoverOptions, run: Run): Promise
 }
 
 function headerOf(options: RecoverOptions, plan: Plan): Header {
-  const { vm, paths, fill, sha256, symlinks, system, deep } = options;
+  const { vm, paths, fill, sha256, symlinks, system, deep, mend } = options;
   const given = {
     vm: vm?.toLowerCase() ?? null,
     paths: paths ?? [],
@@ -121,6 +133,7 @@ function headerOf(options: RecoverOptions, plan: Plan): Header {
     symlinks,
     system,
     deep: deep === true,
+    mend: mend !== false,
   };
   return { schema: 1, command: options.command, evidence: plan.evidence, options: given };
 }
@@ -209,6 +222,7 @@ function notesOf(plan: Plan): string[] {
 /** What is learnt of the whole while items go by: where machines' files went, and what is left out. */
 class Seen {
   readonly notes: string[] = [];
+  readonly regenerated: RegeneratedEntry[] = [];
   readonly #paths = new Map<string, string | undefined>();
   readonly #leftOut = new Map<NonNullable<Item['skip']>, number>();
 
@@ -227,9 +241,18 @@ class Seen {
         this.notes.push(`${node.locator} was left out: ${LEFT_OUT[skip]}`);
       }
     } else {
+      this.#mended(node, name);
       if (this.#paths.has(node.locator)) this.#paths.set(node.locator, name);
       if (item.renamed && this.notes.length < MAX_NOTES) this.notes.push(`${node.locator} was written as ${name}.`);
     }
+  }
+
+  #mended(node: Node, name: string): void {
+    const mended = mendedOf(node);
+    if (mended === undefined) return;
+    const { lacks, replaces, notes } = mended;
+    const texts = { lacks: printable(lacks), ...(replaces !== undefined && { replaces: printable(replaces) }) };
+    this.regenerated.push({ path: name, ...texts, ...originsOf(mended), notes: notes.map(printable) });
   }
 
   machine(machine: Machine): MachineEntry {

@@ -9,6 +9,7 @@ import type { Source } from '../core/source.ts';
 import { formats } from '../formats/index.ts';
 import { Evidence, type NamedSource } from './evidence.ts';
 import { Members } from './members.ts';
+import { MENDED, mendedFolder } from './mend.ts';
 import { siblingsByName } from './siblings.ts';
 
 export interface OpenOptions {
@@ -86,7 +87,8 @@ export class Stack {
   }
 
   async child(node: Node, rawName: string): Promise<Node | undefined> {
-    const child = await node.child?.(rawName);
+    const own = await node.child?.(rawName);
+    const child = own ?? (rawName === MENDED ? await mendedFolder(this, node) : undefined);
     if (child !== undefined) child.parent = node;
     return child;
   }
