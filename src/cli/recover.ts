@@ -128,6 +128,8 @@ function summary(manifest: Manifest, out: string): string[] {
     for (const file of doubtful.slice(0, NAMED)) lines.push(`  ${file.path}: ${doubtOf(file)}`);
     if (doubtful.length > NAMED) lines.push(`  and ${doubtful.length - NAMED} more; manifest.json names them all`);
   }
+  for (const { path, what } of (manifest.encrypted ?? []).slice(0, NAMED)) lines.push(`${path} ${what}.`);
+  if (manifest.encrypted?.some(({ kind }) => kind !== 'unclear') === true) lines.push(ENCRYPTED);
   lines.push(...regeneratedLines(manifest));
   for (const machine of manifest.machines) lines.push(machineLine(machine, manifest));
   for (const one of manifest.left_out) lines.push(`Left out: ${one.count} of kind ${one.kind}, ${one.reason}.`);
@@ -137,6 +139,8 @@ function summary(manifest: Manifest, out: string): string[] {
   );
   return lines;
 }
+
+const ENCRYPTED = 'Encrypted stripes count as missing; the copies hold their bytes as they are, should a key turn up.';
 
 function regeneratedLines({ regenerated = [] }: Manifest): string[] {
   if (regenerated.length === 0) return [];

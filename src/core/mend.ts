@@ -5,8 +5,10 @@ import type { Source } from './source.ts';
 
 /** A file of the folder that is looked at. */
 export interface Piece {
-  /** Raw bytes of the name it has there. */
+  /** Raw bytes of the name it had, without an ending that an encryptor put behind all names. */
   readonly rawName: string;
+  /** Raw bytes of the name it has there. */
+  readonly file: string;
   readonly facts: Facts;
   source(): Promise<Source | undefined>;
 }
@@ -30,14 +32,14 @@ export interface Mended {
   readonly lines: readonly MendedLine[];
   /** What a person should look at before relying on it. */
   readonly notes: readonly string[];
-  /** Raw names of the files that it is of no use without. */
+  /** Names of the files that it is of no use without, as they are there. */
   readonly uses: readonly string[];
 }
 
 /** A folder as menders see it. */
 export interface Folder {
   readonly rawName: string;
-  /** By raw name; what other menders made before is among them. */
+  /** By the names they had; what other menders made before is among them. */
   readonly pieces: ReadonlyMap<string, Piece>;
   /** What other menders made before. */
   readonly mended: readonly Mended[];

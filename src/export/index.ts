@@ -4,6 +4,7 @@ export { type ImageOptions, type ImageProgress, type ImageReport, image } from '
 export type { Fill } from './jobs.ts';
 export type {
   CertaintyBytes,
+  EncryptedEntry,
   EvidenceEntry,
   FileEntry,
   LeftOut,

@@ -71,6 +71,17 @@ export interface RegeneratedEntry {
   readonly notes: readonly string[];
 }
 
+/** A file that ransomware was at. Its bytes were copied as they are; those taken for encrypted count as missing. */
+export interface EncryptedEntry {
+  readonly path: string;
+  readonly what: string;
+  /** 'unclear': noticed only, and no byte of it counts as missing. */
+  readonly kind: 'regular' | 'start' | 'unclear';
+  /** Bytes of each stripe, and from the start of one to the next. */
+  readonly length: number;
+  readonly period: number;
+}
+
 export interface EvidenceEntry {
   readonly path: string;
   readonly size: number;
@@ -94,6 +105,7 @@ export interface Manifest {
   readonly machines: readonly MachineEntry[];
   /** Absent in manifests of versions that made nothing anew. */
   readonly regenerated?: readonly RegeneratedEntry[];
+  readonly encrypted?: readonly EncryptedEntry[];
   readonly notes: readonly string[];
   readonly left_out: readonly LeftOut[];
 }

@@ -5,6 +5,8 @@ import { sentence } from '../core/damage.ts';
 import { MAX_NOTES } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
+import type { Source } from '../core/source.ts';
+import { sentenceOf } from '../stack/encrypted.ts';
 import type { Machine } from '../stack/machines.ts';
 import { mendedOf, originsOf } from '../stack/mend.ts';
 import type { Stack } from '../stack/stack.ts';
@@ -14,6 +16,8 @@ import { ExportError, interrupted, reason, writeError } from './error.ts';
 import { type Header, Journal, type Past, readJournal } from './journal.ts';
 import { takeLock } from './lock.ts';
 import {
+  type EncryptedEntry,
+  type FileEntry,
   type LeftOut,
   MANIFEST,
   type MachineEntry,
@@ -27,6 +31,7 @@ import type { RecoverOptions } from './options.ts';
 import { finishDirectories, isThere } from './output.ts';
 import { checkPlace, realOut } from './place.ts';
 import { type Plan, planOf } from './plan.ts';
+import { summarize } from './summary.ts';
 import { Threads } from './threads.ts';
 import { type Item, walk } from './walk.ts';
 
@@ -107,9 +112,10 @@ async function copyAll(stack: Stack, options: RecoverOptions, run: Run): Promise
     const manifest: Manifest = {
       schema: 1,
       evidence: plan.evidence,
-      files: copy.entries,
+      files: await seen.counted(copy.entries),
       machines: plan.machines.map((machine) => seen.machine(machine)),
       regenerated: seen.regenerated,
+      encrypted: seen.encrypted,
       notes: notes.slice(0, MAX_NOTES),
       left_out: seen.leftOut(),
     };
@@ -223,6 +229,8 @@ function notesOf(plan: Plan): string[] {
 class Seen {
   readonly notes: string[] = [];
   readonly regenerated: RegeneratedEntry[] = [];
+  readonly encrypted: EncryptedEntry[] = [];
+  readonly #masked = new Map<string, Source>();
   readonly #paths = new Map<string, string | undefined>();
   readonly #leftOut = new Map<NonNullable<Item['skip']>, number>();
 
@@ -242,9 +250,31 @@ class Seen {
       }
     } else {
       this.#mended(node, name);
+      this.#encrypted(item);
       if (this.#paths.has(node.locator)) this.#paths.set(node.locator, name);
       if (item.renamed && this.notes.length < MAX_NOTES) this.notes.push(`${node.locator} was written as ${name}.`);
     }
+  }
+
+  #encrypted({ encrypted, path: name }: Item): void {
+    if (encrypted === undefined) return;
+    const { kind, length, period } = encrypted.stripes;
+    this.encrypted.push({ path: name, what: sentenceOf(encrypted.stripes), kind, length, period });
+    if (kind !== 'unclear') this.#masked.set(name, encrypted.source);
+  }
+
+  /**
+   * Entries that count what was encrypted as missing. The copies still hold those bytes as they lie on the volume: a
+   * key may turn up one day.
+   */
+  async counted(entries: readonly FileEntry[]): Promise<FileEntry[]> {
+    const out = [...entries];
+    for (const [i, entry] of out.entries()) {
+      const source = this.#masked.get(entry.path);
+      if (source === undefined) continue;
+      out[i] = { ...entry, ...(await summarize(source)).entry(entry.damage.length === 0) };
+    }
+    return out;
   }
 
   #mended(node: Node, name: string): void {

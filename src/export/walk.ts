@@ -1,7 +1,7 @@
 /** The tree that is to be copied, item by item, in the same order each time it is walked. */
 import { MAX_PATH_BYTES, MAX_PATH_DEPTH } from '../core/limits.ts';
 import type { Node } from '../core/node.ts';
-import { mendedNodes, mendedOf, Pieces } from '../stack/mend.ts';
+import { mendedNodes, mendedOf, Pieces, stripesIn } from '../stack/mend.ts';
 import { childrenWith } from '../stack/residue.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { Match } from './glob.ts';
@@ -25,12 +25,16 @@ export interface Selection {
   readonly mend?: boolean;
 }
 
+export type Encrypted = NonNullable<Awaited<ReturnType<typeof stripesIn>>>;
+
 export interface Item {
   readonly node: Node;
   /** Relative to DIR, with '/'. */
   readonly path: string;
   /** Why it is not copied though it was asked for. */
   readonly skip?: 'system' | 'rdm' | 'path' | 'depth';
+  /** What ransomware did to it, and its bytes without what was taken. */
+  readonly encrypted?: Encrypted;
   /** The name had to be shortened or changed so that it could be told from another. */
   readonly renamed: boolean;
 }
@@ -93,7 +97,8 @@ async function* below(stack: Stack, root: Level, selection: Selection, room: num
     if (skip !== undefined) continue;
     if (wanted) {
       yield* pending(levels);
-      yield { node, path, renamed };
+      const encrypted = selection.mend === true ? await stripesIn(node) : undefined;
+      yield { node, path, renamed, ...(encrypted && { encrypted }) };
     }
     if (level.pieces.see(node) && wanted) level.given.add(node.rawName);
     if (!isDirectory) continue;

@@ -106,11 +106,16 @@ function mendOne(
   const why = isSound ? 'it names disks whose descriptors were made anew' : own?.faults.join('; ');
   return {
     rawName,
-    ...(own !== undefined && { replaces: own.rawName }),
-    lacks: own === undefined ? `${wanted} is missing` : `${own.rawName} cannot be used: ${why}`,
+    ...(own !== undefined && { replaces: folder.pieces.get(own.rawName)?.file ?? own.rawName }),
+    lacks:
+      own === undefined
+        ? `${wanted} is missing`
+        : `${folder.pieces.get(own.rawName)?.file ?? own.rawName} cannot be used: ${why}`,
     lines: composed(out),
     notes,
-    uses: [...new Set([...files.filter((file) => disks.all.has(file)), ...from])],
+    uses: [...new Set([...files.filter((file) => disks.all.has(file)), ...from])].map(
+      (name) => folder.pieces.get(name)?.file ?? name,
+    ),
   };
 }
 

@@ -82,7 +82,8 @@ async function settingsOf(piece: Piece): Promise<Configuration> {
   const { rawName, facts } = piece;
   const text = await untangled(piece, (t) => isMachine(parseKeyValues(t)));
   const values = parseKeyValues(text?.text ?? '');
-  const faults = text?.faults ?? ['it cannot be read'];
+  const moved = piece.file === rawName ? [] : [`it is called ${piece.file} now`];
+  const faults = [...(text?.faults ?? ['it cannot be read']), ...moved];
   return { rawName, what: rawName, values, whole: faults.length === 0, modified: facts.modified ?? 0, faults };
 }
 

@@ -1,4 +1,5 @@
 /** Files that hold a disk's bytes: what their names and headers say of the descriptor they belong to. Source: vmdk.md. */
+import { LOOK, lookOf } from '../../../codec/entropy.ts';
 import type { Piece } from '../../../core/mend.ts';
 import { bytes, struct, u32, u64 } from '../../../core/struct.ts';
 import { SECTOR } from './descriptor.ts';
@@ -29,6 +30,8 @@ export interface Extent {
   readonly createType: 'vmfs' | 'vmfsSparse' | 'seSparse';
   /** Of the disk it describes; 0 where its header does not say it. */
   readonly sectors: number;
+  /** The size is not what the file alone says. */
+  readonly isGuessed: boolean;
   /** What is odd about it, in sentences. */
   readonly notes: readonly string[];
   readonly piece: Piece;
@@ -56,14 +59,52 @@ export async function extentOf(piece: Piece): Promise<Extent | undefined> {
     const sectors = await capacityOf(piece);
     const notes =
       sectors === 0 ? [`The header of ${piece.rawName} cannot be read, so the size of its disk is not known.`] : [];
-    return { rawName: piece.rawName, descriptor, type, createType, sectors, notes, piece };
+    return { rawName: piece.rawName, descriptor, type, createType, sectors, isGuessed: false, notes, piece };
   }
-  const over = size % SECTOR;
-  const notes =
-    over === 0
-      ? []
-      : [`${piece.rawName} has ${size} bytes: the last ${over} are no whole sector and are not in the disk.`];
-  return { rawName: piece.rawName, descriptor, type, createType, sectors: (size - over) / SECTOR, notes, piece };
+  const footer = await footerOf(piece);
+  const over = (size - footer) % SECTOR;
+  const notes: string[] = [];
+  if (over > 0)
+    notes.push(`${piece.file} has ${size} bytes: the last ${over} are no whole sector and are not in the disk.`);
+  if (footer > 0) notes.push(footerNote(piece.file, footer));
+  const common = { rawName: piece.rawName, descriptor, type, createType, isGuessed: footer > 0, notes, piece };
+  return { ...common, sectors: (size - footer - over) / SECTOR };
+}
+
+/** What an encryptor leaves behind a file: 512 bytes each time. */
+const FOOTER = 512;
+const MOST_FOOTERS = 8;
+/** Disks are made in whole MiB. */
+const UNIT = 1024 * 1024;
+/** Of 512 random bytes some 221 are different; texts and tables have far fewer. */
+const LEAST_DIFFERENT = 195;
+
+/** Bytes of random footers behind the last whole MiB of a file that an encryptor was at; 0 where there are none. */
+async function footerOf(piece: Piece): Promise<number> {
+  const size = piece.facts.size ?? 0;
+  const rest = size % UNIT;
+  if (rest === 0 || rest % FOOTER !== 0 || rest > MOST_FOOTERS * FOOTER) return 0;
+  const source = await piece.source();
+  if (source === undefined || source.size < size) return 0;
+  const start = new Uint8Array(LOOK);
+  const isSuspect =
+    piece.file !== piece.rawName || ((await source.read(0, start)).length === 0 && lookOf(start) === 'random');
+  if (!isSuspect) return 0;
+  const tail = new Uint8Array(rest);
+  if ((await source.read(size - rest, tail)).length > 0) return 0;
+  for (let at = 0; at < rest; at += FOOTER) {
+    if (new Set(tail.subarray(at, at + FOOTER)).size < LEAST_DIFFERENT) return 0;
+  }
+  return rest;
+}
+
+function footerNote(file: string, footer: number): string {
+  const count = footer / FOOTER;
+  const twice =
+    count === 1
+      ? ''
+      : ` If it is ${count} footers of ${FOOTER}, the file was encrypted ${count} times: decrypt it as often.`;
+  return `The last ${footer} bytes of ${file} look like what an encryptor adds, and are not in the disk.${twice}`;
 }
 
 /** Sectors of the disk that a delta's header names; 0 where it has no such header. */

@@ -1,5 +1,6 @@
 /** Makes descriptors anew: those that are lost, unusable, or at odds with what they belong to. Source: vmdk.md 9 and 10. */
 import type { Folder, Mended, Mender } from '../../../core/mend.ts';
+import { GUESSED } from '../../../core/run.ts';
 import { type MachineTexts, machineTexts, NO_TEXTS } from '../../machine/sources.ts';
 import { quotable } from '../../untangle.ts';
 import { Chains, numbered, ownId } from './chains.ts';
@@ -88,7 +89,7 @@ class Work {
         if (moved !== undefined && link.faults.length === 0)
           link.faults.push(`it lies on ${parent!.value}, made anew as ${moved}`);
         const isWanted = link.faults.length > 0 && !this.#renamed.has(link.rawName) && this.#canBeMade(link);
-        if (isWanted && this.#folder.pieces.has(link.rawName))
+        if (isWanted && this.#folder.free(link.rawName) !== link.rawName)
           this.#renamed.set(link.rawName, this.#folder.free(link.rawName));
       }
     }
@@ -143,13 +144,15 @@ class Work {
     const adopted = this.#adopted.get(link.rawName);
     if (adopted !== undefined) {
       const { rawName, type } = adopted;
+      const { file } = adopted.piece;
       const sectors = adopted.sectors || this.#sectorsOfStem(link);
-      if (sectors === 0 || !quotable(rawName)) return undefined;
-      const line = `RW ${sectors} ${type} "${rawName}"`;
-      const said =
-        adopted.sectors === 0
-          ? assumed(line)
-          : inferred(line, type === 'VMFS' ? `size of ${rawName}` : `header of ${rawName}`);
+      if (sectors === 0 || !quotable(file)) return undefined;
+      const line = `RW ${sectors} ${type} "${file}"`;
+      const from = type === 'VMFS' ? `size of ${file}` : `header of ${file}`;
+      const said: Said<string> =
+        adopted.sectors === 0 || adopted.isGuessed
+          ? { value: line, from: `${from}, guessed`, certainty: GUESSED }
+          : inferred(line, from);
       return { lines: [said], files: [rawName], sectors };
     }
     const lines: Said<string>[] = [];
@@ -166,7 +169,8 @@ class Work {
         extent !== undefined && extent.sectors > 0 && (extent.type !== 'VMFS' || extent.sectors > line.sectors);
       const count = exact ? extent.sectors : line.sectors;
       const offset = line.type === 'FLAT' ? ` ${line.offset}` : '';
-      const text = `${line.access} ${count} ${line.type}${file === '' ? '' : ` "${file}"`}${offset}`;
+      const written = this.#folder.pieces.get(file)?.file ?? file;
+      const text = `${line.access} ${count} ${line.type}${file === '' ? '' : ` "${written}"`}${offset}`;
       lines.push(inferred(text, exact ? file : link.rawName));
       if (file !== '') files.push(file);
       sectors += count;
@@ -213,12 +217,18 @@ class Work {
     if (parent?.from === 'assumed')
       notes.push(`That it lies on ${parent.value} is taken from the numbers in the names alone.`);
     const rawName = this.#renamed.get(link.rawName) ?? link.rawName;
-    const replaces = rawName === link.rawName ? {} : { replaces: link.rawName };
+    const there = this.#folder.pieces.get(link.rawName)?.file;
+    const replaces = there === undefined ? {} : { replaces: there };
     const lacks =
-      replaces.replaces === undefined
-        ? `${link.rawName} is missing`
-        : `${link.rawName} cannot be used: ${link.faults.join('; ')}`;
-    return { rawName, ...replaces, lacks, lines: composed(draft), notes, uses: extents.files };
+      there === undefined ? `${link.rawName} is missing` : `${there} cannot be used: ${link.faults.join('; ')}`;
+    return {
+      rawName,
+      ...replaces,
+      lacks,
+      lines: composed(draft),
+      notes,
+      uses: extents.files.map((name) => this.#folder.pieces.get(name)?.file ?? name),
+    };
   }
 
   /** The slot and settings of the machine that name a disk of this name, whichever of its snapshots. */

@@ -37,7 +37,8 @@ export async function survey(folder: Folder): Promise<Survey> {
     else if (/\.vmdk$/i.test(rawName) && !isNoDescriptor(rawName)) await addText(out, rawName, piece);
     else if ((piece.facts.size ?? 0) >= LEAST && !isNoDescriptor(rawName)) out.others.set(rawName, piece);
   }
-  for (const link of out.links.values()) await checkExtents(link, folder, out);
+  const byFile = new Map([...folder.pieces.values()].map((piece) => [piece.file, piece]));
+  for (const link of out.links.values()) checkExtents(link, (name) => folder.pieces.get(name) ?? byFile.get(name), out);
   return out;
 }
 
@@ -50,6 +51,7 @@ async function addText(out: Survey, rawName: string, piece: Piece): Promise<void
   const parsed = parseDescriptor(text.text);
   const value = (key: string): string => parsed.values.get(key) ?? '';
   const faults = [...text.faults];
+  if (piece.file !== rawName) faults.push(`it is called ${piece.file} now`);
   const isEsx = /^(vmfs|sesparse)/i.test(value('createtype'));
   // Hosts that make these types write LF.
   if (faults.length === 0 && isEsx && text.raw.includes('\r')) faults.push('its line ends were converted to CR LF');
@@ -64,18 +66,19 @@ async function addText(out: Survey, rawName: string, piece: Piece): Promise<void
 }
 
 /** Whether the extents that a text names are there, and as large as it says. */
-async function checkExtents(link: Link, folder: Folder, out: Survey): Promise<void> {
+function checkExtents(link: Link, pieceOf: (name: string) => Piece | undefined, out: Survey): void {
   for (const line of link.text?.extents ?? []) {
     if (line.file === '' || line.file.includes('/')) continue;
-    const piece = folder.pieces.get(line.file);
+    const piece = pieceOf(line.file);
     if (piece === undefined) {
       link.lost.push(line.file);
       link.faults.push(`${line.file}, which it names, is not there`);
       continue;
     }
-    out.claimed.add(line.file);
+    out.claimed.add(piece.rawName);
+    if (piece.file !== line.file) link.faults.push(`${line.file}, which it names, is called ${piece.file} now`);
     const wanted = (line.offset + line.sectors) * SECTOR;
-    const extent = out.extents.get(line.file);
+    const extent = out.extents.get(piece.rawName);
     const size = piece.facts.size ?? 0;
     if (extent === undefined) continue;
     // A flat that is shorter was cut off itself: then it is the text that still knows the disk's size.
