@@ -11,6 +11,7 @@ import { type Manifest, recover, verify } from '../src/export/index.ts';
 import { stripesOf, withoutStripes } from '../src/stack/encrypted.ts';
 import { locate } from '../src/stack/locate.ts';
 import { Stack } from '../src/stack/stack.ts';
+import { build, salvor } from './cli/salvor.ts';
 import { dice, seeded } from './make/content.ts';
 import { writeImages } from './make/images.ts';
 import { machine } from './make/machines.ts';
@@ -290,6 +291,28 @@ describe.each([3, 5, 6] as const)('a host on VMFS%i', (version) => {
     expect(sha(into.subarray(MIB, 2 * MIB))).toBe(sha(truth));
     stack.close();
   });
+});
+
+test('inspect says beforehand, in plain words, what was met', async () => {
+  build();
+  const { entries } = host(
+    ['web01', 'db02'],
+    (file) => file,
+    (c) => striped(c, MIB, 2 * MIB),
+  );
+  const [image] = await writeImages(makeStore(5, { seed: 5, members: [{ pes: 4 }], entries }), dir);
+  const before = await salvor('inspect', image);
+  expect(before.code).toBe(1);
+  expect(before.out).toContain('! small files of 2 machines are encrypted whole');
+  expect(before.out).toContain('! web01-flat.vmdk has 1 MiB encrypted of every 2 MiB, by its samples');
+  expect(before.out).toContain('! web01.vmdk cannot be used: its bytes look encrypted; salvor recover makes it anew');
+  const after = await salvor('recover', image, '--out', path.join(dir, 'out'));
+  expect(after.code).toBe(1);
+  expect(after.out).toContain('web01/web01-flat.vmdk has 1 MiB encrypted of every 2 MiB');
+  expect(after.out).toContain('Made anew beside them, because machines lack them');
+  expect(after.out).toContain('Machine "db02": 2 disks, all its descriptors are here');
+  const mapped = await salvor('map', `${image}::vmfs/web01/+regenerated/web01-flat.vmdk`);
+  expect(mapped.out).toContain('encrypted');
 });
 
 test.each([1, 2])('%i footers behind a flat are left out of the disk, and two are named', async (count) => {

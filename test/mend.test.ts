@@ -8,8 +8,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Manifest, recover, verify } from '../src/export/index.ts';
 import type { RecoverOptions } from '../src/export/options.ts';
 import { Stack } from '../src/stack/stack.ts';
-import { seeded } from './make/content.ts';
+import { patched, seeded } from './make/content.ts';
 import { writeImages } from './make/images.ts';
+import { seSparse } from './make/machine/sesparse.ts';
 import { type Machine, machine } from './make/machines.ts';
 import { makeStore } from './make/stores.ts';
 import type { Content } from './make/types.ts';
@@ -88,13 +89,13 @@ const text = (name: string): string => fs.readFileSync(out(`web01/${name}`), 'la
 const paths = (manifest: Manifest): string[] => (manifest.regenerated ?? []).map((one) => one.path).sort();
 
 /** What qemu-img makes of a disk equals the truth, and vmdkinfo takes each descriptor of it. */
-function expectDisk(name: string, truth: Content): void {
+function expectDisk(name: string, truth: Content, tools: 'both' | 'qemu' = 'both'): void {
   const full = out(`web01/${name}`);
   const info = JSON.parse(execFileSync('qemu-img', ['info', '--output=json', full], { encoding: 'utf8' }));
   expect(info.format).toBe('vmdk');
   expect(info['virtual-size']).toBe(truth.size);
-  const known = execFileSync('vmdkinfo', [full], { encoding: 'utf8' });
-  expect(known).toContain(`(${truth.size} bytes)`);
+  const known = tools === 'both' ? execFileSync('vmdkinfo', [full], { encoding: 'utf8' }) : '';
+  if (tools === 'both') expect(known).toContain(`(${truth.size} bytes)`);
   const raw = path.join(dir, 'raw');
   execFileSync('qemu-img', ['convert', '-f', 'vmdk', '-O', 'raw', full, raw]);
   const sha = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -183,6 +184,30 @@ describe('one piece at a time', () => {
     expect(value(text('web01.vmdk'), 'CID')).toBe(value(child, 'parentCID'));
     expectDisk('web01-000002.vmdk', made.disks[0]!.levels[2]!);
     expect(manifest.regenerated![0].from).toContain('parent id of web01-000001.vmdk');
+  });
+
+  test('a parent named by its whole path is the one in the folder', async () => {
+    const made = web01();
+    const whole: Change = (t) => t.replace('Hint="', 'Hint="/vmfs/volumes/6553f101-30e988f4-fb7f-000c29cb9e45/web01/');
+    const child = textOf(made, '/web01-000001.vmdk');
+    await rescue(5, changed(made, { 'web01.vmdk': gone, 'web01-000001.vmdk': whole }));
+    expect(value(text('web01.vmdk'), 'CID')).toBe(value(child, 'parentCID'));
+  });
+
+  test('a seSparse delta without its descriptor', async () => {
+    const made = web01(0);
+    const delta = seSparse(DISKS[0].bytes / 512, 5, 0xa7);
+    const entries = [
+      ...made.entries,
+      { path: '/web01/web01-000001-sesparse.vmdk', kind: 'file', content: delta } as const,
+    ];
+    const manifest = await rescue(6, entries);
+    expect(paths(manifest)).toEqual(['web01/web01-000001.vmdk']);
+    expect(manifest.regenerated![0].notes.join()).toContain('taken from the numbers');
+    expect(value(text('web01-000001.vmdk'), 'createType')).toBe('seSparse');
+    const base = made.disks[0]!.levels[0]!;
+    // vmdkinfo of 2020 knows no extents of type SESPARSE, whoever wrote them.
+    expectDisk('web01-000001.vmdk', patched(base, [{ at: 5 * 4096, bytes: new Uint8Array(4096).fill(0xa7) }]), 'qemu');
   });
 
   test('a wrong parentCID is put right, and what lies above follows', async () => {
@@ -303,6 +328,34 @@ describe('configurations', () => {
     const vmx = text('web01.vmx');
     expect(vmx.indexOf('memSize')).toBeGreaterThan(vmx.indexOf('# assumed'));
     expect([value(vmx, 'scsi0:0.fileName'), value(vmx, 'scsi0:1.fileName')]).toEqual(['web01.vmdk', 'web01_1.vmdk']);
+  });
+
+  test('cut off in a line: its own lines first, nothing of the torn one, then what the log says', async () => {
+    const made = web01();
+    const cut: Change = (t) =>
+      `${t.slice(0, t.indexOf('numvcpus')).replace('"4096"', '"8192"')}scsi0:0.fileName = "web01-0000`;
+    await rescue(5, changed(made, { 'web01.vmx': cut }));
+    const vmx = text('web01.regenerated.vmx');
+    expect(value(vmx, 'memSize')).toBe('8192');
+    expect(value(vmx, 'numvcpus')).toBe('2');
+    expect(value(vmx, 'scsi0:0.fileName')).toBe('web01-000002.vmdk');
+    expect(vmx.indexOf('memSize')).toBeLessThan(vmx.indexOf('# From the configuration in vmware.log'));
+  });
+
+  test('disks renamed in the configuration alone, as an encryptor does it', async () => {
+    const made = web01(0);
+    const manifest = await rescue(5, changed(made, { 'web01.vmx': (t) => t.replaceAll('.vmdk"', '1.vmdk"') }));
+    expect(paths(manifest)).toEqual(['web01/web01.regenerated.vmx']);
+    const vmx = text('web01.regenerated.vmx');
+    expect([value(vmx, 'scsi0:0.fileName'), value(vmx, 'scsi0:1.fileName')]).toEqual(['web01.vmdk', 'web01_1.vmdk']);
+  });
+
+  test('line ends lost in a transfer: every setting is there again', async () => {
+    const made = web01(0);
+    const was = textOf(made, '.vmx');
+    await rescue(5, changed(made, { 'web01.vmx': (t) => t.replaceAll('\n', ''), 'vmware.log': gone }));
+    const now = keys(text('web01.regenerated.vmx'));
+    for (const [key, is] of keys(was)) expect(now.get(key), key).toBe(is);
   });
 
   test('a machine whose configuration is lost is found by its name', async () => {

@@ -35,14 +35,26 @@ export async function untangled(piece: Piece, knows: (text: string) => boolean):
     faults.push('its bytes have the highest bit set, as after a transfer in text mode');
     text = cleared(text);
   }
+  // Random bytes hold lines by chance that look like settings: nothing of them is taken.
+  if (!knows(text) && looksRandom(raw)) return { text: '', raw, faults: ['its bytes look encrypted'] };
   if (/\r(?!\n)/.test(text)) faults.push('its line ends are CR, as after a transfer in text mode');
   text = text.replace(/\r+\n|\r/g, '\n');
   if (text.length > 80 && !text.trimEnd().includes('\n')) {
     faults.push('its line ends are lost');
     text = `${text.replace(STARTS, '\n').trim()}\n`;
-  } else if (!knows(text)) faults.push(looksRandom(raw) ? 'its bytes look encrypted' : 'it is not readable as one');
-  else if (CONTROLS.test(text)) faults.push('it holds bytes that no such text has');
-  else if (isCut(text)) faults.push('it is cut off');
+  } else if (!knows(text)) {
+    faults.push('it is not readable as one');
+  } else if (isCut(text)) {
+    faults.push('it is cut off');
+    text = text.slice(0, text.lastIndexOf('\n') + 1);
+  }
+  if (CONTROLS.test(text)) {
+    faults.push('it holds bytes that no such text has');
+    text = text
+      .split('\n')
+      .filter((line) => !CONTROLS.test(line))
+      .join('\n');
+  }
   return { text, raw, faults };
 }
 

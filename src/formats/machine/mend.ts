@@ -19,7 +19,7 @@ export const mender: Mender = {
   async mend(folder) {
     const configurations = await configurationsOf(folder);
     const isSound = configurations.length > 0 && configurations.every(({ faults }) => faults.length === 0);
-    if (isSound && folder.mended.length === 0) return [];
+    if (isSound && folder.mended.length === 0 && !configurations.some((one) => namesLost(one, folder))) return [];
     const hasTraces = [...folder.pieces.keys()].some((name) => TRACES.test(name));
     if (!hasTraces && folder.mended.length === 0) return [];
     const disks = await disksOf(folder);
@@ -29,6 +29,19 @@ export const mender: Mender = {
     return made.filter((one) => one !== undefined);
   },
 };
+
+/** Whether a configuration names a disk of its own folder that is not there. */
+function namesLost({ values }: Configuration, folder: Folder): boolean {
+  return [...values].some(
+    ([key, file]) => FILE_KEY.test(key) && /^[^/]+\.vmdk$/i.test(file) && !folder.pieces.has(file),
+  );
+}
+
+/** Settings for one of several machines in a folder: only what carries its name. */
+function belongs(source: Settings, own: Configuration | undefined, texts: MachineTexts): boolean {
+  if (own === undefined || texts.configurations.length === 1) return true;
+  return source.rawName.startsWith(own.rawName.replace(/\.[^.]*$/, ''));
+}
 
 interface Disks {
   /** Names of descriptors that can be used. */
@@ -81,7 +94,7 @@ function mendOne(
   const isSound = own !== undefined && own.faults.length === 0;
   const notes: string[] = [];
   const sources: Settings[] = own === undefined ? [] : [own];
-  if (!isSound) sources.push(...texts.settings);
+  if (!isSound) sources.push(...texts.settings.filter((source) => belongs(source, own, texts)));
   const out: Configured = new Map();
   for (const { values, what } of sources) {
     for (const [key, value] of values) {
@@ -126,7 +139,10 @@ function placeDisks(out: Configured, disks: Disks, isSound: boolean, notes: stri
     const slot = FILE_KEY.exec(key)?.[1];
     if (slot === undefined || !/\.vmdk$/i.test(setting.value)) continue;
     const base = setting.value.split('/').pop()!;
-    const there = disks.replaced.get(base) ?? base;
+    // Encryptors put a 1 in front of the ending in configurations, so that the machine cannot be started meanwhile.
+    const original = base.replace(/1\.vmdk$/i, '.vmdk');
+    const named = !disks.all.has(base) && !disks.replaced.has(base) && knows(disks, original) ? original : base;
+    const there = disks.replaced.get(named) ?? named;
     if (!disks.all.has(there)) {
       if (!isSound) notes.push(`${slot} names ${setting.value}, which is not here.`);
       continue;
@@ -141,6 +157,10 @@ function placeDisks(out: Configured, disks: Disks, isSound: boolean, notes: stri
     out.set(key, { value: file, from: `the disks that are here (${setting.from} says ${setting.value})`, certainty });
   }
   return changed;
+}
+
+function knows({ all, replaced }: Disks, rawName: string): boolean {
+  return all.has(rawName) || replaced.has(rawName);
 }
 
 /** The disks that no other lies on, from one of the same chain upwards. */

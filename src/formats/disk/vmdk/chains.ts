@@ -24,9 +24,11 @@ export function ownId(link: Link, key: 'cid' | 'parentcid'): string | undefined 
 export class Chains {
   readonly #links: ReadonlyMap<string, Link>;
   readonly #texts: MachineTexts;
+  readonly #folder: string;
   readonly #parents = new Map<string, Said<string> | undefined>();
 
-  constructor(links: ReadonlyMap<string, Link>, texts: MachineTexts, isDelta: (link: Link) => boolean) {
+  constructor(folder: string, links: ReadonlyMap<string, Link>, texts: MachineTexts, isDelta: (link: Link) => boolean) {
+    this.#folder = folder;
     this.#links = links;
     this.#texts = texts;
     for (const link of links.values()) this.#parents.set(link.rawName, this.#find(link, isDelta(link)));
@@ -66,11 +68,17 @@ export class Chains {
   #find(link: Link, isDelta: boolean): Said<string> | undefined {
     const hint = link.text?.values.get('parentfilenamehint');
     const named = ownId(link, 'parentcid');
-    if (hint !== undefined && hint !== '' && named !== NO_PARENT) return inferred(hint, link.rawName);
+    if (hint !== undefined && hint !== '' && named !== NO_PARENT) return inferred(this.#local(hint), link.rawName);
     if (!isDelta) return undefined;
     const logged = this.#texts.parents.get(link.rawName);
     if (logged !== undefined) return inferred(logged.name, logged.from);
     return this.#bySnapshots(link.rawName) ?? this.#byNumber(link.rawName);
+  }
+
+  /** A path that leads back into this folder is as good as the name alone. */
+  #local(hint: string): string {
+    const [folder, name] = hint.split('/').slice(-2);
+    return name !== undefined && folder === this.#folder && this.#links.has(name) ? name : hint;
   }
 
   /** A snapshot froze what was then in use, which lies on what the snapshot before it froze. */

@@ -78,7 +78,7 @@ class Work {
 
   mended(): Mended[] {
     const { links } = this.#found;
-    const chains = new Chains(links, this.#texts, (link) => this.#isDelta(link));
+    const chains = new Chains(this.#folder.rawName, links, this.#texts, (link) => this.#isDelta(link));
     for (const link of links.values()) this.#checkParent(link, chains);
     // What names a replaced descriptor has to be replaced itself, and so on up the chain: each pass adds some or ends.
     for (let before = -1; before !== this.#renamed.size; ) {
