@@ -43,6 +43,9 @@ function belongs(source: Settings, own: Configuration | undefined, texts: Machin
   return source.rawName.startsWith(own.rawName.replace(/\.[^.]*$/, ''));
 }
 
+const UNLISTED =
+  'No list of snapshots (.vmsd) is left: the machine runs on its newest disks, and the host does not show the snapshots.';
+
 interface Disks {
   /** Names of descriptors that can be used. */
   readonly all: ReadonlySet<string>;
@@ -106,6 +109,7 @@ function mendOne(
   const used = new Set([...out.values()].map(({ from }) => from));
   const changed = placeDisks(out, disks, isSound, notes);
   if (isSound && !changed) return undefined;
+  if (disks.above.size > 0 && texts.snapshots.length === 0) notes.push(UNLISTED);
   const isWhole = sources.some(({ whole, what }) => whole && used.has(what));
   if (![...out.keys()].some((key) => FILE_KEY.test(key))) attach(out, disks, texts, notes);
   if (!isSound) fill(out, folder, disks, texts, isWhole);

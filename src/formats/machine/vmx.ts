@@ -15,7 +15,10 @@ export const vmx: Format = {
   layer: 'machine',
   title: 'VMware machine configuration',
   spec: 'vmconfig.md section 1',
-  gaps: ['Texts in encodings other than UTF-8 keep their raw bytes in names.'],
+  gaps: [
+    'Texts in encodings other than UTF-8 keep their raw bytes in names.',
+    'Lists of snapshots (.vmsd) are read, and not made anew.',
+  ],
   names: ['.vmx', '.vmtx'],
   mender,
   async probe(source) {

@@ -24,6 +24,7 @@ export const vmdk: Format = {
   gaps: [
     'Flat, thin and zero extents are read. Sparse, stream-optimized, COWD and seSparse extents are missing bytes in this version.',
     'Snapshot deltas are named with their parent, and not joined.',
+    'Descriptors are made anew for flat files and snapshot deltas, not for split extents (-s001, -f001).',
   ],
   names: ['.vmdk'],
   mender,

@@ -17,6 +17,9 @@ export const mender: Mender = {
   },
 };
 
+/** Extents of one descriptor that are looked for under other names: more are no accident. */
+const MAX_LOST = 64;
+
 async function attempt(folder: Folder, texts: MachineTexts): Promise<Mended[]> {
   const found = await survey(folder);
   if (found.links.size === 0 && found.extents.size === 0) return [];
@@ -48,7 +51,7 @@ class Work {
     const { links, extents, claimed } = this.#found;
     for (const link of links.values()) {
       for (const line of link.text?.extents ?? []) {
-        if (!link.lost.includes(line.file)) continue;
+        if (!link.lost.has(line.file) || link.lost.size > MAX_LOST) continue;
         const all = await renamed(line.sectors, line.type.endsWith('SPARSE'), this.#found);
         const own = all.filter((name) => extents.get(name)?.descriptor === link.rawName);
         const fits = own.length === 1 ? own : all;
@@ -67,9 +70,9 @@ class Work {
       const known = links.get(extent.descriptor);
       if (known !== undefined && known.faults.length === 0) continue;
       // A text whose own extents are at hand belongs to those.
-      if (known?.text !== undefined && known.text.extents.length > 0 && known.lost.length === 0) continue;
+      if (known?.text !== undefined && known.text.extents.length > 0 && known.lost.size === 0) continue;
       if (known === undefined) {
-        links.set(extent.descriptor, { rawName: extent.descriptor, faults: ['it is missing'], lost: [] });
+        links.set(extent.descriptor, { rawName: extent.descriptor, faults: ['it is missing'], lost: new Set() });
       }
       this.#adopted.set(extent.descriptor, extent);
       for (const note of extent.notes) this.#note(extent.descriptor, note);
@@ -160,7 +163,7 @@ class Work {
     let sectors = 0;
     for (const line of link.text?.extents ?? []) {
       const moved = this.#moved.get(`${link.rawName}\n${line.file}`);
-      if (moved === undefined && link.lost.includes(line.file)) return undefined;
+      if (moved === undefined && link.lost.has(line.file)) return undefined;
       const file = moved ?? line.file;
       if (file !== '' && !quotable(file)) return undefined;
       const extent = this.#found.extents.get(file);
@@ -171,7 +174,9 @@ class Work {
       const offset = line.type === 'FLAT' ? ` ${line.offset}` : '';
       const written = this.#folder.pieces.get(file)?.file ?? file;
       const text = `${line.access} ${count} ${line.type}${file === '' ? '' : ` "${written}"`}${offset}`;
-      lines.push(inferred(text, exact ? file : link.rawName));
+      // That it has the right size does not prove that it is the one.
+      const guess: Said<string> = { value: text, from: `size of ${written}, guessed`, certainty: GUESSED };
+      lines.push(moved === undefined ? inferred(text, exact ? file : link.rawName) : guess);
       if (file !== '') files.push(file);
       sectors += count;
     }

@@ -12,7 +12,7 @@ export interface Link {
   /** Why it cannot be used as it is; empty where it can. */
   readonly faults: string[];
   /** Extents by the names in the text that are not there. */
-  readonly lost: string[];
+  readonly lost: Set<string>;
 }
 
 export interface Survey {
@@ -24,6 +24,8 @@ export interface Survey {
   readonly others: Map<string, Piece>;
 }
 
+/** Lost extents of one descriptor that are named. */
+const NAMED = 3;
 const HEX = /^[0-9a-f]{8}$/i;
 /** Smaller files are no disks. */
 const LEAST = 1024 * 1024;
@@ -62,7 +64,7 @@ async function addText(out: Survey, rawName: string, piece: Piece): Promise<void
     else if (value('parentcid') !== '' && !HEX.test(value('parentcid'))) faults.push('its parentCID cannot be read');
     else if (isEsx && !text.text.includes('ddb.')) faults.push('its disk data base is missing');
   }
-  out.links.set(rawName, { rawName, text: parsed, faults, lost: [] });
+  out.links.set(rawName, { rawName, text: parsed, faults, lost: new Set() });
 }
 
 /** Whether the extents that a text names are there, and as large as it says. */
@@ -71,8 +73,8 @@ function checkExtents(link: Link, pieceOf: (name: string) => Piece | undefined, 
     if (line.file === '' || line.file.includes('/')) continue;
     const piece = pieceOf(line.file);
     if (piece === undefined) {
-      link.lost.push(line.file);
-      link.faults.push(`${line.file}, which it names, is not there`);
+      link.lost.add(line.file);
+      if (link.lost.size <= NAMED) link.faults.push(`${line.file}, which it names, is not there`);
       continue;
     }
     out.claimed.add(piece.rawName);
