@@ -47,12 +47,12 @@ const out = (name: string): string => path.join(dir, 'out', name);
 function machine(): void {
   const vmx = 'config.version = "8"\nvirtualHW.version = "19"\nguestOS = "linux"\ndisplayName = "Web One"\n';
   write('web01/web01.vmx', `${vmx}scsi0:0.fileName = "web01-000001.vmdk"\nscsi0:0.present = "TRUE"\n`);
-  const text = (parent: string, extent: string): string =>
-    `# Disk DescriptorFile\nversion=1\nCID=00000002\n${parent}createType="vmfs"\nRW 2048 ${extent}\n`;
+  const text = (parent: string, extent: string, cid = 2): string =>
+    `# Disk DescriptorFile\nversion=1\nCID=0000000${cid}\n${parent}createType="vmfs"\nRW 2048 ${extent}\nddb.adapterType = "lsilogic"\n`;
   const parent = 'parentCID=00000001\nparentFileNameHint="web01.vmdk"\n';
   write('web01/web01-000001.vmdk', text(parent, 'VMFSSPARSE "web01-000001-delta.vmdk"'));
   write('web01/web01-000001-delta.vmdk', randomBytes(5000));
-  write('web01/web01.vmdk', text('parentCID=ffffffff\n', 'VMFS "web01-flat.vmdk" 0'));
+  write('web01/web01.vmdk', text('parentCID=ffffffff\n', 'VMFS "web01-flat.vmdk" 0', 1));
   write('web01/web01-flat.vmdk', randomBytes(MIB));
   write('other/notes.txt', 'not of the machine');
 }

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { Look, Node } from '../core/node.ts';
 import { beneath } from '../stack/beneath.ts';
 import { type Machine, machinesOf } from '../stack/machines.ts';
+import { mendedNodes, Pieces } from '../stack/mend.ts';
 import type { Stack } from '../stack/stack.ts';
 import { common, INTACT, NOTHING, UNCERTAIN, withStack } from './command.ts';
 import { damageLines, nodeJson, print, printJson, size } from './output.ts';
@@ -43,9 +44,17 @@ interface Contents {
   bytes: number;
   damaged: number;
   readonly machines: Machine[];
+  /** What folders lack, as the files that a recovery makes anew. */
+  readonly lacking: Node[];
+  /** Folders whose small files look encrypted, and sentences about large ones. */
+  readonly encrypted: { folders: number; files: string[] };
 }
 
 const MAX_LAYERS = 32;
+/** What the sentence about a file says whose bytes no text has. */
+const ENCRYPTED = 'look encrypted';
+/** Lines about what machines lack; --json has all. */
+const MAX_LACKING = 50;
 /** Bytes that say whether evidence can be read at all. */
 const START = 64 * 1024;
 
@@ -85,10 +94,20 @@ async function layerOf(stack: Stack, node: Node, seen: Set<string>, depth: numbe
 }
 
 async function count(stack: Stack, root: Node): Promise<Contents> {
-  const contents: Contents = { files: 0, directories: 0, bytes: 0, damaged: 0, machines: [] };
+  const contents: Contents = {
+    files: 0,
+    directories: 0,
+    bytes: 0,
+    damaged: 0,
+    machines: [],
+    lacking: [],
+    encrypted: { folders: 0, files: [] },
+  };
   const queue: Node[] = [root];
   for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
+    const pieces = new Pieces();
     for await (const child of stack.children(node)) {
+      pieces.see(child);
       if (child.damage.length > 0) contents.damaged++;
       if (child.kind === 'directory') {
         contents.directories++;
@@ -98,6 +117,10 @@ async function count(stack: Stack, root: Node): Promise<Contents> {
         contents.bytes += child.facts.size ?? 0;
       }
     }
+    const lacking = await mendedNodes(node, pieces);
+    contents.lacking.push(...lacking);
+    if (lacking.some(({ notices }) => notices?.[0].includes(ENCRYPTED) === true)) contents.encrypted.folders++;
+    for (const { notices } of await pieces.encrypted()) contents.encrypted.files.push(notices?.at(-1) ?? '');
   }
   for await (const machine of machinesOf(stack, root)) {
     contents.machines.push(machine);
@@ -107,7 +130,8 @@ async function count(stack: Stack, root: Node): Promise<Contents> {
 
 function tally(layer: Layer, found: { known: number; damaged: number }): void {
   if (layer.node.kind !== 'evidence' && layer.node.kind !== 'directory') found.known++;
-  found.damaged += layer.node.damage.length + (layer.contents?.damaged ?? 0);
+  found.damaged += layer.node.damage.length + (layer.contents?.damaged ?? 0) + (layer.contents?.lacking.length ?? 0);
+  found.damaged += layer.contents?.encrypted.files.length ?? 0;
   for (const inner of layer.inside) tally(inner, found);
 }
 
@@ -142,7 +166,7 @@ function title(node: Node): string {
 }
 
 function contentLines(contents: Contents, indent: string): string[] {
-  const { files, directories, bytes, damaged, machines } = contents;
+  const { files, directories, bytes, damaged, machines, lacking, encrypted } = contents;
   const sound = files === 0 ? 'so nothing to have by name' : 'all with sound descriptors';
   const state = damaged === 0 ? sound : `${damaged} of them damaged (salvor tree --damaged shows which)`;
   const out = [`${indent}${files} files in ${directories} directories, ${size(bytes)}, ${state}`];
@@ -153,6 +177,16 @@ function contentLines(contents: Contents, indent: string): string[] {
     const loss = missing > 0 ? `, ${missing} with missing parts` : '';
     out.push(`${indent}machine "${machine.name}": ${disks}${deltas}${loss} (${machine.config.locator})`);
   }
+  if (encrypted.folders > 0) {
+    const count = `${encrypted.folders} machine${encrypted.folders === 1 ? '' : 's'}`;
+    out.push(`${indent}! small files of ${count} are encrypted whole, as ransomware does it`);
+  }
+  for (const file of encrypted.files.slice(0, MAX_LACKING)) out.push(`${indent}! ${file}`);
+  for (const node of lacking.slice(0, MAX_LACKING)) {
+    out.push(`${indent}! ${node.notices?.[0]}; salvor recover makes it anew (${node.locator})`);
+  }
+  if (lacking.length > MAX_LACKING)
+    out.push(`${indent}! and ${lacking.length - MAX_LACKING} files more that machines lack`);
   return out;
 }
 
@@ -172,7 +206,7 @@ function nextStep(found: { known: number; damaged: number }, sources: readonly s
 }
 
 function layerJson(layer: Layer): unknown {
-  const { machines, ...counts } = layer.contents ?? { machines: [] };
+  const { machines, lacking, encrypted, ...counts } = layer.contents ?? { machines: [], lacking: [] };
   return {
     ...nodeJson(layer.node),
     ...(layer.look !== undefined && { look: layer.look }),
@@ -183,6 +217,8 @@ function layerJson(layer: Layer): unknown {
         config: m.config.locator,
         disks: m.disks.map((d) => ({ slot: d.slot, file: d.file, chain: d.chain.map((link) => link.locator) })),
       })),
+      encrypted,
+      lacking: lacking.map((node) => ({ locator: node.locator, notices: node.notices ?? [] })),
     }),
     inside: layer.inside.map(layerJson),
   };

@@ -15,6 +15,7 @@ interface Options {
   readonly symlinks: 'text' | 'links';
   readonly system?: boolean;
   readonly deep?: boolean;
+  readonly mend?: boolean;
   readonly json?: boolean;
 }
 
@@ -45,6 +46,7 @@ export function register(program: Command): void {
       'also what was deleted or lost its directory, to DIR/+deleted and DIR/+orphan; from metadata alone for now, a ' +
         'full scan for more comes later',
     )
+    .option('--no-mend', 'do not make anew the descriptors and configurations that machines lack')
     .addHelpText('after', EXAMPLES)
     .action((args: string[], options: Options) =>
       withStack(args, options, (stack, inner, signal) => {
@@ -76,6 +78,7 @@ async function run(stack: Stack, options: Options, signal: AbortSignal): Promise
       symlinks: options.symlinks,
       system: options.system === true,
       deep: options.deep === true,
+      mend: options.mend !== false,
       command: process.argv.slice(2),
       signal,
       onEstimate: (estimate) => (json ? jsonEstimate(estimate) : announce(estimate)),
@@ -111,7 +114,8 @@ function announce(e: Estimate): void {
 const NAMED = 12;
 
 function summary(manifest: Manifest, out: string): string[] {
-  const files = manifest.files.filter((file) => file.kind !== 'directory');
+  const regenerated = new Set(manifest.regenerated?.map((one) => one.path));
+  const files = manifest.files.filter((file) => file.kind !== 'directory' && !regenerated.has(file.path));
   const doubtful = files.filter(isDoubtful);
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
   const lost = files.reduce((sum, file) => sum + file.certainty.bytes.missing, 0);
@@ -124,12 +128,30 @@ function summary(manifest: Manifest, out: string): string[] {
     for (const file of doubtful.slice(0, NAMED)) lines.push(`  ${file.path}: ${doubtOf(file)}`);
     if (doubtful.length > NAMED) lines.push(`  and ${doubtful.length - NAMED} more; manifest.json names them all`);
   }
+  for (const { path, what } of (manifest.encrypted ?? []).slice(0, NAMED)) lines.push(`${path} ${what}.`);
+  if (manifest.encrypted?.some(({ kind }) => kind !== 'unclear') === true) lines.push(ENCRYPTED);
+  lines.push(...regeneratedLines(manifest));
   for (const machine of manifest.machines) lines.push(machineLine(machine, manifest));
   for (const one of manifest.left_out) lines.push(`Left out: ${one.count} of kind ${one.kind}, ${one.reason}.`);
   lines.push(
     ...manifest.notes.slice(0, NAMED),
     `Proof: ${out}/manifest.json. Check it again with: salvor verify ${out}`,
   );
+  return lines;
+}
+
+const ENCRYPTED = 'Encrypted stripes count as missing; the copies hold their bytes as they are, should a key turn up.';
+
+function regeneratedLines({ regenerated = [] }: Manifest): string[] {
+  if (regenerated.length === 0) return [];
+  const lines = [
+    `Made anew beside them, because machines lack them: ${regenerated.length} files. Look at them before use:`,
+  ];
+  for (const { path, lacks, from, assumed, notes } of regenerated.slice(0, NAMED)) {
+    const sources = [...from, ...(assumed ? ['assumptions that are marked in it'] : [])].join(', ');
+    lines.push(`  ${path}: ${lacks}; from ${sources}`, ...notes.map((note) => `    ${note}`));
+  }
+  if (regenerated.length > NAMED) lines.push(`  and ${regenerated.length - NAMED} more; manifest.json names them all`);
   return lines;
 }
 

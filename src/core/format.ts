@@ -1,6 +1,7 @@
 /** Formats: how one on-disk structure is recognised and opened. */
 import type { Damage } from './damage.ts';
 import type { Finder, Found } from './finder.ts';
+import type { Mender } from './mend.ts';
 import type { Node } from './node.ts';
 import type { Source } from './source.ts';
 
@@ -27,6 +28,8 @@ export interface Format {
   readonly find?: Finder;
   /** A name shared by all sources that are parts of one thing, or undefined where the thing is whole. */
   identity?(source: Source): Promise<string | undefined>;
+  /** How lost texts of this format are made anew from what lies in a folder. */
+  readonly mender?: Mender;
 }
 
 /** What a format asks for beside its own bytes: by file name, or by the identity of what it is a part of. */

@@ -4,11 +4,13 @@ export { type ImageOptions, type ImageProgress, type ImageReport, image } from '
 export type { Fill } from './jobs.ts';
 export type {
   CertaintyBytes,
+  EncryptedEntry,
   EvidenceEntry,
   FileEntry,
   LeftOut,
   MachineEntry,
   Manifest,
+  RegeneratedEntry,
 } from './manifest.ts';
 export type { Estimate, Progress, RecoverOptions } from './options.ts';
 export { checkPlace, realOut } from './place.ts';

@@ -57,6 +57,31 @@ export interface MachineEntry {
   readonly note?: string;
 }
 
+/** A file that was not there, or not usable, and was made anew. Its bytes are inferred or guessed. */
+export interface RegeneratedEntry {
+  readonly path: string;
+  /** What is wrong without it. */
+  readonly lacks: string;
+  /** The file that it takes the place of, which was recovered as it is. */
+  readonly replaces?: string;
+  /** What it was made from. */
+  readonly from: readonly string[];
+  /** Some of it is what hosts accept, and nothing that is left says it. */
+  readonly assumed: boolean;
+  readonly notes: readonly string[];
+}
+
+/** A file that ransomware was at. Its bytes were copied as they are; those taken for encrypted count as missing. */
+export interface EncryptedEntry {
+  readonly path: string;
+  readonly what: string;
+  /** 'unclear': noticed only, and no byte of it counts as missing. */
+  readonly kind: 'regular' | 'start' | 'unclear';
+  /** Bytes of each stripe, and from the start of one to the next. */
+  readonly length: number;
+  readonly period: number;
+}
+
 export interface EvidenceEntry {
   readonly path: string;
   readonly size: number;
@@ -78,6 +103,9 @@ export interface Manifest {
   readonly evidence: readonly EvidenceEntry[];
   readonly files: readonly FileEntry[];
   readonly machines: readonly MachineEntry[];
+  /** Absent in manifests of versions that made nothing anew. */
+  readonly regenerated?: readonly RegeneratedEntry[];
+  readonly encrypted?: readonly EncryptedEntry[];
   readonly notes: readonly string[];
   readonly left_out: readonly LeftOut[];
 }

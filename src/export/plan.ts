@@ -4,6 +4,7 @@ import * as path from 'node:path';
 import { FileSource } from '../core/evidence.ts';
 import { DATA, type RunList } from '../core/run.ts';
 import { isConfiguration, type Machine, machineOf, machinesOf } from '../stack/machines.ts';
+import { mendedOf } from '../stack/mend.ts';
 import type { Stack } from '../stack/stack.ts';
 import { ExportError, interrupted } from './error.ts';
 import { globs } from './glob.ts';
@@ -72,8 +73,11 @@ export async function planOf(
       const written = summary.data + (options.fill === 'skip' ? 0 : summary.lost);
       sum.bytesOnDisk += Math.ceil(written / BLOCK) * BLOCK;
     }
-    const machine = isConfiguration(item.node) ? await machineOf(stack, item.node) : undefined;
-    if (machine !== undefined) machines.push(machine);
+    const machine = isConfiguration(item.node) ? await machineOf(stack, item.node, selection.mend) : undefined;
+    if (machine === undefined) continue;
+    const replaced = machines.findIndex((one) => isReplaced(one, machine));
+    if (replaced >= 0) machines.splice(replaced, 1);
+    machines.push(machine);
   }
   if (items === 0) throw nothing(options);
   present.check();
@@ -88,10 +92,17 @@ export function isDirectory(item: Item): boolean {
   return item.node.kind === 'directory' || item.node.kind === 'filesystem';
 }
 
+/** Whether a machine's configuration is one that another was regenerated for. */
+function isReplaced(one: Machine, by: Machine): boolean {
+  const replaces = mendedOf(by.config)?.replaces;
+  return one.config.rawName === replaces && one.folder?.locator === by.folder?.locator;
+}
+
 async function selectionOf(stack: Stack, trees: readonly Tree[], options: RecoverOptions): Promise<Selection> {
   const base = {
     system: options.system,
     deep: options.deep === true,
+    mend: options.mend !== false,
     ...(options.paths?.length && { paths: globs(options.paths) }),
   };
   if (options.vm === undefined) return base;
@@ -100,7 +111,7 @@ async function selectionOf(stack: Stack, trees: readonly Tree[], options: Recove
   const files = new Set<string>();
   const others: string[] = [];
   for (const tree of trees) {
-    for await (const machine of machinesOf(stack, tree.node)) {
+    for await (const machine of machinesOf(stack, tree.node, base.mend)) {
       const config = machine.config.name.toLowerCase();
       if (![machine.name.toLowerCase(), config, config.replace(/\.[^.]*$/, '')].includes(wanted)) {
         others.push(machine.name);

@@ -3,19 +3,35 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { sentence } from '../core/damage.ts';
 import { MAX_NOTES } from '../core/limits.ts';
+import { printable } from '../core/locator.ts';
+import type { Node } from '../core/node.ts';
+import type { Source } from '../core/source.ts';
+import { sentenceOf } from '../stack/encrypted.ts';
 import type { Machine } from '../stack/machines.ts';
+import { mendedOf, originsOf } from '../stack/mend.ts';
 import type { Stack } from '../stack/stack.ts';
 import { Copy } from './copy.ts';
 import { unique } from './entry.ts';
 import { ExportError, interrupted, reason, writeError } from './error.ts';
 import { type Header, Journal, type Past, readJournal } from './journal.ts';
 import { takeLock } from './lock.ts';
-import { type LeftOut, MANIFEST, type MachineEntry, type Manifest, readManifest, writeManifest } from './manifest.ts';
+import {
+  type EncryptedEntry,
+  type FileEntry,
+  type LeftOut,
+  MANIFEST,
+  type MachineEntry,
+  type Manifest,
+  type RegeneratedEntry,
+  readManifest,
+  writeManifest,
+} from './manifest.ts';
 import { Meter } from './meter.ts';
 import type { RecoverOptions } from './options.ts';
 import { finishDirectories, isThere } from './output.ts';
 import { checkPlace, realOut } from './place.ts';
 import { type Plan, planOf } from './plan.ts';
+import { summarize } from './summary.ts';
 import { Threads } from './threads.ts';
 import { type Item, walk } from './walk.ts';
 
@@ -96,8 +112,10 @@ async function copyAll(stack: Stack, options: RecoverOptions, run: Run): Promise
     const manifest: Manifest = {
       schema: 1,
       evidence: plan.evidence,
-      files: copy.entries,
+      files: await seen.counted(copy.entries),
       machines: plan.machines.map((machine) => seen.machine(machine)),
+      regenerated: seen.regenerated,
+      encrypted: seen.encrypted,
       notes: notes.slice(0, MAX_NOTES),
       left_out: seen.leftOut(),
     };
@@ -112,7 +130,7 @@ async function copyAll(stack: Stack, options: RecoverOptions, run: Run): Promise
 }
 
 function headerOf(options: RecoverOptions, plan: Plan): Header {
-  const { vm, paths, fill, sha256, symlinks, system, deep } = options;
+  const { vm, paths, fill, sha256, symlinks, system, deep, mend } = options;
   const given = {
     vm: vm?.toLowerCase() ?? null,
     paths: paths ?? [],
@@ -121,6 +139,7 @@ function headerOf(options: RecoverOptions, plan: Plan): Header {
     symlinks,
     system,
     deep: deep === true,
+    mend: mend !== false,
   };
   return { schema: 1, command: options.command, evidence: plan.evidence, options: given };
 }
@@ -209,6 +228,9 @@ function notesOf(plan: Plan): string[] {
 /** What is learnt of the whole while items go by: where machines' files went, and what is left out. */
 class Seen {
   readonly notes: string[] = [];
+  readonly regenerated: RegeneratedEntry[] = [];
+  readonly encrypted: EncryptedEntry[] = [];
+  readonly #masked = new Map<string, Source>();
   readonly #paths = new Map<string, string | undefined>();
   readonly #leftOut = new Map<NonNullable<Item['skip']>, number>();
 
@@ -227,9 +249,40 @@ class Seen {
         this.notes.push(`${node.locator} was left out: ${LEFT_OUT[skip]}`);
       }
     } else {
+      this.#mended(node, name);
+      this.#encrypted(item);
       if (this.#paths.has(node.locator)) this.#paths.set(node.locator, name);
       if (item.renamed && this.notes.length < MAX_NOTES) this.notes.push(`${node.locator} was written as ${name}.`);
     }
+  }
+
+  #encrypted({ encrypted, path: name }: Item): void {
+    if (encrypted === undefined) return;
+    const { kind, length, period } = encrypted.stripes;
+    this.encrypted.push({ path: name, what: sentenceOf(encrypted.stripes), kind, length, period });
+    if (kind !== 'unclear') this.#masked.set(name, encrypted.source);
+  }
+
+  /**
+   * Entries that count what was encrypted as missing. The copies still hold those bytes as they lie on the volume: a
+   * key may turn up one day.
+   */
+  async counted(entries: readonly FileEntry[]): Promise<FileEntry[]> {
+    const out = [...entries];
+    for (const [i, entry] of out.entries()) {
+      const source = this.#masked.get(entry.path);
+      if (source === undefined) continue;
+      out[i] = { ...entry, ...(await summarize(source)).entry(entry.damage.length === 0) };
+    }
+    return out;
+  }
+
+  #mended(node: Node, name: string): void {
+    const mended = mendedOf(node);
+    if (mended === undefined) return;
+    const { lacks, replaces, notes } = mended;
+    const texts = { lacks: printable(lacks), ...(replaces !== undefined && { replaces: printable(replaces) }) };
+    this.regenerated.push({ path: name, ...texts, ...originsOf(mended), notes: notes.map(printable) });
   }
 
   machine(machine: Machine): MachineEntry {

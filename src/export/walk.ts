@@ -1,6 +1,7 @@
 /** The tree that is to be copied, item by item, in the same order each time it is walked. */
 import { MAX_PATH_BYTES, MAX_PATH_DEPTH } from '../core/limits.ts';
 import type { Node } from '../core/node.ts';
+import { mendedNodes, mendedOf, Pieces, stripesIn } from '../stack/mend.ts';
 import { childrenWith } from '../stack/residue.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { Match } from './glob.ts';
@@ -20,7 +21,11 @@ export interface Selection {
   readonly system: boolean;
   /** Also what file systems no longer show. */
   readonly deep?: boolean;
+  /** Also what folders lack, made anew. */
+  readonly mend?: boolean;
 }
+
+export type Encrypted = NonNullable<Awaited<ReturnType<typeof stripesIn>>>;
 
 export interface Item {
   readonly node: Node;
@@ -28,6 +33,8 @@ export interface Item {
   readonly path: string;
   /** Why it is not copied though it was asked for. */
   readonly skip?: 'system' | 'rdm' | 'path' | 'depth';
+  /** What ransomware did to it, and its bytes without what was taken. */
+  readonly encrypted?: Encrypted;
   /** The name had to be shortened or changed so that it could be told from another. */
   readonly renamed: boolean;
 }
@@ -39,6 +46,9 @@ interface Level {
   readonly inner: string;
   readonly children: AsyncIterator<Node>;
   readonly names: Names;
+  readonly pieces: Pieces;
+  /** Raw names of those pieces that were given out. */
+  readonly given: Set<string>;
   inMachine: boolean;
   inPaths: boolean;
   /** Whether this directory was given out already. */
@@ -69,6 +79,7 @@ async function* below(stack: Stack, root: Level, selection: Selection, room: num
     const level = levels[levels.length - 1];
     const next = await level.children.next();
     if (next.done === true) {
+      if (selection.mend === true) yield* mended(level, room);
       levels.pop();
       continue;
     }
@@ -86,11 +97,26 @@ async function* below(stack: Stack, root: Level, selection: Selection, room: num
     if (skip !== undefined) continue;
     if (wanted) {
       yield* pending(levels);
-      yield { node, path, renamed };
+      const encrypted = selection.mend === true ? await stripesIn(node) : undefined;
+      yield { node, path, renamed, ...(encrypted && { encrypted }) };
     }
+    if (level.pieces.see(node) && wanted) level.given.add(node.rawName);
     if (!isDirectory) continue;
     const lower = levelOf(stack, node, path, inner, new Names(), selection);
     levels.push({ ...lower, inMachine, inPaths, out: wanted });
+  }
+}
+
+/** What a folder lacks, as far as all that it is of no use without was wanted. */
+async function* mended(level: Level, room: number): AsyncGenerator<Item> {
+  for (const node of await mendedNodes(level.node, level.pieces)) {
+    const { uses } = mendedOf(node)!;
+    if (level.given.size === 0 || !uses.every((name) => level.given.has(name))) continue;
+    const name = level.names.take(node.rawName, true);
+    const path = level.path === '' ? name : `${level.path}/${name}`;
+    if (Buffer.byteLength(path) > room) continue;
+    level.given.add(node.rawName);
+    yield { node, path, renamed: false };
   }
 }
 
@@ -107,7 +133,8 @@ function levelOf(stack: Stack, node: Node, path: string, inner: string, names: N
   const inMachine = wanted.machine === undefined || isNamed(wanted, node);
   const inPaths = wanted.paths === undefined;
   const children = childrenWith(stack, node, wanted.deep === true);
-  return { node, path, inner, children, names, inMachine, inPaths, out: false };
+  const seen = { pieces: new Pieces(), given: new Set<string>() };
+  return { node, path, inner, children, names, ...seen, inMachine, inPaths, out: false };
 }
 
 function isNamed(selection: Selection, node: Node): boolean {

@@ -11,6 +11,7 @@ import { formats } from '../formats/index.ts';
 import { Chains } from './chains.ts';
 import { Evidence, type NamedSource } from './evidence.ts';
 import { Members } from './members.ts';
+import { MENDED, mendedFolder } from './mend.ts';
 import { siblingsByName } from './siblings.ts';
 
 export interface OpenOptions {
@@ -129,7 +130,8 @@ export class Stack {
   }
 
   async child(node: Node, rawName: string): Promise<Node | undefined> {
-    const child = await node.child?.(rawName);
+    const own = await node.child?.(rawName);
+    const child = own ?? (rawName === MENDED ? await mendedFolder(this, node) : undefined);
     if (child !== undefined) child.parent = node;
     return child;
   }

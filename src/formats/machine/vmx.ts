@@ -4,6 +4,8 @@ import type { Format } from '../../core/format.ts';
 import { printable } from '../../core/locator.ts';
 import { type DiskReference, NotThis } from '../../core/node.ts';
 import { readText } from '../text.ts';
+import { mender } from './mend.ts';
+import { isMachine } from './sources.ts';
 
 const MOST = 1024 * 1024;
 const SLOT = /^((?:scsi|sata|nvme|ide)\d+:\d+)\.filename$/;
@@ -13,8 +15,12 @@ export const vmx: Format = {
   layer: 'machine',
   title: 'VMware machine configuration',
   spec: 'vmconfig.md section 1',
-  gaps: ['Texts in encodings other than UTF-8 keep their raw bytes in names.'],
+  gaps: [
+    'Texts in encodings other than UTF-8 keep their raw bytes in names.',
+    'Lists of snapshots (.vmsd) are read, and not made anew.',
+  ],
   names: ['.vmx', '.vmtx'],
+  mender,
   async probe(source) {
     if (source.size === 0 || source.size > MOST) return 0;
     return isMachine(parseKeyValues((await readText(source, MOST)).raw)) ? 90 : 0;
@@ -38,10 +44,6 @@ export const vmx: Format = {
     };
   },
 };
-
-function isMachine(values: KeyValues): boolean {
-  return ['config.version', 'virtualhw.version', 'guestos'].filter((key) => values.has(key)).length >= 2;
-}
 
 function details(values: KeyValues): Record<string, string | number> {
   const value = (key: string): string => printable(values.get(key.toLowerCase()) ?? '');

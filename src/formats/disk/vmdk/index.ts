@@ -9,6 +9,7 @@ import { STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { readText } from '../../text.ts';
 import { type Descriptor, type ExtentLine, isDescriptor, parseDescriptor, SECTOR } from './descriptor.ts';
+import { mender } from './mend.ts';
 
 /** Types whose extents are plain sectors in a file. */
 const FLAT = new Set(['FLAT', 'VMFS']);
@@ -23,8 +24,10 @@ export const vmdk: Format = {
   gaps: [
     'Flat, thin and zero extents are read. Sparse, stream-optimized, COWD and seSparse extents are missing bytes in this version.',
     'Snapshot deltas are named with their parent, and not joined.',
+    'Descriptors are made anew for flat files and snapshot deltas, not for split extents (-s001, -f001).',
   ],
   names: ['.vmdk'],
+  mender,
   async probe(source) {
     if (source.size === 0 || source.size > MOST) return 0;
     return isDescriptor((await readText(source, 4096)).raw) ? 90 : 0;
