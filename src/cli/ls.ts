@@ -47,7 +47,8 @@ async function ls({ stack, node, at }: Target, options: LsOptions): Promise<numb
     await (json ? list.add(nodeJson(entry)) : out.line(line(entry)));
   };
   for await (const child of childrenWith(stack, inside, options.deleted === true)) await show(child);
-  if (inside.children === undefined) await show(inside);
+  for (const snapshot of inside.snapshots ?? []) await show(snapshot);
+  if (inside.children === undefined && inside.snapshots === undefined) await show(inside);
   // What is wrong with a directory is known once all of it was read.
   if (json) await out.write(`\n],"damage":${JSON.stringify(inside.damage)}}\n`);
   await out.end();

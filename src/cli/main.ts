@@ -10,6 +10,7 @@ const commands: Readonly<Record<string, () => Promise<{ register(program: Comman
   ls: () => import('./ls.ts'),
   tree: () => import('./tree.ts'),
   stat: () => import('./stat.ts'),
+  check: () => import('./check.ts'),
   find: () => import('./find.ts'),
   cat: () => import('./cat.ts'),
   map: () => import('./map.ts'),

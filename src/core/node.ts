@@ -89,6 +89,10 @@ export interface Node {
   readonly backing?: Backing;
   /** What children of a disk call it: "cid:1a2b3c4d", "uuid:…". */
   readonly identities?: readonly string[];
+  /** States of a disk that its own file keeps, in order; `child` finds them by name. Each is a disk of its own. */
+  readonly snapshots?: readonly Node[];
+  /** Everything that is wrong, also what takes reading all tables to see; `damage` is what opening showed. */
+  check?(signal: AbortSignal): AsyncIterable<Damage>;
   /** What it was met in; set by stack/, which needs the way back for siblings. */
   parent?: Node;
   /** A few hundred reads at most; for who describes the whole, not for listings. */

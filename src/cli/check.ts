@@ -1,0 +1,80 @@
+/** salvor check: everything that is wrong with disks, volumes and file systems, with positions; nothing is touched. */
+import type { Command } from 'commander';
+import type { Damage } from '../core/damage.ts';
+import type { Node } from '../core/node.ts';
+import type { Stack } from '../stack/stack.ts';
+import { common, INTACT, NOTHING, UNCERTAIN, withStack } from './command.ts';
+import { damageLines, print, printJson } from './output.ts';
+
+export function register(program: Command): void {
+  common(program.command('check'))
+    .summary('say everything that is wrong with a disk, with positions; for scripts too')
+    .description(
+      'Reads all tables of the disks, volumes and file systems in the sources and says what is wrong. Repairs nothing.',
+    )
+    .argument('<source...>', 'disks and images')
+    .addHelpText('after', EXAMPLES)
+    .action((args: string[], options) =>
+      withStack(args, options, (stack, _inner, signal) => check(stack, options.json === true, signal)),
+    );
+}
+
+const EXAMPLES = `
+Examples:
+  salvor check web01.qcow2
+  salvor check /vmimages/*.vmdk --json      exit code 0: all sound, 1: something is wrong, 3: nothing known`;
+
+const MAX_LAYERS = 32;
+/** Damages named for one thing; the rest is counted. */
+const NAMED = 200;
+
+interface Checked {
+  readonly locator: string;
+  readonly format: string;
+  readonly damage: Damage[];
+  more: number;
+}
+
+async function check(stack: Stack, json: boolean, signal: AbortSignal): Promise<number> {
+  const checked: Checked[] = [];
+  for (const root of stack.roots) await below(stack, root, checked, signal, 0);
+  if (json) printJson({ checked });
+  else print(checked.flatMap(lines).join('\n') || 'Nothing that Salvor knows was found.');
+  if (checked.length === 0) return NOTHING;
+  return checked.some((one) => one.damage.length > 0) ? UNCERTAIN : INTACT;
+}
+
+/** A node, then what is inside it, as far as disks, volumes and file systems go. */
+async function below(stack: Stack, node: Node, checked: Checked[], signal: AbortSignal, depth: number): Promise<void> {
+  if (depth > MAX_LAYERS || signal.aborted) return;
+  if (node.format !== undefined && !checked.some((one) => one.locator === node.locator))
+    checked.push(await checkOne(node, signal));
+  if (node.kind === 'filesystem' || node.kind === 'machine') return;
+  if (node.children !== undefined) {
+    for await (const child of stack.children(node)) await below(stack, child, checked, signal, depth + 1);
+    return;
+  }
+  const inside = await stack.inside(node);
+  if (inside !== undefined) await below(stack, inside, checked, signal, depth + 1);
+}
+
+async function checkOne(node: Node, signal: AbortSignal): Promise<Checked> {
+  const known = new Set<string>();
+  const out: Checked = { locator: node.locator, format: node.format ?? node.kind, damage: [], more: 0 };
+  const add = (one: Damage): void => {
+    const key = `${one.code} ${one.at} ${one.actual}`;
+    if (known.has(key)) return;
+    if (out.damage.length < NAMED) {
+      known.add(key);
+      out.damage.push(one);
+    } else out.more++;
+  };
+  for (const one of node.damage) add(one);
+  for await (const one of node.check?.(signal) ?? []) add(one);
+  return out;
+}
+
+function lines(one: Checked): string[] {
+  const head = `${one.locator}: ${one.format}, ${one.damage.length === 0 ? 'nothing wrong was found' : `${one.damage.length + one.more} faults`}`;
+  return [head, ...damageLines(one.damage, '  '), ...(one.more > 0 ? [`  and ${one.more} more`] : [])];
+}
