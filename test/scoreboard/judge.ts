@@ -147,7 +147,9 @@ export class Judge {
         continue;
       }
       exact = false;
-      const asStored = this.#case.altered && bytes.compare(known.stored, place, place + inside, at, at + inside) === 0;
+      const there = Math.min(inside, known.stored.length - place);
+      const asStored =
+        this.#case.altered && there > 0 && bytes.compare(known.stored, place, place + there, at, at + there) === 0;
       if (asStored) out.altered += end - at;
       else wrong.push(i);
     }

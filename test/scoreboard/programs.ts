@@ -69,6 +69,10 @@ export function runSalvor(one: Case, dir: string): Outcome {
         goodRanges: () => goodRanges(one, file.locator, file.size),
       };
     });
+  // Texts that were made anew are graded line by line, never above inferred.
+  for (const { path } of manifest.regenerated ?? []) {
+    files.push({ path, file: join(dir, path), gaps: [], good: 0, doubtful: 1 });
+  }
   const assembled = new Set(
     manifest.machines
       .filter(

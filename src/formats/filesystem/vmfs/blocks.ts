@@ -64,7 +64,8 @@ export class BlockMap implements Mapping {
     this.#g = ground.geometry;
     this.#unit = fd.unit;
     this.#levels = levels;
-    this.#top = { words: fd.pointers, lost: fd.lostPointers, certainty, why: fd.why };
+    const empty = fd.blocks > 0 && fd.pointers.every((word) => word === 0);
+    this.#top = { words: fd.pointers, empty, lost: fd.lostPointers, certainty, why: fd.why };
     this.#address = fd.address;
     this.#claims = claims;
     this.#asksBitmaps = claims !== undefined;
@@ -206,6 +207,10 @@ export class BlockMap implements Mapping {
   #nothing(table: PointerTable, index: number, at: number, stop: number, out: RunList): number {
     if (table.lost.length > 0 && isLost(table, index)) {
       return this.#emit(out, MISSING, LOST, at, stop, this.#reason(table.why, 'vmfs.pointers-unreadable'));
+    }
+    // A descriptor that counts as many blocks as it leads to has had its holes counted, too.
+    if (table.empty === true && (this.#claims === undefined || this.#claims.descriptor(this.#address) !== undefined)) {
+      return this.#emit(out, MISSING, LOST, at, stop, this.#reason(table.why, 'vmfs.pointers-empty'));
     }
     return this.#emit(out, ZERO, table.certainty, at, stop, table.why);
   }

@@ -9,6 +9,8 @@ import type { ResourceFile, ResourceKind } from './resource.ts';
 
 /** A list of pointers: a pointer block's, or a file descriptor's own. */
 export interface PointerTable {
+  /** It names nothing at all, though it is named itself: ESXi frees such blocks, so its pointers are lost, not holes. */
+  readonly empty?: boolean;
   /** u32 words: one per pointer on VMFS3 and 5, two (low, high) on VMFS6. */
   readonly words: Uint32Array;
   /** Pointers that could not be read, as [from, to) pairs of indexes; they stand as zero in `words`. */
@@ -71,6 +73,7 @@ export class PointerTables {
     const doubted = await this.#doubt(place, block.length);
     const table: PointerTable = {
       words: new Uint32Array(block.buffer),
+      empty: gaps.length === 0 && block.every((byte) => byte === 0),
       lost: lostPointers(gaps, place.offset, this.#g.pointerWords * 4),
       certainty: doubted === undefined ? STATED : INFERRED,
       why: {
