@@ -46,7 +46,8 @@ async function ls({ stack, node, at }: Target, options: LsOptions): Promise<numb
     hurt ||= health(entry) !== 0;
     await (json ? list.add(nodeJson(entry)) : out.line(line(entry)));
   };
-  for await (const child of childrenWith(stack, inside, options.deleted === true)) await show(child);
+  for await (const child of childrenWith(stack, inside, options.deleted === true ? 'deleted' : 'live'))
+    await show(child);
   for (const snapshot of inside.snapshots ?? []) await show(snapshot);
   if (inside.children === undefined && inside.snapshots === undefined) await show(inside);
   // What is wrong with a directory is known once all of it was read.

@@ -112,7 +112,8 @@ async function* none(): AsyncGenerator<Node> {}
 
 /** What lies below a node: its children, or for a layer, and for whatever a person names, what is in its bytes. */
 async function* childrenOf(stack: Stack, node: Node, named: boolean, deleted: boolean): AsyncGenerator<Node> {
-  if (node.children !== undefined || node.kind === 'filesystem') yield* childrenWith(stack, node, deleted);
+  if (node.children !== undefined || node.kind === 'filesystem')
+    yield* childrenWith(stack, node, deleted ? 'deleted' : 'live');
   else if (named || LAYERS.includes(node.kind)) {
     const inside = await stack.inside(node);
     if (inside !== undefined) yield inside;

@@ -132,7 +132,7 @@ function* pending(levels: readonly Level[]): Generator<Item> {
 function levelOf(stack: Stack, node: Node, path: string, inner: string, names: Names, wanted: Selection): Level {
   const inMachine = wanted.machine === undefined || isNamed(wanted, node);
   const inPaths = wanted.paths === undefined;
-  const children = childrenWith(stack, node, wanted.deep === true);
+  const children = childrenWith(stack, node, wanted.deep === true ? 'carved' : 'live');
   const seen = { pieces: new Pieces(), given: new Set<string>() };
   return { node, path, inner, children, names, ...seen, inMachine, inPaths, out: false };
 }

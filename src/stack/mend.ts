@@ -26,7 +26,7 @@ const APPENDED = /^(.+\.[A-Za-z]{3,5})\.([\w{}@-]{2,64})$/;
 /** Files with the same appended ending that make it one. */
 const LEAST_APPENDED = 2;
 
-const menders = formats.flatMap(({ mender }) => (mender === undefined ? [] : [mender]));
+const menders = formats.flatMap(({ layer, mender }) => (mender === undefined ? [] : [{ ...mender, layer }]));
 
 const diskNames = formats.flatMap(({ layer, mender }) =>
   layer === 'disk' && mender !== undefined ? [mender.pieces] : [],
@@ -98,7 +98,9 @@ export class Pieces {
   async mend(folder: Node): Promise<Mended[]> {
     if (!this.#named || this.#full) return [];
     const out: Mended[] = [];
-    for (const { mend } of menders) {
+    for (const { mend, layer } of menders) {
+      // Disks that lie beside each other because they have no names are not one machine.
+      if (layer === 'machine' && folder.state === 'carved') continue;
       const pieces = this.#renamed();
       for (const one of out) pieces.set(one.rawName, pieceOf(one));
       const taken = [...this.#pieces.keys(), ...out.map(({ rawName }) => rawName)];

@@ -2,13 +2,18 @@
 import type { Node } from '../core/node.ts';
 import type { Stack } from './stack.ts';
 
-/** Their names; a real name that starts with '+' is written %2B in locators. */
-const VIRTUAL: readonly string[] = ['+deleted', '+orphan'];
+/** Names of what metadata tells; a real name that starts with '+' is written %2B in locators. */
+const GONE: readonly string[] = ['+deleted', '+orphan'];
+/** And of what content alone tells, which takes a look at every free block. */
+const CARVED = '+carved';
+
+/** How far to look: only what is live, also what metadata still tells, also what content alone tells. */
+export type Depth = 'live' | 'deleted' | 'carved';
 
 /** The virtual directories of a node that have something in them. Their format finds it when they are asked for. */
-export async function* residueOf(stack: Stack, node: Node): AsyncGenerator<Node> {
-  if (node.kind !== 'filesystem') return;
-  for (const name of VIRTUAL) {
+export async function* residueOf(stack: Stack, node: Node, depth: Depth): AsyncGenerator<Node> {
+  if (node.kind !== 'filesystem' || depth === 'live') return;
+  for (const name of depth === 'carved' ? [...GONE, CARVED] : GONE) {
     const found = await stack.child(node, name);
     if (found === undefined || found.state === 'live') continue;
     for await (const _ of stack.children(found)) {
@@ -18,8 +23,8 @@ export async function* residueOf(stack: Stack, node: Node): AsyncGenerator<Node>
   }
 }
 
-/** A node's children, and with `deleted` its virtual directories behind them. */
-export async function* childrenWith(stack: Stack, node: Node, deleted: boolean): AsyncGenerator<Node> {
+/** A node's children, and behind them its virtual directories as far as `depth` goes. */
+export async function* childrenWith(stack: Stack, node: Node, depth: Depth): AsyncGenerator<Node> {
   yield* stack.children(node);
-  if (deleted) yield* residueOf(stack, node);
+  yield* residueOf(stack, node, depth);
 }

@@ -166,7 +166,7 @@ async function everyFile(image: string): Promise<Node[]> {
   for (const one of stack.roots) queue.push(...(await filesystems(stack, one)), ...(await beneath(stack, one)));
   const out: Node[] = [];
   for (let node = queue.shift(); node !== undefined; node = queue.shift()) {
-    for await (const child of childrenWith(stack, node, true)) {
+    for await (const child of childrenWith(stack, node, 'deleted')) {
       if (child.kind === 'file') out.push(child);
       else queue.push(child);
     }

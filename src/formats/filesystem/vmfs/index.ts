@@ -6,6 +6,7 @@ import { printable } from '../../../core/locator.ts';
 import type { Mask } from '../../../core/mask.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
 import type { Source } from '../../../core/source.ts';
+import { CarvedOf } from './carve-node.ts';
 import { rootNode } from './files.ts';
 import { vmfsFinder } from './find.ts';
 import { freedBlocks } from './freed.ts';
@@ -112,10 +113,11 @@ async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
     );
   }
   const residue = new ResidueOf(volume, root.locator);
+  const carved = new CarvedOf(volume, root.locator, residue);
   return {
     ...root,
     // The root's own children come first in listings; these are there for who asks by name.
-    child: async (rawName) => residue.node(rawName) ?? root.child?.(rawName),
+    child: async (rawName) => residue.node(rawName) ?? carved.node(rawName) ?? root.child?.(rawName),
     format: `VMFS${geometry.version} file system`,
     notices,
     look: () => freedBlocks(volume),

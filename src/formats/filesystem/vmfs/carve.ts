@@ -1,0 +1,182 @@
+/**
+ * Disks that no pointer leads to any more, recognised by what their first block holds and followed the way ESXi gives
+ * out blocks. All of it is guessed. Source: vmfs.md sections 8.7 and 8.8.
+ */
+import type { Hit } from '../../../core/finder.ts';
+import { DATA, RunList } from '../../../core/run.ts';
+import type { Source } from '../../../core/source.ts';
+import { gptFinder, mbrFinder } from '../../volume/find.ts';
+import { guestFinders } from '../guest.ts';
+import { FILE_BLOCK } from './address.ts';
+import { UNREAD } from './allocation.ts';
+import type { Volume } from './volume.ts';
+
+const SECTOR = 512;
+/** Bytes of a block that show what begins there. */
+const HEAD = 4096;
+/** Blocks whose heads are read; a volume with more free ones is looked through as far as that. */
+const MAX_HEADS = 2 ** 20;
+const MAX_DISKS = 4096;
+
+/** One bit for each file block. */
+export class BlockSet {
+  readonly #bits: Uint8Array;
+
+  constructor(count: number) {
+    this.#bits = new Uint8Array(Math.ceil(count / 8));
+  }
+
+  has(block: number): boolean {
+    return (this.#bits[block >>> 3] & (1 << (block & 7))) !== 0;
+  }
+
+  add(block: number): void {
+    this.#bits[block >>> 3] |= 1 << (block & 7);
+  }
+
+  delete(block: number): void {
+    this.#bits[block >>> 3] &= ~(1 << (block & 7));
+  }
+}
+
+export interface CarvedDisk {
+  /** File blocks in the order of the disk. */
+  readonly blocks: readonly number[];
+  /** Bytes that the disk says it has; more than its blocks where these ran out. */
+  readonly size: number;
+  /** What it was recognised by. */
+  readonly what: string;
+  readonly label: string | undefined;
+}
+
+/** Enters the file blocks that `source` lies in; those of system files and of everything that has a name already. */
+export async function own(volume: Volume, source: Source, owned: BlockSet): Promise<void> {
+  const { blockSize } = volume.geometry;
+  const list = new RunList();
+  for (let at = 0; at < source.size; ) {
+    list.clear();
+    const reached = await source.runs(at, source.size, list);
+    for (let i = 0; i < list.n; i++) {
+      if (list.state(i) !== DATA || list.sourceOf(i) !== volume.volume) continue;
+      const last = Math.floor((list.at[i] + list.length[i] - 1) / blockSize);
+      for (let block = Math.floor(list.at[i] / blockSize); block <= last; block++) owned.add(block);
+    }
+    if (reached <= at) return;
+    at = reached;
+  }
+}
+
+/** Where a disk begins, and what it says of itself. */
+interface Start {
+  readonly block: number;
+  /** A partition table, not the file system of a disk without one. */
+  readonly isTable: boolean;
+  readonly size: number;
+  readonly what: string;
+  readonly label: string | undefined;
+}
+
+/**
+ * The disks in blocks that nothing owns, in the order of their first blocks. `doubtful` are blocks of system files that
+ * were put together again and may be shorter than they look: a disk that begins in them shows where they end.
+ */
+export async function carvedDisks(volume: Volume, owned: BlockSet, doubtful: BlockSet): Promise<CarvedDisk[]> {
+  const starts = await startsOf(volume, owned);
+  for (const { block } of starts) for (let at = block; doubtful.has(at); at++) doubtful.delete(at);
+  const count = Math.floor(volume.volume.size / volume.geometry.blockSize);
+  for (let block = 0; block < count; block++) if (doubtful.has(block)) owned.add(block);
+  const byBlock = new Map(starts.map((start) => [start.block, start]));
+  const out: CarvedDisk[] = [];
+  for (const start of starts) {
+    // What a disk before it has taken is a partition or a copy inside that disk.
+    if (owned.has(start.block)) continue;
+    const blocks = await follow(volume, start, byBlock, owned);
+    for (const block of blocks) owned.add(block);
+    out.push({ blocks, size: start.size, what: start.what, label: start.label });
+  }
+  return out;
+}
+
+async function startsOf(volume: Volume, owned: BlockSet): Promise<Start[]> {
+  const { blockSize } = volume.geometry;
+  const count = Math.floor(volume.volume.size / blockSize);
+  const head = new Uint8Array(HEAD);
+  const out: Start[] = [];
+  for (let block = 0, read = 0; block < count && read < MAX_HEADS && out.length < MAX_DISKS; block++) {
+    if (owned.has(block)) continue;
+    read++;
+    if ((await volume.volume.read(block * blockSize, head)).length > 0) continue;
+    const start = startOf(block, head, volume.volume.size);
+    if (start !== undefined) out.push(start);
+  }
+  return out;
+}
+
+/** What the first bytes of a block begin, if that is a disk. */
+function startOf(block: number, head: Uint8Array, most: number): Start | undefined {
+  const hits: Hit[] = [];
+  const emit = (hit: Hit): void => void hits.push(hit);
+  gptFinder.examine(head.subarray(SECTOR), SECTOR, emit);
+  for (const finder of guestFinders) finder.examine(head, 0, emit);
+  mbrFinder.examine(head, 0, emit);
+  const hit = hits.find((one) => one.base === 0);
+  if (hit === undefined) return undefined;
+  const size = Math.ceil(Number(hit.facts?.bytes) / SECTOR) * SECTOR;
+  const label = hit.facts?.label;
+  const what = typeof hit.facts?.what === 'string' ? hit.facts.what : hit.kind === 'disk.gpt' ? 'GPT' : 'MBR';
+  if (!(size > 0 && size <= most)) return undefined;
+  const isTable = hit.kind.startsWith('disk.');
+  return { block, isTable, size, what, label: typeof label === 'string' ? label : undefined };
+}
+
+/**
+ * The blocks of a disk in the order in which ESXi gives them out: to the end of the cluster, then the low numbers of the
+ * same cluster, then the next one. What something owns is passed over, and so is a disk that begins on the way.
+ */
+async function follow(
+  volume: Volume,
+  start: Start,
+  starts: ReadonlyMap<number, Start>,
+  owned: BlockSet,
+): Promise<number[]> {
+  const { blockSize } = volume.geometry;
+  const wanted = Math.ceil(start.size / blockSize);
+  const live = await isAllocated(volume, start.block);
+  const out: number[] = [];
+  let passing = 0;
+  for (const block of inOrder(volume, start.block)) {
+    if (owned.has(block) || (await isAllocated(volume, block)) !== live) continue;
+    const other = block === start.block ? undefined : starts.get(block);
+    if (other !== undefined && !isPart(other, start, out.length * blockSize))
+      passing = Math.ceil(other.size / blockSize);
+    if (passing > 0) passing--;
+    else if (out.push(block) >= wanted) break;
+  }
+  return out;
+}
+
+/** Whether what begins on the way is a partition of the disk itself. */
+function isPart(other: Start, disk: Start, at: number): boolean {
+  return disk.isTable && !other.isTable && at + other.size <= disk.size;
+}
+
+/** Whether the bitmap calls a block taken; undefined where it says nothing. */
+async function isAllocated(volume: Volume, block: number): Promise<boolean | undefined> {
+  const at = block * volume.geometry.blockSize;
+  let verdict = volume.allocation.verdict(FILE_BLOCK, at);
+  if (verdict === UNREAD) {
+    await volume.allocation.load(at);
+    verdict = volume.allocation.verdict(FILE_BLOCK, at);
+  }
+  return verdict === undefined;
+}
+
+function* inOrder(volume: Volume, first: number): Generator<number> {
+  const { geometry: g, files } = volume;
+  const perCluster = (g.version === 6 ? g.blocksPerCluster : files.fbb?.header.perCluster) || 200;
+  const count = Math.floor(volume.volume.size / g.blockSize);
+  const base = first - (first % perCluster);
+  for (let block = first; block < Math.min(base + perCluster, count); block++) yield block;
+  for (let block = base; block < first; block++) yield block;
+  for (let block = base + perCluster; block < count; block++) yield block;
+}
