@@ -17,6 +17,7 @@ const commands: Readonly<Record<string, () => Promise<{ register(program: Comman
   image: () => import('./image.ts'),
   scan: () => import('./scan.ts'),
   recover: () => import('./recover.ts'),
+  convert: () => import('./convert.ts'),
   verify: () => import('./verify.ts'),
 };
 

@@ -203,7 +203,7 @@ function evidenceSources(stack: Stack, bottoms: ReadonlySet<FileSource>): FileSo
   return used.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-function identities(stack: Stack, sources: readonly FileSource[]): EvidenceEntry[] {
+export function identities(stack: Stack, sources: readonly FileSource[]): EvidenceEntry[] {
   const files = sources.map(({ identity }) => ({ ...identity, path: path.resolve(identity.path) }));
   const known = new Set(files.map((file) => file.path));
   const others = stack.roots.filter((root) => root.kind === 'evidence' && !known.has(path.resolve(root.locator)));

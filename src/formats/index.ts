@@ -1,8 +1,12 @@
 /** The one list of formats. A new one is a line here. */
 import type { Finder } from '../core/finder.ts';
 import type { Format } from '../core/format.ts';
+import type { Writer } from '../core/writer.ts';
 import { descriptorFinder, sparseFinder } from './disk/vmdk/find.ts';
 import { vmdk } from './disk/vmdk/index.ts';
+import { qcow2Writer } from './disk/write/qcow2.ts';
+import { rawWriter } from './disk/write/raw.ts';
+import { vdiWriter } from './disk/write/vdi.ts';
 import { guestFinders } from './filesystem/guest.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
 import { vmxFinder } from './machine/find.ts';
@@ -25,3 +29,6 @@ export const finders: readonly Finder[] = [
   mbrFinder,
   ...guestFinders,
 ];
+
+/** Everything that disks can be written as. */
+export const writers: readonly Writer[] = [rawWriter, qcow2Writer, vdiWriter];

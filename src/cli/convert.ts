@@ -1,0 +1,119 @@
+/** salvor convert: write any disk as one file of a format. */
+import * as path from 'node:path';
+import type { Command } from 'commander';
+import type { Node } from '../core/node.ts';
+import type { Writer } from '../core/writer.ts';
+import { type Converted, convert, ExportError } from '../export/index.ts';
+import { writers } from '../formats/index.ts';
+import {
+  type CommonOptions,
+  common,
+  INTACT,
+  INTERRUPTED,
+  type Target,
+  UNCERTAIN,
+  USAGE,
+  UsageError,
+  withNode,
+} from './command.ts';
+import { note, print, printJson, size } from './output.ts';
+import { progressLine } from './progress.ts';
+
+interface Options extends CommonOptions {
+  readonly to?: string;
+  readonly detect: boolean;
+}
+
+const VARIANTS = writers.flatMap((writer) => writer.variants);
+
+export function register(program: Command): void {
+  common(program.command('convert'))
+    .summary('write a disk, a chain of snapshots or any file as a disk image')
+    .description(
+      'Writes the bytes of a disk as one image: the whole chain of a snapshot joined, a disk inside a datastore, ' +
+        'a partition, any file. Zeros take no room. The same command again goes on where it was stopped. ' +
+        'What could not be had stands as zeros and is named in OUT.map.',
+    )
+    .argument('<locator>', 'a disk: SOURCE, or SOURCE::FORMAT/PATH')
+    .argument('<out>', 'file to write; nothing that is there is ever overwritten')
+    .option('--to <format>', `one of ${VARIANTS.join(', ')}; by default what the ending of OUT says`)
+    .option(
+      '--no-detect',
+      'do not read everything first in search of zeros; only what is known to be zeros takes no room',
+    )
+    .addHelpText('after', EXAMPLES)
+    .action((locator: string, out: string, options: Options) =>
+      withNode([locator], options, (target, signal) => run(target, out, options, signal)),
+    );
+}
+
+const EXAMPLES = `
+Examples:
+  salvor convert web01.vdi web01.qcow2
+  salvor convert lun0.img::/web01/web01-000002.vmdk web01.raw     a snapshot, its whole chain joined
+  salvor convert broken.qcow2 fixed.qcow2                         what is left of it, with OUT.map for the rest`;
+
+async function run({ stack, node, at }: Target, out: string, options: Options, signal: AbortSignal): Promise<number> {
+  if (at !== undefined) throw new UsageError(`${node.locator}@${at} is one byte; name the disk without @.`);
+  const { writer, variant } = chosen(out, options.to);
+  const disk = await diskOf(stack, node);
+  const json = options.json === true;
+  const line = progressLine(json);
+  try {
+    const done = await convert(stack, disk, {
+      out,
+      writer,
+      variant,
+      detect: options.detect,
+      command: process.argv.slice(2),
+      signal,
+      onProgress: (progress) => line.show(progress),
+    });
+    line.end();
+    if (json) printJson(done);
+    else print(summary(done, disk).join('\n'));
+    return done.gaps.length > 0 || !['verified', 'stated'].includes(done.certainty.worst) ? UNCERTAIN : INTACT;
+  } catch (error) {
+    line.end();
+    if (!(error instanceof ExportError)) throw error;
+    note(`salvor: ${error.message}`);
+    return error.code === 'interrupted' ? INTERRUPTED : USAGE;
+  }
+}
+
+/** A container is converted by what it holds; anything else as it is. */
+async function diskOf(stack: Target['stack'], node: Node): Promise<Node> {
+  if (node.kind === 'disk') return node;
+  const inside = node.children === undefined ? await stack.inside(node) : undefined;
+  if (inside?.kind === 'disk') return inside;
+  if (node.bytes === undefined) throw new UsageError(`${node.locator} has no bytes of its own; name a disk in it.`);
+  return node;
+}
+
+function chosen(out: string, to: string | undefined): { writer: Writer; variant: string } {
+  const ending = path.extname(out).toLowerCase();
+  for (const writer of writers) {
+    if (to !== undefined && writer.variants.includes(to)) return { writer, variant: to };
+    if (to === undefined && writer.endings.includes(ending)) return { writer, variant: writer.variants[0] };
+  }
+  const given =
+    to === undefined ? `"${ending}" says no format that can be written` : `"${to}" is no format that can be written`;
+  throw new UsageError(`${given}. Say one with --to: ${VARIANTS.join(', ')}.`);
+}
+
+function summary(done: Converted, disk: Node): string[] {
+  const { bytes } = done.certainty;
+  const files = done.files.map((file) => `${file.path} (${size(file.size)})`).join(', ');
+  const lines = [`Wrote ${disk.locator}, ${size(done.size)}, to ${files}.`];
+  const less = (['inferred', 'guessed', 'missing'] as const).filter((grade) => bytes[grade] > 0);
+  if (less.length === 0) lines.push('All of it is stated by live metadata that passed its checks.');
+  else
+    lines.push(
+      `Of its bytes ${less.map((grade) => `${size(bytes[grade])} are ${grade}`).join(', ')} (${done.reasons
+        .map((r) => r.code)
+        .slice(0, 5)
+        .join(', ')}).`,
+    );
+  if (done.map !== undefined) lines.push(`What was not had stands as zeros; ${done.map} names it.`);
+  return lines;
+}

@@ -1,0 +1,228 @@
+/** Converts: writes any disk as one file of a format, or as a few, and says where bytes are missing. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { formatMapfile, StatusMap } from '../codec/mapfile.ts';
+import { FileSource } from '../core/evidence.ts';
+import type { Node } from '../core/node.ts';
+import { type Occupied, occupiedOf } from '../core/occupied.ts';
+import { DATA } from '../core/run.ts';
+import type { Source } from '../core/source.ts';
+import type { Writer, WrittenFile } from '../core/writer.ts';
+import type { Stack } from '../stack/stack.ts';
+import { ExportError, interrupted, writeError } from './error.ts';
+import { Journal, type Past, readJournal } from './journal.ts';
+import { LargeCopy } from './large.ts';
+import { takeLock } from './lock.ts';
+import type { FileEntry } from './manifest.ts';
+import { Meter } from './meter.ts';
+import type { Progress } from './options.ts';
+import { finishPart, isThere, openPart } from './output.ts';
+import { checkPlace, realOut } from './place.ts';
+import { identities } from './plan.ts';
+import { type Summary, summarize } from './summary.ts';
+import { Threads } from './threads.ts';
+
+export interface ConvertOptions {
+  /** The file that is written; nothing of that name may be there. */
+  readonly out: string;
+  readonly writer: Writer;
+  readonly variant: string;
+  /** Read everything once before, so that zeros that nothing calls zeros take no room. */
+  readonly detect: boolean;
+  /** As it was typed, for the journal. */
+  readonly command: readonly string[];
+  readonly signal: AbortSignal;
+  onProgress?(progress: Progress): void;
+}
+
+export interface Converted {
+  readonly files: readonly { readonly path: string; readonly size: number; readonly tree: string }[];
+  /** Bytes of the disk, and how certain they are. */
+  readonly size: number;
+  readonly certainty: FileEntry['certainty'];
+  readonly gaps: FileEntry['gaps'];
+  readonly reasons: FileEntry['reasons'];
+  /** The map of the gaps, where there are any. */
+  readonly map: string | undefined;
+}
+
+const MODE = 0o644;
+
+/** Writes `disk` to `options.out`, or goes on where that was stopped. Throws ExportError. */
+export async function convert(stack: Stack, node: Node, options: ConvertOptions): Promise<Converted> {
+  const disk = await node.bytes?.();
+  if (disk === undefined)
+    throw new ExportError('nothing', `${node.locator} has no bytes to convert. Name a disk or a file.`);
+  const out = path.resolve(options.out);
+  const { dir: work, ancestor } = realOut(`${out}.converting`);
+  checkPlace(
+    work,
+    ancestor,
+    stack.evidence.directories,
+    stack.evidence.opened.map((file) => file.identity),
+  );
+  const target = path.join(path.dirname(work), path.basename(out));
+  const meter = new Meter(options.onProgress);
+  meter.start('plan');
+  const summary = await summarize(disk);
+  const occupied = await occupiedIn(disk, options, meter);
+  const files = planned(disk, target, occupied, options);
+  const names = files.map((file) => nameOf(target, file));
+  for (const name of [...names, mapOf(target)]) refuse(name);
+  checkPlace(
+    work,
+    ancestor,
+    stack.evidence.directories,
+    stack.evidence.opened.map((file) => file.identity),
+  );
+  const evidence = identities(stack, [...new Set(await bottomsOf(disk))]);
+  fs.mkdirSync(path.join(work, '.salvor'), { recursive: true, mode: 0o700 });
+  const unlock = takeLock(work);
+  try {
+    const past = readJournal(work);
+    const header = {
+      schema: 1,
+      command: options.command,
+      evidence,
+      options: optionsOf(node, options, occupied),
+    } as const;
+    if (past?.header !== undefined) sameRun(work, past, header);
+    meter.totalBytes = occupied.count * occupied.unit;
+    meter.filesTotal = files.length;
+    meter.start('copy');
+    const written = await write(work, files, names, { past, journal: new Journal(work, past, header), meter, options });
+    for (const { part, name } of written) finishPart(part, name, MODE, undefined);
+    const map = summary.lost > 0 ? mapOf(target) : undefined;
+    if (map !== undefined) writeMap(map, disk.size, summary);
+    return {
+      files: written.map(({ name, size, tree }) => ({ path: name, size, tree })),
+      size: disk.size,
+      ...summary.entry(node.damage.length === 0),
+      map,
+    };
+  } catch (error) {
+    throw options.signal.aborted ? interrupted() : writeError(target, error);
+  } finally {
+    unlock();
+    if (names.every(isThere)) fs.rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function planned(
+  disk: Source,
+  target: string,
+  occupied: Occupied,
+  { writer, variant }: ConvertOptions,
+): readonly WrittenFile[] {
+  try {
+    return writer.plan(disk, { variant, name: path.basename(target), occupied });
+  } catch (error) {
+    if (error instanceof RangeError) throw new ExportError('out', `${error.message}. Convert to another format.`);
+    throw error;
+  }
+}
+
+async function occupiedIn(disk: Source, options: ConvertOptions, meter: Meter): Promise<Occupied> {
+  const { writer, variant, detect, signal } = options;
+  meter.totalBytes = disk.size;
+  const seen = (done: number): void => {
+    meter.doneBytes = done;
+    meter.tick('');
+  };
+  try {
+    return await occupiedOf(disk, writer.unit(variant, disk.size), detect, signal, seen);
+  } catch (error) {
+    throw signal.aborted ? interrupted() : error;
+  } finally {
+    meter.doneBytes = 0;
+  }
+}
+
+interface Context {
+  readonly past: Past | undefined;
+  readonly journal: Journal;
+  readonly meter: Meter;
+  readonly options: ConvertOptions;
+}
+
+async function write(work: string, files: readonly WrittenFile[], names: readonly string[], cx: Context) {
+  const { past, journal, meter, options } = cx;
+  const threads = new Threads();
+  const out: { part: ReturnType<typeof openPart>; name: string; size: number; tree: string }[] = [];
+  try {
+    for (const [i, { source }] of files.entries()) {
+      const own = path.basename(names[i]);
+      const known = past?.files.get(own);
+      if (known === undefined) journal.add({ t: 'file', path: own, locator: own });
+      const part = openPart(path.join(work, own), source.size, known !== undefined);
+      const file = {
+        path: own,
+        source,
+        fd: part.fd,
+        fill: 'zero',
+        past: part.before ? known : undefined,
+        signal: options.signal,
+      } as const;
+      const { tree } = await new LargeCopy(file, threads, journal, meter).run();
+      meter.filesDone++;
+      out.push({ part, name: names[i], size: source.size, tree });
+    }
+    for (const { part } of out) fs.fdatasyncSync(part.fd);
+    return out;
+  } finally {
+    await threads.close();
+    journal.close();
+  }
+}
+
+function nameOf(target: string, { suffix }: WrittenFile): string {
+  if (suffix === '') return target;
+  return path.join(path.dirname(target), path.basename(target, path.extname(target)) + suffix);
+}
+
+function mapOf(target: string): string {
+  return `${target}.map`;
+}
+
+function refuse(name: string): void {
+  if (!isThere(name)) return;
+  throw new ExportError(
+    'exists',
+    `${name} is there already, and nothing is ever overwritten. Give another name, or move it away.`,
+  );
+}
+
+function optionsOf(node: Node, options: ConvertOptions, occupied: Occupied): Record<string, unknown> {
+  const { variant, detect } = options;
+  return { locator: node.locator, variant, detect, unit: occupied.unit, occupied: occupied.count };
+}
+
+function sameRun(work: string, past: Past, now: { readonly evidence: unknown; readonly options: unknown }): void {
+  const before = past.header!;
+  const same =
+    JSON.stringify(before.evidence) === JSON.stringify(now.evidence) &&
+    JSON.stringify(before.options) === JSON.stringify(now.options);
+  if (same) return;
+  const next = 'Run it as it was to go on, or remove that directory to begin anew.';
+  throw new ExportError('journal', `${work} holds another conversion (${before.command.join(' ')}). ${next}`);
+}
+
+/** The evidence that a disk's bytes lie in. */
+async function bottomsOf(disk: Source): Promise<FileSource[]> {
+  const bottoms = new Set<FileSource>();
+  await summarize(disk, (list) => {
+    for (let i = 0; i < list.n; i++) {
+      const source = list.state(i) === DATA ? list.sourceOf(i) : undefined;
+      if (source instanceof FileSource) bottoms.add(source);
+    }
+  });
+  return [...bottoms];
+}
+
+function writeMap(name: string, size: number, summary: Summary): void {
+  const map = new StatusMap(size);
+  map.set(0, size, '+');
+  for (const [offset, length] of summary.entry(true).gaps) map.set(offset, offset + length, '-');
+  const said = ['Bytes of the disk that were not had (-); they stand as zeros in what was written.'];
+  fs.writeFileSync(name, formatMapfile(map, said), { flag: 'wx', mode: MODE });
+}
