@@ -4,7 +4,7 @@ import { DATA, RunList } from './run.ts';
 import type { Source } from './source.ts';
 
 /** Bytes read at a time in search of zeros. */
-const BLOCK = 1024 * 1024;
+const BLOCK = 256 * 1024;
 
 /** Runs of units, in order, that hold anything but zeros and missing bytes. */
 export class Occupied {

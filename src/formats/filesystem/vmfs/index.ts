@@ -5,6 +5,8 @@ import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import type { Mask } from '../../../core/mask.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
+import { flatten } from '../../../core/resolve.ts';
+import { MISSING, RunList } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { CarvedOf } from './carve-node.ts';
 import { rootNode } from './files.ts';
@@ -12,10 +14,13 @@ import { vmfsFinder } from './find.ts';
 import { freedBlocks } from './freed.ts';
 import { readHeartbeats } from './heartbeats.ts';
 import { ResidueOf } from './residue.ts';
-import { FS_HEADER_AT, FS_MAGIC, FS_MAGIC_LOCAL, type FsHeader, fsHeader } from './structs.ts';
+import { DENSE_SUB_BLOCKS, FS_HEADER_AT, FS_MAGIC, FS_MAGIC_LOCAL, type FsHeader, fsHeader } from './structs.ts';
 import { hasTraces, rebuiltHeader } from './traces.ts';
 import { Volume } from './volume.ts';
 import { maskWritten } from './written.ts';
+
+/** Bytes at the start of a volume that hold its header, its heartbeats and its first descriptors. */
+const START_BYTES = 16 * 1024 * 1024;
 
 export const vmfs: Format = {
   id: 'vmfs',
@@ -32,7 +37,8 @@ export const vmfs: Format = {
   async probe(source) {
     const header = await readHeader(source);
     if (header !== undefined) return fsHeader.violations(header).length === 0 ? 95 : 40;
-    return (await hasTraces(source, 0)) ? 30 : 0;
+    if (await hasTraces(source, 0)) return 30;
+    return (await startIsLost(source)) ? 8 : 0;
   },
   async open(source, cx) {
     const header = await readHeader(source);
@@ -61,12 +67,33 @@ export async function maskLive(source: Source, cx: Cx, mask: Mask): Promise<bool
 
 /** The header is lost: descriptors that know their own positions say how the volume is laid out. */
 async function openWithoutHeader(source: Source, cx: Cx): Promise<Node> {
-  const header = await rebuiltHeader(source);
+  const header = (await rebuiltHeader(source)) ?? ((await startIsLost(source)) ? standIn() : undefined);
   if (header === undefined) throw new NotThis('no VMFS file-system header 2 MiB into it, and no system descriptors');
   const volume = await Volume.open(source, header, cx, 'vmfs.header-lost');
   const effect = 'the layout follows from the system descriptors; label and UUID are lost, and all bytes are inferred';
   volume.damage.push(cx.damage(FS_HEADER_AT, 'vmfs.header-lost', 'a VMFS file-system header', 'none', effect));
   return filesystemNode(volume, cx);
+}
+
+/** Whether the device that held the start of the volume, and with it all metadata, is not there. */
+async function startIsLost(source: Source): Promise<boolean> {
+  const list = new RunList(8);
+  if (source.size < START_BYTES) return false;
+  await flatten(source, 0, START_BYTES, list);
+  return list.n === 1 && list.state(0) === MISSING;
+}
+
+/** What every VMFS5 has, for a volume of which only data is left: blocks of 1 MiB, in which disks can be recognised. */
+function standIn(): FsHeader {
+  const blank = fsHeader.decode(new Uint8Array(fsHeader.size));
+  const sizes = {
+    sectorSize: 512,
+    blockSize: 0x100000,
+    groupOffset: 0x10000,
+    clustersPerGroup: 64,
+    subBlockSize: 8192,
+  };
+  return { ...blank, magic: FS_MAGIC, major: 14, config: DENSE_SUB_BLOCKS, ...sizes };
 }
 
 export async function readHeader(source: Source): Promise<FsHeader | undefined> {

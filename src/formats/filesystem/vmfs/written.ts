@@ -33,9 +33,9 @@ export async function maskWritten(volume: Volume, mask: Mask): Promise<void> {
   for await (const [cluster, bitmap] of bitmaps(volume, fdc)) {
     if (bitmap === undefined || bitmap.empty) continue;
     for (const fd of await volume.descriptorsOf(cluster, (r) => r < bitmap.total && bitmap.allocated(r))) {
-      const numbers = fdNumbers(fd.address)!;
-      const at = fdc.offsetOf(numbers.cluster, numbers.resource)!;
-      await mask.add(fdc.source, at, at + g.fdBytes, true);
+      const numbers = fdNumbers(fd.address);
+      const at = numbers === undefined ? undefined : fdc.offsetOf(numbers.cluster, numbers.resource);
+      if (at !== undefined) await mask.add(fdc.source, at, at + g.fdBytes, true);
       if (fd.type !== TYPE_RDM) await maskFile(volume, fd, mask);
     }
   }
