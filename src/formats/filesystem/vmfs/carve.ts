@@ -71,6 +71,8 @@ interface Start {
   readonly block: number;
   /** A partition table, not the file system of a disk without one. */
   readonly isTable: boolean;
+  /** The disk may be longer than what it says. */
+  readonly isOpen: boolean;
   readonly size: number;
   readonly what: string;
   readonly label: string | undefined;
@@ -92,7 +94,8 @@ export async function carvedDisks(volume: Volume, owned: BlockSet, doubtful: Blo
     if (owned.has(start.block)) continue;
     const blocks = await follow(volume, start, byBlock, owned);
     for (const block of blocks) owned.add(block);
-    out.push({ blocks, size: start.size, what: start.what, label: start.label });
+    const size = Math.max(start.size, blocks.length * volume.geometry.blockSize);
+    out.push({ blocks, size: start.isOpen ? size : start.size, what: start.what, label: start.label });
   }
   return out;
 }
@@ -126,7 +129,8 @@ function startOf(block: number, head: Uint8Array, most: number): Start | undefin
   const what = typeof hit.facts?.what === 'string' ? hit.facts.what : hit.kind === 'disk.gpt' ? 'GPT' : 'MBR';
   if (!(size > 0 && size <= most)) return undefined;
   const isTable = hit.kind.startsWith('disk.');
-  return { block, isTable, size, what, label: typeof label === 'string' ? label : undefined };
+  const isOpen = hit.kind === 'disk.mbr';
+  return { block, isTable, isOpen, size, what, label: typeof label === 'string' ? label : undefined };
 }
 
 /**
@@ -152,6 +156,10 @@ async function follow(
     if (passing > 0) passing--;
     else if (out.push(block) >= wanted) break;
   }
+  // Installers leave the end of a disk free, mostly a MiB; its table says only where the last partition ends.
+  const next = (out.at(-1) ?? start.block) + 1;
+  const fits = start.isOpen && out.length === wanted && next * blockSize < volume.volume.size;
+  if (fits && !owned.has(next) && !starts.has(next) && (await isAllocated(volume, next)) === live) out.push(next);
   return out;
 }
 
