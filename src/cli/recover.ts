@@ -2,11 +2,22 @@
 import { type Command, Option } from 'commander';
 import { type Estimate, ExportError, type Manifest, recover } from '../export/index.ts';
 import type { Stack } from '../stack/stack.ts';
-import { common, INTACT, INTERRUPTED, NOTHING, UNCERTAIN, USAGE, UsageError, withStack } from './command.ts';
+import {
+  type CommonOptions,
+  caseDir,
+  common,
+  INTACT,
+  INTERRUPTED,
+  NOTHING,
+  UNCERTAIN,
+  USAGE,
+  UsageError,
+  withStack,
+} from './command.ts';
 import { note, print, printJson, size } from './output.ts';
 import { progressLine } from './progress.ts';
 
-interface Options {
+interface Options extends CommonOptions {
   readonly out: string;
   readonly vm?: string;
   readonly path?: string[];
@@ -16,7 +27,6 @@ interface Options {
   readonly system?: boolean;
   readonly deep?: boolean;
   readonly mend?: boolean;
-  readonly json?: boolean;
 }
 
 export function register(program: Command): void {
@@ -43,15 +53,16 @@ export function register(program: Command): void {
     .option('--system', "also the file system's own files")
     .option(
       '--deep',
-      'also what was deleted or lost its directory, to DIR/+deleted and DIR/+orphan; from metadata alone for now, a ' +
-        'full scan for more comes later',
+      'also what was deleted, lost its directory or lost all pointers, and what lay there before: DIR/+deleted, ' +
+        'DIR/+orphan, DIR/+carved, DIR/+older-…; scans the sources first, unless the case holds a scan of them',
     )
     .option('--no-mend', 'do not make anew the descriptors and configurations that machines lack')
     .addHelpText('after', EXAMPLES)
     .action((args: string[], options: Options) =>
       withStack(args, options, (stack, inner, signal) => {
         if (inner !== undefined) throw new UsageError(`${inner} leads inside; say what to take with --path or --vm.`);
-        return run(stack, options, signal);
+        if (options.deep !== true) return run(stack, options, signal);
+        return withScan(stack, options, args, signal, () => run(stack, options, signal));
       }),
     );
 }
@@ -64,6 +75,37 @@ Examples:
 
 DIR/manifest.json says of every file where it came from, how certain it is and its hashes;
 salvor verify DIR checks it all again.`;
+
+/** Lets the stack use what scans of the sources found, and scans what was not scanned yet. */
+async function withScan(
+  stack: Stack,
+  options: Options,
+  sources: readonly string[],
+  signal: AbortSignal,
+  action: () => Promise<number>,
+): Promise<number> {
+  const [{ beginCase, useScans }, { scanInto }] = await Promise.all([import('./case.ts'), import('./scan.ts')]);
+  const kept = beginCase(caseDir(options.case, sources), stack);
+  try {
+    if ((await useScans(kept, stack)).length > 0) {
+      const report = await scanInto(kept, stack, SCAN_THREADS, options.json === true, signal);
+      if (signal.aborted) {
+        note(
+          `Stopped in the scan; ${size(report.before + report.swept)} are done. The same command goes on from there.`,
+        );
+        return INTERRUPTED;
+      }
+      await useScans(kept, stack);
+    }
+    stack.use(kept);
+    return await action();
+  } finally {
+    kept.close();
+  }
+}
+
+/** Threads of the scan before a deep recovery. */
+const SCAN_THREADS = 2;
 
 async function run(stack: Stack, options: Options, signal: AbortSignal): Promise<number> {
   const json = options.json === true;
@@ -107,7 +149,17 @@ function announce(e: Estimate): void {
   note(
     `${e.files} files${machines}: ${size(e.bytes)}, ${size(e.bytesOnDisk)} on disk${there}; ${size(e.freeBytes)} free.`,
   );
+  for (const one of e.availability) note(availabilityLine(one));
   if (e.gapsBytes > 0) note(`${size(e.gapsBytes)} are known to be missing before anything is read.`);
+}
+
+function availabilityLine({ machine, bytes, missing, absent }: Estimate['availability'][number]): string {
+  const whole = bytes === 0 ? 0 : Math.floor(((bytes - missing) / bytes) * 1000) / 10;
+  const had =
+    missing === 0
+      ? `${size(bytes)} of it are here`
+      : `${whole} % of ${size(bytes)} are here, ${size(missing)} are missing`;
+  return `Machine "${machine}": ${had}${absent.length > 0 ? `; ${absent.join('; ')}` : ''}.`;
 }
 
 /** Files that are not whole and stated, the worst first; the first few by name. */

@@ -29,6 +29,16 @@ export interface RecoverOptions {
   onProgress?(progress: Progress): void;
 }
 
+/** What is there of one machine's disks and their parts. */
+export interface Availability {
+  readonly machine: string;
+  /** Bytes of all files that it consists of, and how many of them are known to be missing. */
+  readonly bytes: number;
+  readonly missing: number;
+  /** Files that are named and not there. */
+  readonly absent: readonly string[];
+}
+
 /** Sizes in bytes. */
 export interface Estimate {
   readonly files: number;
@@ -40,6 +50,8 @@ export interface Estimate {
   /** What is known to be missing before reading. */
   readonly gapsBytes: number;
   readonly machines: readonly string[];
+  /** Of each machine that is not whole, what its disks have and lack, before anything is copied. */
+  readonly availability: readonly Availability[];
   readonly freeBytes: number;
   /** What a run before this one has on the disk already. */
   readonly presentBytes: number;

@@ -12,7 +12,7 @@ import type { Past } from './journal.ts';
 import { type EvidenceEntry, MANIFEST } from './manifest.ts';
 import type { Meter } from './meter.ts';
 import { PART } from './names.ts';
-import type { Estimate, RecoverOptions } from './options.ts';
+import type { Availability, Estimate, RecoverOptions } from './options.ts';
 import { summarize } from './summary.ts';
 import { treesOf } from './trees.ts';
 import { type Item, type Selection, type Tree, walk } from './walk.ts';
@@ -54,6 +54,7 @@ export async function planOf(
     }
   };
   let items = 0;
+  const missing = new Map<string, number>();
   for await (const item of walk(stack, trees, selection, dir)) {
     if (options.signal.aborted) throw interrupted();
     items++;
@@ -70,6 +71,7 @@ export async function planOf(
       const summary = await summarize(source, noteSources);
       sum.bytes += source.size;
       sum.gapsBytes += summary.lost;
+      if (summary.lost > 0) missing.set(item.node.locator, summary.lost);
       const written = summary.data + (options.fill === 'skip' ? 0 : summary.lost);
       sum.bytesOnDisk += Math.ceil(written / BLOCK) * BLOCK;
     }
@@ -83,9 +85,23 @@ export async function planOf(
   present.check();
   const freeBytes = freeBytesOf(dir);
   const names = machines.map((machine) => machine.name);
-  const estimate = { ...sum, machines: names, freeBytes, presentBytes: present.bytes };
+  const availability = machines.map((machine) => availabilityOf(machine, missing)).filter((one) => one !== undefined);
+  const estimate = { ...sum, machines: names, availability, freeBytes, presentBytes: present.bytes };
   const sources = evidenceSources(stack, bottoms);
   return { trees, selection, machines, evidence: identities(stack, sources), sources, notes, estimate, items };
+}
+
+/** What a machine lacks; undefined where it lacks nothing. */
+function availabilityOf({ name, disks }: Machine, missing: ReadonlyMap<string, number>): Availability | undefined {
+  const files = new Map(disks.flatMap((disk) => disk.files).map((node) => [node.locator, node]));
+  const absent = disks.flatMap(({ broken }) => (broken === undefined ? [] : [broken]));
+  let bytes = 0;
+  let lost = 0;
+  for (const [locator, node] of files) {
+    bytes += node.facts.size ?? 0;
+    lost += missing.get(locator) ?? 0;
+  }
+  return lost === 0 && absent.length === 0 ? undefined : { machine: name, bytes, missing: lost, absent };
 }
 
 export function isDirectory(item: Item): boolean {

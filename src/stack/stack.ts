@@ -31,6 +31,7 @@ export class Stack {
   readonly evidence: Evidence;
   readonly signal: AbortSignal;
   readonly #options: OpenOptions;
+  #found: Found | undefined;
   readonly #members: Members;
   readonly #chains: Chains;
   /** Locator that things inside a node's bytes build on, where it is not the node's own. */
@@ -41,6 +42,7 @@ export class Stack {
 
   constructor(given: readonly (string | NamedSource)[], options: OpenOptions = {}) {
     this.#options = options;
+    this.#found = options.found;
     const as = options.as?.format;
     if (as !== undefined && !formats.some((f) => f.id === as)) {
       throw new EvidenceError(`"${as}" is no format. There are: ${formats.map((f) => f.id).join(', ')}.`);
@@ -54,6 +56,12 @@ export class Stack {
   /** What was given, in the order given. */
   get roots(): readonly Node[] {
     return this.evidence.nodes;
+  }
+
+  /** From now on formats are told what scans found; what was opened before is opened again. */
+  use(found: Found): void {
+    this.#found = found;
+    for (const kept of [this.#interiors, this.#layers, this.#spans]) kept.clear();
   }
 
   /** The files and devices among what was given, also those in directories, with their locators. */
@@ -244,7 +252,7 @@ export class Stack {
       source: node.locator,
       self: `${this.outerOf(node)}::${format.id}`,
       signal: this.signal,
-      ...(this.#options.found !== undefined && { found: this.#options.found }),
+      ...(this.#found !== undefined && { found: this.#found }),
       damage: (at, code, expected, actual, effect): Damage => {
         return { code, at: `${node.locator}@${at}`, expected, actual, effect };
       },

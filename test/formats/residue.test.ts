@@ -310,7 +310,19 @@ test('ls, tree and find show them when asked, recover brings them out', async ()
     const vmx = store.truth.files.find((f) => f.path === '/web05/web05.vmx')!;
     expect((await salvor('cat', found.out.trim())).out).toBe(Buffer.from(vmx.content!.read(0, vmx.size)).toString());
     const out = join(dir, 'out');
-    await salvor('recover', image, '--out', out, '--deep', '--path', '**/web05*', '--path', '**/blocks');
+    await salvor(
+      'recover',
+      image,
+      '--out',
+      out,
+      '--deep',
+      '--case',
+      join(dir, 'case'),
+      '--path',
+      '**/web05*',
+      '--path',
+      '**/blocks',
+    );
     const manifest = JSON.parse(readFileSync(join(out, 'manifest.json'), 'utf8')) as Manifest;
     const states = new Map(manifest.files.map((one) => [one.path, one]));
     expect(states.get('+deleted/web05/web05-flat.vmdk')?.state).toBe('deleted');

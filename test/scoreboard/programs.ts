@@ -47,7 +47,7 @@ function salvor(...args: string[]): { status: number | null; out: string; err: s
 /** salvor recover --deep, and what its manifest says. */
 export function runSalvor(one: Case, dir: string): Outcome {
   const began = performance.now();
-  const done = salvor('recover', ...one.images, '--deep', '--out', dir, '--json');
+  const done = salvor('recover', ...one.images, '--deep', '--out', dir, '--json', '--case', `${dir}.case`);
   const seconds = (performance.now() - began) / 1000;
   const crash = RESULTS.includes(done.status ?? -1)
     ? undefined
