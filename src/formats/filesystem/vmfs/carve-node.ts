@@ -3,14 +3,38 @@ import { encodeName, printable } from '../../../core/locator.ts';
 import { data, missing, type Segment, segments } from '../../../core/map-source.ts';
 import type { Node } from '../../../core/node.ts';
 import { GUESSED, type Why } from '../../../core/run.ts';
-import { BlockSet, type CarvedDisk, carvedDisks, own } from './carve.ts';
+import type { Source } from '../../../core/source.ts';
+import { BlockSet, type CarvedDisk, carvedDisks, own, type Wanted } from './carve.ts';
 import { rootNode } from './files.ts';
 import type { ResidueOf } from './residue.ts';
+import { guessOf } from './residue-content.ts';
 import type { Volume } from './volume.ts';
 
 export const CARVED = '+carved';
 /** Directory levels of what already has a name. */
 const MAX_DEPTH = 64;
+/** Descriptors are a few hundred bytes. */
+const MAX_DESCRIPTOR = 65536;
+const MAX_EXTENTS = 65536;
+
+/** What was met on the way through everything that has a name. */
+interface Seen {
+  readonly owned: BlockSet;
+  /** Extents that descriptors name. */
+  readonly extents: Wanted[];
+  /** Paths of files that some block is left of. */
+  readonly whole: Set<string>;
+}
+
+/** Enters the flat extent that the text of a descriptor names. */
+async function noteExtent(source: Source, path: readonly string[], seen: Seen): Promise<void> {
+  const text = new Uint8Array(source.size);
+  await source.read(0, text);
+  const extent = guessOf(text)?.extent;
+  if (extent !== undefined && seen.extents.length < MAX_EXTENTS) {
+    seen.extents.push({ path: [...path, extent.name], size: extent.size });
+  }
+}
 
 export class CarvedOf {
   readonly #volume: Volume;
@@ -31,23 +55,26 @@ export class CarvedOf {
     const locator = `${this.#root}/${CARVED}`;
     const disks = async (): Promise<Node[]> => {
       this.#disks ??= this.#look();
-      return (await this.#disks).map((disk) => this.#node(disk, locator));
+      return this.#tree(await this.#disks, locator, 0);
     };
-    return {
-      name: CARVED,
-      rawName: CARVED,
-      locator,
-      kind: 'directory',
-      state: 'carved',
-      facts: { mode: 0o755 },
-      damage: [],
-      async child(name) {
-        return (await disks()).find((node) => node.rawName === name);
-      },
-      async *children() {
-        yield* await disks();
-      },
-    };
+    return folderNode(CARVED, locator, disks);
+  }
+
+  /** Disks whose name is known lie in the directory that they were in. */
+  #tree(disks: readonly CarvedDisk[], locator: string, depth: number): Node[] {
+    const out: Node[] = [];
+    const folders = new Map<string, CarvedDisk[]>();
+    for (const disk of disks) {
+      const folder =
+        disk.wanted !== undefined && disk.wanted.path.length > depth + 1 ? disk.wanted.path[depth] : undefined;
+      if (folder === undefined) out.push(this.#node(disk, locator));
+      else folders.set(folder, [...(folders.get(folder) ?? []), disk]);
+    }
+    for (const [name, inner] of folders) {
+      const below = `${locator}/${encodeName(name)}`;
+      out.push(folderNode(name, below, async () => this.#tree(inner, below, depth + 1)));
+    }
+    return out;
   }
 
   async #look(): Promise<CarvedDisk[]> {
@@ -57,28 +84,35 @@ export class CarvedOf {
     for (let block = 0; block * blockSize < fdcAt; block++) owned.add(block);
     const doubtful = new BlockSet(Math.ceil(volume.volume.size / blockSize));
     for (const file of Object.values(volume.files)) await own(volume, file.source, doubtful);
-    await this.#ownNamed(await rootNode(volume, this.#root, ''), owned, 0);
-    for (const name of ['+deleted', '+orphan']) await this.#ownNamed(this.#residue.node(name)!, owned, 0);
-    return carvedDisks(volume, owned, doubtful);
+    const seen: Seen = { owned, extents: [], whole: new Set() };
+    await this.#ownNamed(await rootNode(volume, this.#root, ''), seen, []);
+    for (const name of ['+deleted', '+orphan']) await this.#ownNamed(this.#residue.node(name)!, seen, []);
+    const wanted = seen.extents.filter((one) => !seen.whole.has(one.path.join('/')));
+    return carvedDisks(volume, owned, doubtful, wanted);
   }
 
-  async #ownNamed(folder: Node, owned: BlockSet, depth: number): Promise<void> {
+  async #ownNamed(folder: Node, seen: Seen, path: readonly string[]): Promise<void> {
     for await (const node of folder.children?.() ?? []) {
-      if (node.children !== undefined && depth < MAX_DEPTH) await this.#ownNamed(node, owned, depth + 1);
+      const inner = [...path, node.rawName];
+      if (node.children !== undefined && path.length < MAX_DEPTH) await this.#ownNamed(node, seen, inner);
       const source = await node.bytes?.();
-      if (source !== undefined) await own(this.#volume, source, owned);
+      if (source === undefined) continue;
+      const had = await own(this.#volume, source, seen.owned);
+      if (had) seen.whole.add(inner.join('/'));
+      if (node.rawName.endsWith('.vmdk') && source.size > 0 && source.size <= MAX_DESCRIPTOR)
+        await noteExtent(source, path, seen);
     }
   }
 
   #node(disk: CarvedDisk, folder: string): Node {
     const { blockSize } = this.#volume.geometry;
     const { blocks, size, what, label } = disk;
-    const name = `block-${blocks[0]}-flat.vmdk`;
+    const name = disk.wanted?.path.at(-1) ?? `block-${blocks[0]}-flat.vmdk`;
     const had = Math.min(size, blocks.length * blockSize);
     const known = label === undefined ? what : `${what} "${printable(label)}"`;
     const lost: Why = { what: `a disk that begins with ${known}`, code: 'vmfs.carved-end' };
     return {
-      name,
+      name: printable(name),
       rawName: name,
       locator: `${folder}/${encodeName(name)}`,
       kind: 'file',
@@ -111,4 +145,22 @@ export class CarvedOf {
     }
     return out;
   }
+}
+
+function folderNode(rawName: string, locator: string, nodes: () => Promise<Node[]>): Node {
+  return {
+    name: printable(rawName),
+    rawName,
+    locator,
+    kind: 'directory',
+    state: 'carved',
+    facts: { mode: 0o755 },
+    damage: [],
+    async child(name) {
+      return (await nodes()).find((node) => node.rawName === name);
+    },
+    async *children() {
+      yield* await nodes();
+    },
+  };
 }

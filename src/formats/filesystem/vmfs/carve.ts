@@ -17,6 +17,8 @@ const HEAD = 4096;
 /** Blocks whose heads are read; a volume with more free ones is looked through as far as that. */
 const MAX_HEADS = 2 ** 20;
 const MAX_DISKS = 4096;
+/** Bytes behind the last partition that a disk may have and still be told by its partition table. */
+const MAX_TAIL = 16 * 1024 * 1024;
 
 /** One bit for each file block. */
 export class BlockSet {
@@ -39,7 +41,17 @@ export class BlockSet {
   }
 }
 
+/** A disk that a descriptor names and that nothing leads to any more. */
+export interface Wanted {
+  /** Names of its directories, then its own. */
+  readonly path: readonly string[];
+  /** Bytes. */
+  readonly size: number;
+}
+
 export interface CarvedDisk {
+  /** The only disk of this size that descriptors miss. */
+  readonly wanted: Wanted | undefined;
   /** File blocks in the order of the disk. */
   readonly blocks: readonly number[];
   /** Bytes that the disk says it has; more than its blocks where these ran out. */
@@ -49,21 +61,24 @@ export interface CarvedDisk {
   readonly label: string | undefined;
 }
 
-/** Enters the file blocks that `source` lies in; those of system files and of everything that has a name already. */
-export async function own(volume: Volume, source: Source, owned: BlockSet): Promise<void> {
+/** Enters the file blocks that `source` lies in; false where it lies in none. */
+export async function own(volume: Volume, source: Source, owned: BlockSet): Promise<boolean> {
   const { blockSize } = volume.geometry;
   const list = new RunList();
+  let any = false;
   for (let at = 0; at < source.size; ) {
     list.clear();
     const reached = await source.runs(at, source.size, list);
     for (let i = 0; i < list.n; i++) {
       if (list.state(i) !== DATA || list.sourceOf(i) !== volume.volume) continue;
+      any = true;
       const last = Math.floor((list.at[i] + list.length[i] - 1) / blockSize);
       for (let block = Math.floor(list.at[i] / blockSize); block <= last; block++) owned.add(block);
     }
-    if (reached <= at) return;
+    if (reached <= at) break;
     at = reached;
   }
+  return any;
 }
 
 /** Where a disk begins, and what it says of itself. */
@@ -82,8 +97,13 @@ interface Start {
  * The disks in blocks that nothing owns, in the order of their first blocks. `doubtful` are blocks of system files that
  * were put together again and may be shorter than they look: a disk that begins in them shows where they end.
  */
-export async function carvedDisks(volume: Volume, owned: BlockSet, doubtful: BlockSet): Promise<CarvedDisk[]> {
-  const starts = await startsOf(volume, owned);
+export async function carvedDisks(
+  volume: Volume,
+  owned: BlockSet,
+  doubtful: BlockSet,
+  wanted: readonly Wanted[],
+): Promise<CarvedDisk[]> {
+  const starts = (await startsOf(volume, owned)).map((start) => sized(start, wanted));
   for (const { block } of starts) for (let at = block; doubtful.has(at); at++) doubtful.delete(at);
   const count = Math.floor(volume.volume.size / volume.geometry.blockSize);
   for (let block = 0; block < count; block++) if (doubtful.has(block)) owned.add(block);
@@ -95,9 +115,23 @@ export async function carvedDisks(volume: Volume, owned: BlockSet, doubtful: Blo
     const blocks = await follow(volume, start, byBlock, owned);
     for (const block of blocks) owned.add(block);
     const size = Math.max(start.size, blocks.length * volume.geometry.blockSize);
-    out.push({ blocks, size: start.isOpen ? size : start.size, what: start.what, label: start.label });
+    const { what, label } = start;
+    out.push({ blocks, size: start.isOpen ? size : start.size, what, label, wanted: undefined });
   }
-  return out;
+  return out.map((disk) => ({ ...disk, wanted: onlyOne(disk, out, wanted) }));
+}
+
+/** The wanted disk of a carved one's size, where neither has another to be taken for. */
+function onlyOne(disk: CarvedDisk, all: readonly CarvedDisk[], wanted: readonly Wanted[]): Wanted | undefined {
+  const fits = wanted.filter((one) => one.size === disk.size);
+  return fits.length === 1 && all.filter((one) => one.size === disk.size).length === 1 ? fits[0] : undefined;
+}
+
+/** A partition table says where the last partition ends; a descriptor that is left may say where the disk does. */
+function sized(start: Start, wanted: readonly Wanted[]): Start {
+  if (!start.isOpen) return start;
+  const fits = wanted.map((one) => one.size).filter((size) => size >= start.size && size <= start.size + MAX_TAIL);
+  return fits.length === 0 ? start : { ...start, size: Math.min(...fits), isOpen: false };
 }
 
 async function startsOf(volume: Volume, owned: BlockSet): Promise<Start[]> {

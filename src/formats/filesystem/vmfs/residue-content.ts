@@ -54,6 +54,10 @@ export function guessText(text: string): Guess | undefined {
   if (/^\.encoding\s*=/m.test(text) && /^(config\.version|virtualHW\.version|displayName)\s*=/im.test(text)) {
     return { stem: shown, ending: '.vmx', from: 'content (displayName)' };
   }
+  // Of a machine that never had a snapshot, the list of them is its first line alone.
+  if (/^\.encoding\s*=\s*"[\w-]+"\s*$/.test(text)) {
+    return { stem: undefined, ending: '.vmsd', from: 'content (an empty snapshot list)' };
+  }
   if (/^snapshot\.\w+\s*=/m.test(text)) return { stem: undefined, ending: '.vmsd', from: 'content (snapshot list)' };
   if (/^\d{4}-\d\d-\d\dT[^\n]*\|\s*(vmx|In\(\d+\))[^\n]*\n/.test(text) || /^[^\n]*Log for VMware/.test(text)) {
     return { stem: 'vmware', ending: '.log', from: 'content (log)' };

@@ -3,6 +3,7 @@ import { addressText } from './address.ts';
 import { align } from './residue-align.ts';
 import { type Guess, guessOf, HEAD_BYTES } from './residue-content.ts';
 import type { How, Trace } from './residue-dirents.ts';
+import { byMachine, byNeighbours } from './residue-neighbours.ts';
 import type { Residue, Survey } from './residue-survey.ts';
 import { TYPE_DIRECTORY, TYPE_REGULAR } from './structs.ts';
 
@@ -39,7 +40,9 @@ export async function namesOf(survey: Survey): Promise<Map<number, Named>> {
     byGeneration(survey, survey.looseEntries, names);
   }
   await byContent(survey, names);
+  byNeighbours(survey, names);
   byCompany(survey, names);
+  byMachine(survey, names);
   lostDirectories(survey, names);
   for (const { key, address } of survey.residues.values()) {
     if (!names.has(key)) names.set(key, { name: `fd-${addressText(address)}`, from: 'its address only' });
