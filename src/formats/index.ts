@@ -1,6 +1,7 @@
 /** The one list of formats. A new one is a line here. */
 import type { Finder } from '../core/finder.ts';
 import type { Format } from '../core/format.ts';
+import { vdi } from './disk/vdi/index.ts';
 import { descriptorFinder, sparseFinder } from './disk/vmdk/find.ts';
 import { vmdk } from './disk/vmdk/index.ts';
 import { guestFinders } from './filesystem/guest.ts';
@@ -13,7 +14,7 @@ import { lost } from './volume/lost.ts';
 import { mbr } from './volume/mbr.ts';
 import { vmfsLvm } from './volume/vmfs-lvm/index.ts';
 
-export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, vmx, lost];
+export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, vdi, vmx, lost];
 
 /** All finders of all formats; a scan uses them in one pass. */
 export const finders: readonly Finder[] = [
