@@ -78,8 +78,22 @@ export interface Layout {
   entryAt(i: number): number;
   /** Decodes `n` entries. */
   page(first: number, n: number): Promise<Page>;
-  /** One bit for each sector, the lowest first, of a PARTIAL block whose bytes are at `at`; undefined: unreadable. */
-  bitmap?(block: number, at: number): Promise<Uint8Array | undefined>;
+  /** Which sectors count of a PARTIAL block whose bytes are at `at`; undefined where that cannot be read. */
+  bitmap?(block: number, at: number): Promise<Sectors | undefined>;
+}
+
+/** One bit for each sector of a block, the lowest first, and what set and clear ones are if not what they usually are. */
+export interface Sectors {
+  readonly bits: Uint8Array;
+  readonly set?: Verdict;
+  readonly clear?: Verdict;
+}
+
+export interface Verdict {
+  readonly state: State;
+  readonly certainty: Certainty;
+  /** Of the reason. */
+  readonly code: string;
 }
 
 export interface Census {
@@ -139,8 +153,8 @@ export async function census(layout: Layout, cx: Cx): Promise<Census> {
     if (judged >= BAD) note(judged === TWICE_PARTIAL ? TWICE : judged, i, at);
   });
   const damage = [...found].map(([kind, { first, at, n }]) => entryDamage(layout, cx, kind, first, at, n));
-  const room = Math.floor((layout.end - layout.from - reservedBytes(layout)) / (layout.head + layout.block));
-  const unclaimed = claims.unchecked || layout.count > looked ? 0 : Math.max(0, room - claims.claimed);
+  const isKnown = !claims.unchecked && layout.count <= looked;
+  const unclaimed = isKnown ? claims.room(layout.from, layout.end, layout.reserved) : 0;
   return { claims, allocated, sound: good, damage, unclaimed };
 }
 
@@ -163,10 +177,6 @@ export async function* faults(layout: Layout, { claims, unclaimed }: Census, cx:
       effect,
     );
   }
-}
-
-function reservedBytes({ reserved, from, end }: Layout): number {
-  return reserved.reduce((sum, [a, b]) => sum + Math.max(0, Math.min(b, end) - Math.max(a, from)), 0);
 }
 
 /** What an entry is worth once the whole is known. */
@@ -233,7 +243,7 @@ class BlockMapping implements Mapping {
   readonly #past: Why;
   readonly #unreadBits: Why;
   readonly #pages = new TableCache<Page>();
-  readonly #bitmaps = new TableCache<Uint8Array | null>();
+  readonly #bitmaps = new TableCache<{ bits: Uint8Array; set?: Answer; clear?: Answer } | null>();
 
   constructor(layout: Layout, { claims, unclaimed }: Census) {
     this.#layout = layout;
@@ -315,11 +325,11 @@ class BlockMapping implements Mapping {
   }
 
   #sectors(i: number, place: number, kind: number, from: number, stop: number, out: RunList): number {
-    const bits = this.#bitmaps.get(i);
+    const sectors = this.#bitmaps.get(i);
     const { block } = this.#layout;
-    if (bits === undefined) return from;
-    if (bits === null) return out.add(MISSING, LOST, stop - from, undefined, 0, this.#unreadBits) ? stop : from;
-    const free = this.#answers[FREE];
+    if (sectors === undefined) return from;
+    if (sectors === null) return out.add(MISSING, LOST, stop - from, undefined, 0, this.#unreadBits) ? stop : from;
+    const { bits, set: ifSet = this.#answers[kind], clear: ifClear = this.#answers[FREE] } = sectors;
     let at = from;
     while (at < stop) {
       const inner = at - i * block;
@@ -329,7 +339,7 @@ class BlockMapping implements Mapping {
       const last = Math.ceil((stop - i * block) / SECTOR);
       while (next < last && ((bits[next >> 3] >> (next & 7)) & 1) === set) next++;
       const till = Math.min(stop, i * block + next * SECTOR);
-      const reached = this.#say(set === 1 ? this.#answers[kind] : free, at, till, place + inner, out);
+      const reached = this.#say(set === 1 ? ifSet : ifClear, at, till, place + inner, out);
       if (reached < till) return reached;
       at = till;
     }
@@ -360,7 +370,21 @@ class BlockMapping implements Mapping {
   }
 
   async #loadBits(i: number, at: number): Promise<void> {
-    const bits = await this.#layout.bitmap!(i, at);
-    this.#bitmaps.set(i, bits ?? null, (bits?.length ?? 0) + 16);
+    const sectors = await this.#layout.bitmap!(i, at);
+    const answer = (verdict: Verdict): Answer => {
+      const why: Why = {
+        what: 'sector bitmap',
+        source: this.#layout.file,
+        at: at - this.#layout.head,
+        code: verdict.code,
+      };
+      return { state: verdict.state, certainty: weaker(verdict.certainty, this.#layout.most), why };
+    };
+    const kept = sectors && {
+      bits: sectors.bits,
+      ...(sectors.set && { set: answer(sectors.set) }),
+      ...(sectors.clear && { clear: answer(sectors.clear) }),
+    };
+    this.#bitmaps.set(i, kept ?? null, (kept?.bits.length ?? 0) + 64);
   }
 }

@@ -52,4 +52,31 @@ export class Claims {
     if (below > start || (below !== 0 && start > 1 && this.#contested[bucket - 1] === 1)) return true;
     return above !== 0 && above < start;
   }
+
+  /** How many more claims would fit between those that there are, outside of `reserved`, in [from, end). */
+  room(from: number, end: number, reserved: readonly (readonly [from: number, end: number])[]): number {
+    const sorted = [...reserved].sort((a, b) => a[0] - b[0]);
+    let next = 0;
+    let free = from;
+    let out = 0;
+    const gap = (till: number): void => {
+      if (till > free) out += Math.floor((till - free) / this.#stride);
+    };
+    // What is reserved ends a gap as much as a claim does.
+    const upTo = (start: number): void => {
+      for (; next < sorted.length && sorted[next][0] < start; next++) {
+        gap(Math.min(sorted[next][0], end));
+        free = Math.max(free, sorted[next][1]);
+      }
+      gap(Math.min(start, end));
+    };
+    for (let bucket = 0; bucket < this.#starts.length; bucket++) {
+      if (this.#starts[bucket] === 0) continue;
+      const start = bucket * this.#stride + (this.#starts[bucket] - 1) * SECTOR;
+      upTo(start);
+      free = Math.max(free, start + this.#stride);
+    }
+    upTo(end);
+    return out;
+  }
 }
