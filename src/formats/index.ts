@@ -3,6 +3,7 @@ import type { Finder } from '../core/finder.ts';
 import type { Format } from '../core/format.ts';
 import { vdi } from './disk/vdi/index.ts';
 import { vhd } from './disk/vhd/index.ts';
+import { vhdx } from './disk/vhdx/index.ts';
 import { descriptorFinder, sparseFinder } from './disk/vmdk/find.ts';
 import { vmdk } from './disk/vmdk/index.ts';
 import { guestFinders } from './filesystem/guest.ts';
@@ -15,7 +16,7 @@ import { lost } from './volume/lost.ts';
 import { mbr } from './volume/mbr.ts';
 import { vmfsLvm } from './volume/vmfs-lvm/index.ts';
 
-export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, vdi, vhd, vmx, lost];
+export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, vdi, vhd, vhdx, vmx, lost];
 
 /** All finders of all formats; a scan uses them in one pass. */
 export const finders: readonly Finder[] = [

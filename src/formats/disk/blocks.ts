@@ -40,7 +40,7 @@ const TWICE_PARTIAL = 7;
 const OUTSIDE = 8;
 const RESERVED = 9;
 
-/** Entries of a table, decoded: what each says, and where the block's bytes lie (of PRESENT and PARTIAL ones). */
+/** Entries of a table, decoded: what each says, and where the block's bytes lie; 0 where it has none. */
 export interface Page {
   readonly kind: Uint8Array;
   readonly at: Float64Array;
@@ -72,8 +72,6 @@ export interface Layout {
   readonly doubt?: string;
   /** As `most`, for blocks that are free. */
   readonly freeMost?: Certainty;
-  /** Every block is stored somewhere: a file with room for more than are claimed is no sign of lost entries otherwise. */
-  readonly dense?: boolean;
   /** Position of entry `i` in the file. */
   entryAt(i: number): number;
   /** Decodes `n` entries. */
@@ -102,7 +100,7 @@ export interface Census {
   readonly allocated: number;
   readonly sound: number;
   readonly damage: readonly Damage[];
-  /** The file holds blocks that no entry claims. */
+  /** Blocks that no entry claims and the file has room for, where entries are free that may have been theirs. */
   readonly unclaimed: number;
 }
 
@@ -129,6 +127,8 @@ export async function census(layout: Layout, cx: Cx): Promise<Census> {
   const claims = new Claims(layout.file.size, layout.head + layout.block);
   const found = new Map<number, { first: number; at: number; n: number }>();
   let allocated = 0;
+  let free = 0;
+  let kept = 0;
   const looked = Math.min(layout.count, MAX_CENSUS);
   const each = async (visit: (i: number, kind: number, at: number) => void): Promise<void> => {
     for (let first = 0; first < looked && !cx.signal.aborted; first += PAGE) {
@@ -137,6 +137,8 @@ export async function census(layout: Layout, cx: Cx): Promise<Census> {
     }
   };
   await each((_, kind, at) => {
+    if (kind === FREE) free++;
+    if (kind < PRESENT && at > 0) kept++;
     if (kind !== PRESENT && kind !== PARTIAL) return;
     allocated++;
     claims.add(at - layout.head);
@@ -154,7 +156,8 @@ export async function census(layout: Layout, cx: Cx): Promise<Census> {
   });
   const damage = [...found].map(([kind, { first, at, n }]) => entryDamage(layout, cx, kind, first, at, n));
   const isKnown = !claims.unchecked && layout.count <= looked;
-  const unclaimed = isKnown ? claims.room(layout.from, layout.end, layout.reserved) : 0;
+  const room = isKnown && free > 0 ? claims.room(layout.from, layout.end, layout.reserved) - kept : 0;
+  const unclaimed = Math.max(0, room);
   return { claims, allocated, sound: good, damage, unclaimed };
 }
 
@@ -258,7 +261,7 @@ class BlockMapping implements Mapping {
     const sure: Why = { ...why(), ...(most < STATED && doubt !== undefined && { code: doubt }) };
     const stated = weaker(STATED, most);
     // Unclaimed blocks may be those of entries that were lost and say "free" now.
-    const lostEntries = unclaimed > 0 && layout.dense !== true;
+    const lostEntries = unclaimed > 0;
     const empty = weaker(lostEntries ? INFERRED : STATED, layout.freeMost ?? most);
     const free: Answer = {
       state: layout.free,

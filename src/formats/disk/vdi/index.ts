@@ -234,5 +234,7 @@ async function diskNode(plan: Plan, damage: Damage[], cx: Cx): Promise<Node> {
 
 /** Snapshots are named after their own identifier; a base has a name that its children do not know. */
 function backingOf(h: Header, uuid: (bytes: Uint8Array) => string): NonNullable<Node['backing']> {
-  return { names: [`{${guidText(h.link)}}.vdi`], identity: uuid(h.link), at: 0x1a8 };
+  const identity = uuid(h.link);
+  const unchanged = isSet(h.parentModified) ? { unchanged: `${identity} ${guidText(h.parentModified)}` } : {};
+  return { names: [`{${guidText(h.link)}}.vdi`], identity, ...unchanged, at: 0x1a8 };
 }

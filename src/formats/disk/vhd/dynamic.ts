@@ -222,7 +222,7 @@ async function readPage(source: Source, at: number, n: number, head: number): Pr
   for (let i = 0; i < n; i++) {
     const sector = view.getUint32(4 * i);
     page.kind[i] = sector === FREE_BLOCK ? FREE : PARTIAL;
-    page.at[i] = sector * SECTOR + head;
+    if (sector !== FREE_BLOCK) page.at[i] = sector * SECTOR + head;
   }
   for (const gap of gaps) {
     const end = Math.min(n, Math.ceil((gap.offset + gap.length - at) / 4));
