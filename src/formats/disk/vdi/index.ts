@@ -46,7 +46,8 @@ export const vdi: Format = {
     const start = await startOf(source);
     if (headerOf(start) !== undefined) return 97;
     if (/^<<< .{4,50} Disk Image >>>/.test(Buffer.from(start.subarray(0, 64)).toString('latin1'))) return 70;
-    return (await findTable(source)) === undefined ? 0 : 40;
+    // Without anything that says so, only a table that fits the file to the byte.
+    return (await findTable(source))?.certainty === INFERRED ? 40 : 0;
   },
   async open(source, cx) {
     const start = await startOf(source);

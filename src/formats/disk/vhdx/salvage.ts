@@ -69,7 +69,8 @@ async function placesIn(source: Source, at: number, length: number): Promise<num
 
 /** What the table alone says of a disk whose metadata are lost. The size of its blocks is their least distance. */
 export async function byTable(source: Source, region: Region): Promise<Metadata | undefined> {
-  const entries = Math.min(MAX_ENTRIES, Math.floor(Math.min(region.length, source.size - region.at) / 8));
+  const there = Math.max(0, Math.min(region.length, source.size - region.at));
+  const entries = Math.min(MAX_ENTRIES, Math.floor(there / 8));
   const places = await placesIn(source, region.at, entries * 8);
   if (places === undefined || places.length < 2) return undefined;
   places.sort((a, b) => a - b);
