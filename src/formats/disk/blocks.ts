@@ -96,7 +96,7 @@ export interface Verdict {
 
 export interface Census {
   readonly claims: Claims;
-  /** Entries that say where their block is, and those of them with which nothing is wrong. */
+  /** Entries that say where their block is, and those of them that may be right: also in what was cut off. */
   readonly allocated: number;
   readonly sound: number;
   readonly damage: readonly Damage[];
@@ -148,10 +148,13 @@ export async function census(layout: Layout, cx: Cx): Promise<Census> {
     if (seen === undefined) found.set(kind, { first: i, at, n: 1 });
     else seen.n++;
   };
+  // What lies behind the end of a file that was cut off may be as it should: a full disk has room for it.
+  const inBetween = layout.reserved.reduce((sum, [from, end]) => sum + end - from, 0);
+  const full = layout.from + inBetween + layout.count * (layout.head + layout.block);
   let good = 0;
   await each((i, kind, at) => {
     const judged = judge(layout, claims, kind, at);
-    if (judged === PRESENT || judged === PARTIAL) good++;
+    if (judged === PRESENT || judged === PARTIAL || (judged === OUTSIDE && at < full)) good++;
     if (judged >= BAD) note(judged === TWICE_PARTIAL ? TWICE : judged, i, at);
   });
   const damage = [...found].map(([kind, { first, at, n }]) => entryDamage(layout, cx, kind, first, at, n));

@@ -7,7 +7,7 @@ import { FREE_BLOCK, SECTOR } from './structs.ts';
 /** Tables begin within these bytes. */
 const NEAR = 65536;
 /** What hosts use, the usual one first. */
-const BLOCK_SIZES = [2 ** 21, 2 ** 19, 2 ** 20, 2 ** 22, 2 ** 23];
+const BLOCK_SIZES = [2 ** 21, 2 ** 19, 2 ** 20, 2 ** 22, 2 ** 23, 2 ** 18, 2 ** 17, 2 ** 16];
 /** Entries of a table that are looked at: disks of 2 TiB have twice as many in their smallest blocks. */
 const MAX_ENTRIES: number = 2 ** 22;
 /** Places that are tried, and blocks looked at to tell whether one is the first. */
@@ -52,11 +52,13 @@ async function fits(source: Source, tableAt: number, count: number, blockSize: n
     if (sector * SECTOR < tableAt + 4 * count || sector * SECTOR >= source.size) return false;
     starts.push(sector);
   }
+  if (starts.length === 0) return false;
   starts.sort((a, b) => a - b);
-  for (let i = 1; i < starts.length; i++) if (starts[i] - starts[i - 1] < stride) return false;
-  // One entry alone could be anything; the distance of two is what tells.
-  const isTight = starts.length > 1 && (starts[starts.length - 1] - starts[0]) % stride === 0;
-  return isTight || (starts.length === 1 && count > 1);
+  const isRegular = starts.every((start) => (start - starts[0]) % stride === 0);
+  const isApart = starts.every((start, i) => i === 0 || start > starts[i - 1]);
+  // Blocks fill the file to its footer, which may be there or not.
+  const rest = source.size - (starts[starts.length - 1] + stride) * SECTOR;
+  return isRegular && isApart && rest >= 0 && rest <= SECTOR;
 }
 
 /** Where blocks begin behind a table that ends at `end`, and how many of them there are, by the bitmaps before them. */

@@ -50,6 +50,8 @@ export interface Replay {
   readonly flushed: number;
   readonly entries: number;
   readonly first: number;
+  /** One more entry begins behind the last, and is broken: torn when it was written, or damaged since. */
+  readonly isTorn: boolean;
 }
 
 /** The file as it is once its log is replayed: by entries of the log `id`, of any where it is undefined. */
@@ -63,8 +65,16 @@ export async function replay(source: Source, at: number, length: number, id?: st
   const patches = new Patches();
   // The last change to a place is the one that counts.
   for (let i = active.length - 1; i >= 0; i--) if (!apply(active[i], source, at, length, patches)) return undefined;
-  const flushed = active[active.length - 1].flushed;
-  return { view: patches.over(source), flushed, entries: active.length, first: at + active[0].at };
+  const last = active[active.length - 1];
+  const next = entryHeader.decode(log, (last.at + last.length) % length);
+  const isTorn = next.signature === 'loge' && next.sequence === last.sequence + 1 && guidText(next.log) === last.log;
+  return {
+    view: patches.over(source),
+    flushed: last.flushed,
+    entries: active.length,
+    first: at + active[0].at,
+    isTorn,
+  };
 }
 
 /** Whether the replayed file differs from the one that lies there: its log was not empty. */

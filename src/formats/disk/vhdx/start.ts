@@ -156,7 +156,15 @@ async function replayed(
       `${found.entries} entries`,
       'the disk was not closed; it is shown as its log says, and the file is not touched',
     );
-    return { view: found.view, most: STATED, count: found.entries };
+    if (found.isTorn)
+      note(
+        log.at,
+        'log-torn',
+        'a log whose last entry is whole',
+        'one more that is broken',
+        'changes may be lost that had been made: the disk is inferred',
+      );
+    return { view: found.view, most: found.isTorn ? INFERRED : STATED, count: found.entries };
   }
   note(
     found.first,
