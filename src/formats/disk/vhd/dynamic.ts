@@ -240,8 +240,11 @@ async function ordered(
 ): Promise<ReturnType<typeof inOrder>> {
   const isUseless = found.damage.length > 0 || (found.allocated === 0 && found.unclaimed > 0);
   if (!isUseless || header === undefined) return undefined;
-  const blocks = await findBlocks(source, layout.entryAt(layout.count), layout.head, layout.block, layout.end);
+  const blocks = await findBlocks(source, layout.entryAt(layout.count), layout.block, layout.end);
   if (blocks === undefined) return undefined;
-  const plain = { ...layout, from: blocks.from, reserved: [], most: GUESSED } as const;
+  // Room between blocks counts as if it lay before each of them.
+  const head = blocks.stride - layout.block;
+  const from = blocks.from + layout.head - head;
+  const plain = { ...layout, head, from, reserved: [], most: GUESSED } as const;
   return inOrder(plain, found, blocks.count, false);
 }

@@ -13,6 +13,8 @@ const MAX_ENTRIES: number = 2 ** 22;
 /** Places that are tried, and blocks looked at to tell whether one is the first. */
 const MAX_PLACES = 64;
 const SAMPLES = 16;
+/** What may lie between the last block and the end, with the footer. */
+const PADDING: number = 8 * SECTOR;
 
 /** The table of a disk of `size` bytes (0: not known), by entries that are as far apart as blocks are. */
 export async function findTable(
@@ -44,7 +46,6 @@ async function fits(source: Source, tableAt: number, count: number, blockSize: n
   const raw = new Uint8Array(4 * count);
   if ((await source.read(tableAt, raw)).length > 0) return false;
   const view = viewOf(raw);
-  const stride = (blockSize + bitmapBytes(blockSize)) / SECTOR;
   const starts: number[] = [];
   for (let i = 0; i < count; i++) {
     const sector = view.getUint32(4 * i);
@@ -52,35 +53,48 @@ async function fits(source: Source, tableAt: number, count: number, blockSize: n
     if (sector * SECTOR < tableAt + 4 * count || sector * SECTOR >= source.size) return false;
     starts.push(sector);
   }
-  if (starts.length === 0) return false;
   starts.sort((a, b) => a - b);
-  const isRegular = starts.every((start) => (start - starts[0]) % stride === 0);
-  const isApart = starts.every((start, i) => i === 0 || start > starts[i - 1]);
-  // Blocks fill the file to its footer, which may be there or not.
-  const rest = source.size - (starts[starts.length - 1] + stride) * SECTOR;
-  return isRegular && isApart && rest >= 0 && rest <= SECTOR;
+  return starts.length > 0 && stridesOf(blockSize).some((stride) => isRegular(starts, stride / SECTOR, source.size));
 }
 
-/** Where blocks begin behind a table that ends at `end`, and how many of them there are, by the bitmaps before them. */
+/** Bytes from one block to the next: some hosts let all data begin at multiples of 4 KiB. */
+function stridesOf(blockSize: number): number[] {
+  const plain = blockSize + bitmapBytes(blockSize);
+  return [plain, Math.ceil(plain / 4096) * 4096];
+}
+
+/** Whether blocks that start at these sectors are so far apart, and fill the file to its footer, be that there or not. */
+function isRegular(starts: readonly number[], stride: number, size: number): boolean {
+  const isEven = starts.every((start) => (start - starts[0]) % stride === 0);
+  const isApart = starts.every((start, i) => i === 0 || start > starts[i - 1]);
+  const rest = size - (starts[starts.length - 1] + stride) * SECTOR;
+  return isEven && isApart && rest >= -PADDING && rest <= PADDING;
+}
+
+/** Where blocks begin behind a table that ends at `end`, how many and how far apart, by the bitmaps before them. */
 export async function findBlocks(
   source: Source,
   tableEnd: number,
-  head: number,
   blockSize: number,
   end: number,
-): Promise<{ from: number; count: number } | undefined> {
-  const stride = head + blockSize;
+): Promise<{ from: number; count: number; stride: number } | undefined> {
   const first = Math.ceil(tableEnd / SECTOR) * SECTOR;
+  // Tables are padded with ones, as bitmaps are full of them: of places that look alike, the one that fits the end is it.
+  let best: { from: number; count: number; stride: number; rest: number } | undefined;
   for (let place = 0; place < MAX_PLACES; place++) {
     const from = first + place * SECTOR;
-    const count = Math.floor((end - from) / stride);
-    if (count < 1) return undefined;
-    let isHere = true;
-    for (let i = 0; i < Math.min(count, SAMPLES) && isHere; i++)
-      isHere = await isBitmap(source, from + i * stride, head);
-    if (isHere) return { from, count };
+    for (const stride of stridesOf(blockSize)) {
+      const count = Math.floor((end - from) / stride);
+      const rest = end - from - count * stride;
+      if (count < 1 || (best !== undefined && best.rest <= rest)) continue;
+      let isHere = true;
+      for (let i = 0; i < Math.min(count, SAMPLES) && isHere; i++) {
+        isHere = await isBitmap(source, from + i * stride, bitmapBytes(blockSize));
+      }
+      if (isHere) best = { from, count, stride, rest };
+    }
   }
-  return undefined;
+  return best;
 }
 
 /** Bitmaps of blocks that were written to by most hosts are ones from end to end. */

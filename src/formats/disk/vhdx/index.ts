@@ -6,7 +6,7 @@ import { type Node, NotThis } from '../../../core/node.ts';
 import { type Certainty, GUESSED, INFERRED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { latin1 } from '../../../core/struct.ts';
-import { blockMap, census, faults, type Layout } from '../blocks.ts';
+import { blankPage, blockMap, census, faults, type Layout, type Page, UNREAD } from '../blocks.ts';
 import { guidText } from '../guid.ts';
 import { inOrder } from '../order.ts';
 import { vhdxFinder } from './find.ts';
@@ -77,79 +77,68 @@ async function identifier(source: Source, damage: Damage[], cx: Cx): Promise<voi
   );
 }
 
+type Note = (at: number, code: string, expected: string, actual: string, effect: string) => void;
+
 /** Metadata and table of blocks, where the regions say or where they are found. */
 async function planOf(start: Start, damage: Damage[], cx: Cx): Promise<Plan> {
   const { view, regions, log } = start;
-  let { most, doubt } = start;
-  const note = (at: number, code: string, expected: string, actual: string, effect: string): void => {
+  const note: Note = (at, code, expected, actual, effect) => {
     damage.push(cx.damage(at, `vhdx.${code}`, expected, actual, effect));
   };
-  const weaken = (code: string): void => {
-    most = INFERRED;
-    doubt = `vhdx.${code}`;
-  };
-  let place = regions.get(METADATA_REGION);
-  let metadata = place && (await readMetadata(view, place));
-  let freeMost: Certainty | undefined;
-  if (metadata === undefined) {
-    const found = await findMetadata(view);
-    note(
-      place?.at ?? REGION_TABLES[0],
-      'metadata',
-      'metadata of a disk',
-      'none that can be used',
-      found
-        ? `they were found at ${hex(found.region.at)}: the disk is inferred`
-        : 'block and disk size are taken from the table of blocks: the disk is inferred, where it is empty guessed',
-    );
-    weaken('metadata');
-    place = found?.region ?? place;
-    metadata = found?.metadata;
-  }
-  const taken = [log.at, ...(place ? [place.at] : [])];
+  const described = await metadataOf(start, note);
+  const { place } = described;
+  let { metadata } = described;
   let table = regions.get(BAT_REGION);
+  const isNamed = table !== undefined;
   if (table === undefined && metadata !== undefined) {
-    table = await findTable(view, metadata, taken);
+    table = await findTable(view, metadata, [log.at, ...(place ? [place.at] : [])]);
     const actual = table === undefined ? 'none' : `one at ${hex(table.at)}, by what stands in it`;
-    note(
-      REGION_TABLES[0],
-      'table-region',
-      'a region with the table of blocks',
-      actual,
-      table ? 'the disk is inferred' : 'blocks cannot be placed',
-    );
-    weaken('table-region');
+    const effect = table === undefined ? 'what can be placed is so by its order' : 'the disk is inferred';
+    note(REGION_TABLES[0], 'table-region', 'a region with the table of blocks', actual, effect);
   }
-  if (metadata === undefined && table !== undefined) {
-    metadata = await byTable(view, table);
-    freeMost = GUESSED;
+  const isBare = metadata === undefined;
+  if (isBare && table !== undefined) metadata = await byTable(view, table);
+  if (metadata === undefined) {
+    const effect = 'nothing of the disk can be placed; scan the file for file systems';
+    note(MIB, 'lost', 'metadata or a table of blocks', 'none that can be used', effect);
   }
-  if (metadata === undefined || table === undefined)
-    note(
-      MIB,
-      'lost',
-      'metadata and a table of blocks',
-      metadata ? 'no table' : 'no metadata',
-      'nothing of the disk can be placed; scan the file for file systems',
-    );
   const { blockSize = MIB, sector = 512, hasParent = false } = metadata ?? {};
   const at = table?.at ?? MIB;
   const length = Math.max(0, Math.min(table?.length ?? 0, view.size - at));
+  const isSure = described.isNamed && isNamed;
   return {
     ...(metadata && { metadata }),
     table: { view, at, length, blockSize, sector, hasParent },
     regions: [log, ...(place ? [place] : []), ...(table ? [table] : [])],
-    most,
-    ...(freeMost !== undefined && { freeMost }),
-    doubt,
+    most: isSure ? start.most : INFERRED,
+    ...(isBare && { freeMost: GUESSED }),
+    doubt: isSure ? start.doubt : described.isNamed ? 'vhdx.table-region' : 'vhdx.metadata',
   };
+}
+
+/** The metadata of the region that is named, else of one that is found. */
+async function metadataOf(
+  { view, regions }: Start,
+  note: Note,
+): Promise<{ metadata: Metadata | undefined; place: Region | undefined; isNamed: boolean }> {
+  const place = regions.get(METADATA_REGION);
+  const metadata = place && (await readMetadata(view, place));
+  if (metadata !== undefined) return { metadata, place, isNamed: true };
+  const found = await findMetadata(view);
+  const effect = found
+    ? `they were found at ${hex(found.region.at)}: the disk is inferred`
+    : 'sizes are taken from the table of blocks: the disk is inferred, and guessed where it is empty';
+  note(place?.at ?? REGION_TABLES[0], 'metadata', 'metadata of a disk', 'none that can be used', effect);
+  return { metadata: found?.metadata, place: found?.region ?? place, isNamed: false };
 }
 
 async function layoutOf(plan: Plan): Promise<Layout> {
   const { table, metadata, regions, most, freeMost, doubt } = plan;
   const size = metadata?.size ?? 0;
   const needed = Math.ceil(size / table.blockSize);
-  const count = Math.min(needed, countOf(table));
+  // Where nobody knows the table, all of its entries are lost.
+  const isLost = table.length === 0;
+  const count = isLost ? needed : Math.min(needed, countOf(table));
   const bitmaps = table.hasParent ? await bitmapsOf(table, count) : [];
   const reserved = [...regions, ...bitmaps].map(({ at, length }) => [at, at + length] as const);
   return {
@@ -168,9 +157,15 @@ async function layoutOf(plan: Plan): Promise<Layout> {
     ...(freeMost !== undefined && { freeMost }),
     doubt,
     entryAt: (i) => entryAt(table, i),
-    page: (first, n) => readPage(table, first, n),
+    page: (first, n) => (isLost ? unread(n) : readPage(table, first, n)),
     bitmap: (block) => sectorsOf(table, block),
   };
+}
+
+async function unread(n: number): Promise<Page> {
+  const page = blankPage(n);
+  page.kind.fill(UNREAD);
+  return page;
 }
 
 /** Where sector bitmaps lie: no block may. */
