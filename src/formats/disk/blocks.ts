@@ -268,7 +268,8 @@ class BlockMapping implements Mapping {
     const empty = weaker(lostEntries ? INFERRED : STATED, layout.freeMost ?? most);
     const free: Answer = {
       state: layout.free,
-      certainty: layout.free === ABSENT ? LOST : empty,
+      // Of what is not here a certainty says how sure that is, where it is not.
+      certainty: layout.free === ABSENT && empty >= STATED ? LOST : empty,
       why: lostEntries && most >= STATED ? why('unclaimed') : sure,
     };
     const doubtful = claims.unchecked || layout.count > MAX_CENSUS;

@@ -65,7 +65,7 @@ function begins(block: Uint8Array, source: Source): boolean {
 
 /** Reads entries for as long as they go together: no block twice, and those that there are without a gap. */
 async function tableAt(source: Source, at: number): Promise<FoundTable | undefined> {
-  const most = Math.ceil(source.size / BLOCK);
+  const most = Math.min(MAX_ENTRIES, Math.ceil(source.size / BLOCK));
   const seen = new Uint8Array(most);
   let used = 0;
   let highest = -1;

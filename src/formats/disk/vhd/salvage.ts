@@ -12,6 +12,8 @@ const BLOCK_SIZES = [2 ** 21, 2 ** 19, 2 ** 20, 2 ** 22, 2 ** 23, 2 ** 18, 2 ** 
 const MAX_ENTRIES: number = 2 ** 22;
 /** Places that are tried, and blocks looked at to tell whether one is the first. */
 const MAX_PLACES = 64;
+/** Bytes of tables that are read in search of the one. */
+const MAX_READ: number = 64 * 1024 * 1024;
 const SAMPLES = 16;
 /** What may lie between the last block and the end, with the footer. */
 const PADDING: number = 8 * SECTOR;
@@ -24,12 +26,15 @@ export async function findTable(
   const near = new Uint8Array(Math.min(NEAR, source.size));
   await source.read(0, near);
   let tried = 0;
+  let budget = MAX_READ;
   for (let tableAt = SECTOR; tableAt + SECTOR <= near.length && tried < MAX_PLACES; tableAt += SECTOR) {
     if (!begins(near.subarray(tableAt), source.size)) continue;
     tried++;
     for (const blockSize of BLOCK_SIZES) {
       const count = size > 0 ? Math.ceil(size / blockSize) : 0;
       if (count === 0 || count > MAX_ENTRIES || tableAt + 4 * count > source.size) continue;
+      if (budget < 4 * count) continue;
+      budget -= 4 * count;
       if (await fits(source, tableAt, count, blockSize)) return { tableAt, count, blockSize };
     }
   }
