@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { MemorySource } from '../../src/core/memory.ts';
+import { RunList, ZERO } from '../../src/core/run.ts';
+import type { Source } from '../../src/core/source.ts';
 import { vdi } from '../../src/formats/disk/vdi/index.ts';
 import * as vdiStructs from '../../src/formats/disk/vdi/structs.ts';
 import { vhd } from '../../src/formats/disk/vhd/index.ts';
@@ -143,3 +145,50 @@ test.skipIf(!existsSync(CORPUS))('real disks of Windows and others read as two o
     stack.close();
   }
 });
+
+test.skipIf(!hasQemu)('what is data and what is zero is what qemu-img says, which does not tell of VHDX', async () => {
+  const kinds = [
+    ['vdi', vdi, 'vdi', ''],
+    ['vpc', vhd, 'vpc', ''],
+  ] as const;
+  for (const [id, format, name, options] of kinds) {
+    const made = join(folder, `${id}-${options}.made`);
+    const done = spawnSync('qemu-img', ['map', '--output=json', '-f', name, made], { encoding: 'utf8' });
+    const expected = (JSON.parse(done.stdout) as { start: number; length: number; data: boolean; zero: boolean }[]).map(
+      ({ start, length, data }) => [start, length, data ? 'data' : 'zero'],
+    );
+    const node = await format.open(new MemorySource(readFileSync(made)), {
+      source: made,
+      self: made,
+      signal: new AbortController().signal,
+      damage: (at, code, wanted, actual, effect) => ({ code, at: `${made}@${at}`, expected: wanted, actual, effect }),
+      siblings: async () => [],
+    });
+    expect(await shape(await node.bytes!())).toEqual(joined(expected as [number, number, string][]));
+  }
+});
+
+async function shape(source: Source): Promise<[number, number, string][]> {
+  const list = new RunList();
+  const out: [number, number, string][] = [];
+  for (let at = 0; at < source.size; ) {
+    list.clear();
+    const reached = await source.runs(at, source.size, list);
+    for (let i = 0; i < list.n; i++) {
+      out.push([at, list.length[i], list.state(i) === ZERO ? 'zero' : 'data']);
+      at += list.length[i];
+    }
+    expect(at).toBe(reached);
+  }
+  return joined(out);
+}
+
+function joined(list: readonly [number, number, string][]): [number, number, string][] {
+  const out: [number, number, string][] = [];
+  for (const [at, length, kind] of list) {
+    const last = out.at(-1);
+    if (last !== undefined && last[2] === kind) last[1] += length;
+    else out.push([at, length, kind]);
+  }
+  return out;
+}
