@@ -89,6 +89,19 @@ test('two entries for one block make both inferred, and check names both', async
   expect((await codes(node)).filter((code) => code === 'vdi.block-twice')).toHaveLength(2);
 });
 
+test('a stretch of zeros in a VDI table takes nothing else with it', async () => {
+  const many = disk(22, 65536, 300, 100);
+  const made = makeVdi({ disk: many });
+  const map = made.parts.find((part) => part.name === 'map')!;
+  const first = many.order[0] < 128 ? 512 : 0;
+  made.bytes.fill(0, map.at + first, map.at + first + 512);
+  const node = await open(vdi, made.bytes);
+  const found = await certainties(node);
+  expect(node.damage.map((one) => one.code)).toEqual(['vdi.allocated', 'vdi.entry']);
+  expect(found.get('2 0 vdi.entry')).toBe(128 * 65536);
+  expect([...found.keys()].filter((key) => key.includes('twice'))).toEqual([]);
+});
+
 test('blocks that overlap by a part are told as well, and what lies on the tables is missing', async () => {
   const made = makeVhd({ disk: small });
   const table = made.parts.find((part) => part.name === 'table')!;

@@ -112,8 +112,8 @@ interface Answer {
 
 const SECTOR = 512;
 const PAGE = 8192;
-/** Entries that are looked at when a disk is opened; those of 64 TiB in blocks of 32 MiB are an eighth of it. */
-const MAX_CENSUS: number = 2 ** 24;
+/** Entries that are looked at when a disk is opened; those of 64 TiB in blocks of 32 MiB are a quarter of it. */
+const MAX_CENSUS: number = 2 ** 23;
 /** Bitmaps that are loaded side by side. */
 const AHEAD = 32;
 

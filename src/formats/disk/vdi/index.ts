@@ -26,6 +26,8 @@ import { findTable } from './salvage.ts';
 import { DIFFERENCING, FIXED, FREE_BLOCK, type Header, header, headerOf, TYPES, ZERO_BLOCK } from './structs.ts';
 
 const SECTOR = 512;
+/** Bytes of an entry of the table. */
+const ENTRY = 4;
 const UNDO = 3;
 /** The largest disk that is believed. */
 const MAX_SIZE = 2 ** 50;
@@ -77,7 +79,8 @@ async function startOf(source: Source): Promise<Uint8Array> {
 function sound(source: Source, h: Header): Plan {
   const isDelta = h.type === DIFFERENCING || (h.type === UNDO && isSet(h.link));
   const size = h.diskSize - (h.diskSize % SECTOR);
-  return { header: h, layout: layoutOf(source, { ...h, size, free: isDelta ? ABSENT : ZERO, most: STATED }) };
+  const count = Math.min(h.count, Math.max(0, Math.floor((source.size - h.blocksAt) / ENTRY)));
+  return { header: h, layout: layoutOf(source, { ...h, count, size, free: isDelta ? ABSENT : ZERO, most: STATED }) };
 }
 
 async function salvaged(source: Source, head: Header | undefined, damage: Damage[], cx: Cx): Promise<Plan> {
@@ -154,12 +157,16 @@ async function readPage(source: Source, at: number, n: number, placeOf: (value: 
   const raw = new Uint8Array(4 * n);
   const gaps = await source.read(at, raw);
   const view = viewOf(raw);
+  const next = (i: number): number => (i >= 0 && i < n ? view.getUint32(4 * i, true) : FREE_BLOCK);
   for (let i = 0; i < n; i++) {
     const value = view.getUint32(4 * i, true);
     if (value === FREE_BLOCK) page.kind[i] = FREE;
     else if (value === ZERO_BLOCK) page.kind[i] = ZEROS;
     else if (value > ZERO_BLOCK) page.kind[i] = BAD;
-    else {
+    else if (value === 0 && (next(i - 1) === 0 || next(i + 1) === 0)) {
+      // Only one entry can name the first block: zeros side by side are a stretch of the table that was wiped.
+      page.kind[i] = BAD;
+    } else {
       page.kind[i] = PRESENT;
       page.at[i] = placeOf(value);
     }
@@ -190,6 +197,10 @@ async function diskNode(plan: Plan, damage: Damage[], cx: Cx): Promise<Node> {
     layout = { ...layout, most: INFERRED, doubt: 'vdi.allocated' };
   }
   damage.push(...found.damage);
+  if (h !== undefined && layout.count < h.count) {
+    const effect = 'the file was cut off within its table: the rest of the disk is missing';
+    damage.push(cx.damage(h.blocksAt, 'vdi.table-short', `${h.count} entries`, `${layout.count}`, effect));
+  }
   const isBroken = found.damage.length > 0 || isStale;
   if (h !== undefined && isBroken) {
     const rescued = inOrder(layout, found, h.allocated, h.type === FIXED);
