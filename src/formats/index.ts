@@ -1,6 +1,7 @@
 /** The one list of formats. A new one is a line here. */
 import type { Finder } from '../core/finder.ts';
 import type { Format } from '../core/format.ts';
+import { parallels } from './disk/parallels/index.ts';
 import { vdi } from './disk/vdi/index.ts';
 import { vhd } from './disk/vhd/index.ts';
 import { vhdx } from './disk/vhdx/index.ts';
@@ -16,7 +17,7 @@ import { lost } from './volume/lost.ts';
 import { mbr } from './volume/mbr.ts';
 import { vmfsLvm } from './volume/vmfs-lvm/index.ts';
 
-export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, vdi, vhd, vhdx, vmx, lost];
+export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, vdi, vhd, vhdx, parallels, vmx, lost];
 
 /** All finders of all formats; a scan uses them in one pass. */
 export const finders: readonly Finder[] = [

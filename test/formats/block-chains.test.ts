@@ -7,6 +7,7 @@ import { INFERRED, RunList } from '../../src/core/run.ts';
 import type { Source } from '../../src/core/source.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { type Disk, disk, type MadeDisk } from '../make/disk/content.ts';
+import { bundle, makeParallels } from '../make/disk/parallels.ts';
 import { makeVdi } from '../make/disk/vdi.ts';
 import { makeVhd } from '../make/disk/vhd.ts';
 import { makeVhdx } from '../make/disk/vhdx.ts';
@@ -154,4 +155,16 @@ test('with both headers lost the log is replayed where it says something new', a
   expect(node.damage.map((one) => one.code)).toContain('vhdx.log-open');
   expect(bytes.equals(Buffer.from(base.raw))).toBe(true);
   expect(await weakest(source)).toBe(INFERRED);
+});
+
+test('a Parallels bundle says in its descriptor which image lies on which', async () => {
+  const layer = { ...middle, zero: [] };
+  const text = { bytes: bundle(['root.hds', 'now.hds']), parts: [] };
+  const files = { 'now.hds': makeParallels(layer), 'root.hds': makeParallels(base), 'DiskDescriptor.xml': text };
+  const { node, bytes, lost } = await opened(files);
+  expect(node.damage).toEqual([]);
+  expect(lost).toBe(0);
+  expect(bytes.equals(through([{ disk: layer }, { disk: base }]))).toBe(true);
+  const alone = await opened({ 'now.hds': makeParallels(layer) });
+  expect(await weakest(alone.source)).toBe(INFERRED);
 });

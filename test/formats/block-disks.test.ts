@@ -8,6 +8,7 @@ import { afterAll, expect, test } from 'vitest';
 import { MemorySource } from '../../src/core/memory.ts';
 import { RunList, ZERO } from '../../src/core/run.ts';
 import type { Source } from '../../src/core/source.ts';
+import { parallels, header as parallelsHeader } from '../../src/formats/disk/parallels/index.ts';
 import { vdi } from '../../src/formats/disk/vdi/index.ts';
 import * as vdiStructs from '../../src/formats/disk/vdi/structs.ts';
 import { vhd } from '../../src/formats/disk/vhd/index.ts';
@@ -16,6 +17,7 @@ import { vhdx } from '../../src/formats/disk/vhdx/index.ts';
 import * as vhdxStructs from '../../src/formats/disk/vhdx/structs.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { disk } from '../make/disk/content.ts';
+import { bundle, makeParallels } from '../make/disk/parallels.ts';
 import { makeVdi } from '../make/disk/vdi.ts';
 import { makeVhd } from '../make/disk/vhd.ts';
 import { makeVhdx } from '../make/disk/vhdx.ts';
@@ -78,6 +80,14 @@ const vhdxs = [
   ...qemu('vhdx', 'block_size=1M'),
   ...qemu('vhdx', 'subformat=fixed'),
 ];
+const hdds = [
+  {
+    ...fixture('a.hds', makeParallels(content), content.raw),
+    siblings: { 'DiskDescriptor.xml': new MemorySource(bundle(['a.hds'])) },
+  },
+  fixture('old.hds', makeParallels(content, true), content.raw),
+  ...qemu('parallels', ''),
+];
 const prose: Fixture = { name: 'prose', source: new MemorySource(Buffer.from('Dear reader,\n'.repeat(9000))) };
 const plain: Fixture = { name: 'raw', source: new MemorySource(content.raw) };
 const zeros: Fixture = { name: 'zeros', source: new MemorySource([], 64 * MIB) };
@@ -115,7 +125,14 @@ checkFormat(vhdx, {
   ],
 });
 
+checkFormat(parallels, {
+  fixtures: hdds,
+  others: [...none, ...vdis, ...vhds, ...vhdxs],
+  tables: [{ at: 0, table: parallelsHeader }],
+});
+
 const CORPUS = join(import.meta.dirname, '..', '..', '..', 'shared', 'corpus', 'images.tar.gz');
+const HFS = 'parallels/dfvfs/hfsplus.hdd/hfsplus.hdd.0.{5fbaabe3-6958-40ff-92a7-860e329aab41}.hds';
 const REAL: [file: string, sha256: string][] = [
   ['vhd/dfvfs/ntfs-dynamic.vhd', '8b10b52e3d1e76075d05a5101a6536b9fa8376a5b8f7c22f502d0987d165c876'],
   ['vhd/dfvfs/ntfs-fixed.vhd', 'cd81fade3878f1b2957f1ece168201876bdf4e90c9b30f60c2f232eba5fea76c'],
@@ -126,10 +143,18 @@ const REAL: [file: string, sha256: string][] = [
   ['vhdx/dfvfs/ntfs-fixed.vhdx', '5237dd895f38052344e2ef35a207fe9df08cd18d17b6ea857a1b93cc475e1f2e'],
   ['vhdx/dfvfs/fat-parent.vhdx', '2d1954fec68faefe81dd3687282a9b387bf8417f6d2cf0da3825fa1445b64cfb'],
   ['vhdx/dfvfs/fat-differential.vhdx', 'a538161f34bc44c12bf9a542ce9218741c62728723ea18d0e4f6ea92e9f32e93'],
+  [HFS, 'b5d1c3bb34c26e20976ba041e742c7529cce93b9cb00b435ba5c4af3e652a1e1'],
 ];
 
 test.skipIf(!existsSync(CORPUS))('real disks of Windows and others read as two other programs read them', async () => {
-  const done = spawnSync('tar', ['xzf', CORPUS, '-C', folder, ...REAL.map(([file]) => file)]);
+  const done = spawnSync('tar', [
+    'xzf',
+    CORPUS,
+    '-C',
+    folder,
+    ...REAL.map(([file]) => file),
+    join(HFS, '../DiskDescriptor.xml'),
+  ]);
   expect(done.status).toBe(0);
   for (const [file, expected] of REAL) {
     const stack = new Stack([join(folder, file)]);
