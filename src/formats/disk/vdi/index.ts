@@ -183,18 +183,9 @@ async function diskNode(plan: Plan, damage: Damage[], cx: Cx): Promise<Node> {
   let layout = plan.layout;
   let found = await census(layout, cx);
   const isStale = h !== undefined && h.allocated !== found.allocated;
-  if (h !== undefined && isStale) {
-    const effect = 'header and table are of different times, or one is damaged: the disk is inferred';
-    damage.push(
-      cx.damage(
-        h.version === 2 ? 0x170 : 0x184,
-        'vdi.allocated',
-        `${h.allocated} blocks in the table`,
-        `${found.allocated}`,
-        effect,
-      ),
-    );
-    layout = { ...layout, most: INFERRED, doubt: 'vdi.allocated' };
+  for (const { code, at, expected, actual } of h === undefined ? [] : doubtsOf(h, found.allocated, layout.file.size)) {
+    damage.push(cx.damage(at, code, expected, actual, 'header, table and file do not agree: the disk is inferred'));
+    layout = { ...layout, most: INFERRED, doubt: code };
   }
   damage.push(...found.damage);
   if (h !== undefined && layout.count < h.count) {
@@ -242,6 +233,33 @@ async function diskNode(plan: Plan, damage: Damage[], cx: Cx): Promise<Node> {
     bytes: async () => map,
     check: () => faults(layout, found, cx),
   };
+}
+
+interface Doubt {
+  readonly code: string;
+  readonly at: number;
+  readonly expected: string;
+  readonly actual: string;
+}
+
+/** What in a header that is fit in itself does not go with the table or the file: one of them is old, or damaged. */
+function doubtsOf(h: Header, allocated: number, size: number): Doubt[] {
+  const out: Doubt[] = [];
+  const isOld = h.version === 2;
+  const note = (code: string, at: number, expected: string, actual: string): void => {
+    out.push({ code: `vdi.${code}`, at, expected, actual });
+  };
+  if (h.allocated !== allocated)
+    note('allocated', isOld ? 0x170 : 0x184, `${h.allocated} blocks in the table`, `${allocated}`);
+  // Blocks fill the file from the first on: where they do not, the place of the first is in doubt.
+  const rest = (size - h.dataAt) % (h.blockSize + h.extra);
+  if (rest !== 0)
+    note('data-place', isOld ? 0x16c : 0x158, `whole blocks from ${hex(h.dataAt)} on`, `${rest} bytes more`);
+  if ((h.type === DIFFERENCING) !== isSet(h.link)) {
+    const actual = `${TYPES[h.type]}, ${isSet(h.link) ? 'with' : 'without'} a parent`;
+    note('type', isOld ? 0x48 : 0x4c, 'a parent in differencing disks, and only there', actual);
+  }
+  return out;
 }
 
 /** Snapshots are named after their own identifier; a base has a name that its children do not know. */

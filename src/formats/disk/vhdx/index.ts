@@ -123,7 +123,13 @@ async function metadataOf(
 ): Promise<{ metadata: Metadata | undefined; place: Region | undefined; isNamed: boolean }> {
   const place = regions.get(METADATA_REGION);
   const metadata = place && (await readMetadata(view, place));
-  if (metadata !== undefined) return { metadata, place, isNamed: true };
+  if (metadata !== undefined) {
+    if (metadata.isTorn) {
+      const effect = 'items of it were lost or changed: the disk is inferred';
+      note(place!.at, 'metadata-torn', 'a parent named where there is one, and a sector size', 'not both', effect);
+    }
+    return { metadata, place, isNamed: !metadata.isTorn };
+  }
   const found = await findMetadata(view);
   const effect = found
     ? `they were found at ${hex(found.region.at)}: the disk is inferred`

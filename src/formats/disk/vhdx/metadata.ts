@@ -31,6 +31,8 @@ export interface Metadata {
   readonly sector: number;
   readonly disk?: string;
   readonly parent?: Backing;
+  /** It is said to have a parent, and names none; or the other way round. */
+  readonly isTorn: boolean;
 }
 
 /** Undefined where one of the items is not there or no disk can have it: there is no checksum over them. */
@@ -67,6 +69,7 @@ export async function readMetadata(source: Source, region: Region): Promise<Meta
     hasParent,
     size: bytes,
     sector,
+    isTorn: hasParent !== items.has(PARENT) || sectorSize === undefined,
     ...(disk && { disk: guidText(new Uint8Array(disk.buffer, disk.byteOffset, 16)) }),
     ...(locator && { parent: backingOf(locator, items.get(PARENT)!.at) }),
   };

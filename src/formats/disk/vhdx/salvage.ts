@@ -95,5 +95,12 @@ export async function byTable(source: Source, region: Region): Promise<Metadata 
   const most = countOf(shape) * blockSize;
   const isLast =
     guest !== undefined && guest <= MAX_SIZE && guest <= (region.length / 8) * blockSize && guest > most - blockSize;
-  return { blockSize, isFixed: false, hasParent, size: isLast ? guest : Math.min(most, MAX_SIZE), sector: 512 };
+  return {
+    blockSize,
+    isFixed: false,
+    hasParent,
+    size: isLast ? guest : Math.min(most, MAX_SIZE),
+    sector: 512,
+    isTorn: true,
+  };
 }
