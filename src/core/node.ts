@@ -57,6 +57,8 @@ export interface Backing {
   readonly names: readonly string[];
   /** What it must say of itself: one of its `identities`. Absent where the disk does not know. */
   readonly identity?: string;
+  /** One more of its `identities`, which it has for as long as nobody writes to it. Absent where the disk does not know. */
+  readonly unchanged?: string;
   /** Its bytes are the disk themselves, whatever they look like. */
   readonly raw?: boolean;
   /** Where the disk says so, in bytes of its own file. */

@@ -2,6 +2,10 @@
 import type { Finder } from '../core/finder.ts';
 import type { Format } from '../core/format.ts';
 import type { Writer } from '../core/writer.ts';
+import { parallels } from './disk/parallels/index.ts';
+import { vdi } from './disk/vdi/index.ts';
+import { vhd } from './disk/vhd/index.ts';
+import { vhdx } from './disk/vhdx/index.ts';
 import { descriptorFinder, sparseFinder } from './disk/vmdk/find.ts';
 import { vmdk } from './disk/vmdk/index.ts';
 import { qcow2Writer } from './disk/write/qcow2.ts';
@@ -17,7 +21,7 @@ import { lost } from './volume/lost.ts';
 import { mbr } from './volume/mbr.ts';
 import { vmfsLvm } from './volume/vmfs-lvm/index.ts';
 
-export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, vmx, lost];
+export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, vdi, vhd, vhdx, parallels, vmx, lost];
 
 /** All finders of all formats; a scan uses them in one pass. */
 export const finders: readonly Finder[] = [

@@ -1,4 +1,5 @@
 /** Chains of disks: each layer was opened alone by its format; here the files below are found and all is put together. */
+import * as path from 'node:path';
 import { type ChainLayer, chain } from '../core/chain.ts';
 import type { Damage } from '../core/damage.ts';
 import { MAX_CHAIN } from '../core/limits.ts';
@@ -8,7 +9,7 @@ import { INFERRED, STATED, type Why } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { formats } from '../formats/index.ts';
 import { siblingNode } from './siblings.ts';
-import type { Stack } from './stack.ts';
+import { passesThrough, type Stack } from './stack.ts';
 
 /** Files of one directory that are opened in search of a parent that is not where its child says. */
 const MAX_SEARCHED = 256;
@@ -78,7 +79,17 @@ export class Chains {
         });
         why = { what: `${parent.file.locator}, a parent by its name alone`, code: 'chain.identity' };
       }
-      layers.push({ source: parent.alone.source, certainty: parent.proved ? STATED : INFERRED, ...(why && { why }) });
+      if (parent.proved && backing.unchanged !== undefined && !parent.alone.identities.includes(backing.unchanged)) {
+        damage.push({
+          code: 'chain.changed',
+          at,
+          expected: `${parent.file.locator} as it was: ${backing.unchanged}`,
+          actual: parent.alone.identities.join(', '),
+          effect: 'it was written to after this layer was made: what comes from it and below is inferred',
+        });
+        why = { what: `${parent.file.locator}, a parent that was written to later`, code: 'chain.changed' };
+      }
+      layers.push({ source: parent.alone.source, certainty: why ? INFERRED : STATED, ...(why && { why }) });
       seen.add(parent.file.locator);
       child = parent.file;
       lower = parent.alone;
@@ -96,14 +107,13 @@ export class Chains {
       if (found?.proved === true) return found;
       named ??= found;
     }
-    return (await this.#search(child, backing)) ?? named;
+    return (await this.#search(child, backing, only)) ?? named;
   }
 
-  async #search(child: Node, backing: Backing): Promise<Parent | undefined> {
-    const folder = this.#stack.parentOf(child);
-    if (folder === undefined || backing.identity === undefined || backing.raw === true) return undefined;
+  async #search(child: Node, backing: Backing, only: boolean): Promise<Parent | undefined> {
+    if (backing.identity === undefined || backing.raw === true) return undefined;
     let searched = 0;
-    for await (const file of this.#stack.children(folder)) {
+    for await (const file of this.#around(child, only)) {
       const name = file.rawName.toLowerCase();
       const isDisk =
         (file.kind === 'file' || file.kind === 'evidence') && endings.some((ending) => name.endsWith(ending));
@@ -115,6 +125,20 @@ export class Chains {
     return undefined;
   }
 
+  /** What lies beside a file, then in the folder above: snapshots are often kept in one of their own. */
+  async *#around(child: Node, only: boolean): AsyncGenerator<Node> {
+    const folder = this.#stack.parentOf(child);
+    if (folder === undefined) {
+      yield* this.#stack.roots;
+      const beside = path.dirname(path.resolve(child.locator));
+      const near = only || child.kind !== 'evidence' ? [] : this.#stack.evidence.neighbours();
+      return yield* near.filter((node) => path.dirname(node.locator) === beside);
+    }
+    yield* this.#stack.children(folder);
+    const above = this.#stack.parentOf(folder);
+    if (above !== undefined && isFolder(folder) && isFolder(above)) yield* this.#stack.children(above);
+  }
+
   async #opened(file: Node, backing: Backing): Promise<Parent | undefined> {
     const opened = backing.raw === true ? undefined : await this.#stack.layer(file);
     const source = await (opened?.kind === 'disk' ? opened : file).bytes?.();
@@ -124,6 +148,10 @@ export class Chains {
     const proved = backing.identity === undefined || alone.identities.includes(backing.identity);
     return { file, alone, proved };
   }
+}
+
+function isFolder(node: Node): boolean {
+  return node.children !== undefined && !passesThrough(node);
 }
 
 function troubleOf(parent: Parent | undefined, seen: ReadonlySet<string>, layers: number): string | undefined {
