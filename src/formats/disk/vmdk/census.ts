@@ -12,6 +12,8 @@ const MAX_LOOKED_AT = 1024;
 /** Unclaimed grains that are kept to fill lost tables. */
 const MAX_ORPHANS = 2 ** 22;
 
+const LEAST_FULL = 0.95;
+
 export interface Census {
   /** Entries whose two copies differ, and that point to no grain. */
   readonly differ: number;
@@ -83,7 +85,8 @@ class Count {
       return;
     }
     const { shape, tables } = this.#map;
-    for (let s = 0; s < shape.inlineTable; s++) this.#claim(tables.place(t) + s);
+    const at = tables.place(t);
+    for (let s = 0; at > 0 && s < shape.inlineTable; s++) this.#claim(at + s);
     this.#differ += table.differ;
     this.#illegal += table.illegal;
     if (table.differ + table.illegal > 0 && this.#firstTrouble < 0) this.#firstTrouble = t;
@@ -121,7 +124,7 @@ class Count {
       isLoss: loose.count > this.#zeroed,
       isUnlikely: this.#off > 0 ? this.#off * 2 > this.#used : isSpread,
       lost: new Map(lost.map((t, i) => [t, i])),
-      orphans: lost.length > 0 && shape.byOrder ? loose.sectors : [],
+      orphans: shape.byOrder && isFull(loose.count, lost.length * shape.perTable) ? loose.sectors : [],
       isShared: (value) => this.#isShared(this.#map.sector(value)),
       isOff: (value) => this.#unit > 1 && this.#isOff(this.#map.sector(value)),
     };
@@ -153,6 +156,11 @@ class Count {
   #isOff(sector: number): boolean {
     return sector < this.#origin || (sector - this.#origin) % this.#unit !== 0;
   }
+}
+
+/** Order says something of the places of grains only where few places were left out. */
+function isFull(grains: number, places: number): boolean {
+  return places > 0 && grains <= places && grains >= places * LEAST_FULL;
 }
 
 interface Loose {

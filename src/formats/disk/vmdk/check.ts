@@ -43,7 +43,9 @@ async function troubles(map: GrainMap): Promise<Damage[]> {
     trouble,
     'grain tables',
     `${census.lost.size} tables that hold something else in all copies`,
-    'grains that no table claims are taken for theirs in the order of the file, as guessed; the rest is missing',
+    census.orphans.length > 0
+      ? 'grains that no table claims fill nearly all of them: they are taken in the order of the file, as guessed'
+      : `what they stand for is missing; ${census.unclaimed} grains that no table claims are in the file`,
   );
   const twice = 'grains that one entry claims';
   say(census.shared, 'vmdk.grain-shared', trouble, twice, `${census.shared} claimed twice`, 'all claims are inferred');

@@ -12,6 +12,8 @@ export interface Single {
   readonly places: Float64Array;
   /** Tables that were found by what they hold, and given to entries in their order. */
   readonly guessed: ReadonlySet<number>;
+  /** Tables that were found by what they hold. */
+  readonly found: number;
   /** There was one table for one entry. */
   readonly isOnly: boolean;
 }
@@ -22,13 +24,15 @@ export function withFound(places: Float64Array, found: readonly number[]): Singl
   // A directory that is empty beside tables was wiped.
   const open = bad.length > 0 ? bad : places.every((at) => at === 0) && found.length > 0 ? [...places.keys()] : [];
   const guessed = new Set<number>();
+  // Tables are made as they are needed: their order says something only where none was left out.
+  const all = found.length === open.length ? found : [];
   const isOnly = open.length === 1 && found.length === 1;
   const isWiped = bad.length === 0 && open.length > 0;
   for (const [i, slot] of open.entries()) {
-    places[slot] = found[i] ?? UNREADABLE;
-    if (found[i] !== undefined) guessed.add(slot);
+    places[slot] = all[i] ?? UNREADABLE;
+    if (all[i] !== undefined) guessed.add(slot);
   }
-  return { places, guessed, isOnly: isOnly && !isWiped };
+  return { places, guessed, found: found.length, isOnly: isOnly && !isWiped };
 }
 
 /** Both kinds of deltas have so many entries in a table. */
@@ -54,6 +58,6 @@ export function directoryDamage(place: Place, at: number, before: number, single
   const lost = single.places.reduce((n, v) => n + Number(v === UNREADABLE), 0);
   if (lost === 0 && single.guessed.size === 0) return [];
   const actual = `${before} that cannot be`;
-  const effect = `${single.guessed.size} tables were found by what they hold and are taken for them in their order; ${lost} are missing`;
+  const effect = `${single.found} tables were found by what they hold, ${single.guessed.size} are taken for entries in their order; ${lost} are missing`;
   return [place.damage(at * SECTOR, 'vmdk.directory', 'entries that lead to tables', actual, effect)];
 }

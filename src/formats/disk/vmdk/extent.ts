@@ -3,7 +3,7 @@ import type { Candidate, Cx } from '../../../core/format.ts';
 import type { Source } from '../../../core/source.ts';
 import { isCowd, openCowd } from './cowd.ts';
 import { findDirectories } from './directory.ts';
-import { isHosted, openHosted } from './hosted.ts';
+import { footerOf, isHosted, openHosted } from './hosted.ts';
 import type { Layer, Place, Wish } from './layer.ts';
 import { isSeSparse, openSeSparse } from './se-sparse.ts';
 import { SE_VOLATILE_MAGIC, SECTOR, seVolatile } from './structs.ts';
@@ -28,6 +28,7 @@ export async function traceOf(source: Source, name: string, place: Place): Promi
     return seVolatile.decode(block).magic === SE_VOLATILE_MAGIC ? 'SESPARSE' : undefined;
   }
   if (!/\.vmdk$/i.test(name)) return undefined;
+  if ((await footerOf(place)) !== undefined) return 'SPARSE';
   const pair = await findDirectories(place, 4);
   return pair?.spare === undefined ? undefined : 'SPARSE';
 }

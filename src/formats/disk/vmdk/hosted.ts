@@ -8,11 +8,12 @@ import { checkGrains, told } from './check.ts';
 import { type Directory, findDirectories, MAX_TABLES, readDirectory, tablesOf } from './directory.ts';
 import { GrainMap, type Shape } from './grains.ts';
 import type { Layer, Place, Wish } from './layer.ts';
-import { MAX_WALKED, type Walk, walk } from './stream.ts';
+import { MAX_WALKED, type Walk, walk, withWalk } from './stream.ts';
 import {
   COMPRESSED,
   MARKER_FOOTER,
   MARKERS,
+  MAX_SECTORS,
   marker,
   NEWLINE_TEST,
   REDUNDANT,
@@ -59,39 +60,59 @@ export function isHosted(block: Uint8Array): boolean {
 export async function openHosted(place: Place, wish: Wish): Promise<Layer | undefined> {
   const block = new Uint8Array(SECTOR);
   await place.source.read(0, block.subarray(0, Math.min(SECTOR, place.source.size)));
-  const plan = isHosted(block) ? await planned(place, block, wish) : await planWithout(place, wish, []);
+  const plan = await planOf(place, block, wish);
   if (plan === undefined) return undefined;
-  const { grain, perTable, isCompressed, damage } = plan;
+  const built = await build(place, plan, wish);
+  if (built === undefined || plan.grain === GRAIN || !(await isDoubtful(built))) return built;
+  // A grain size that its tables speak against, where the usual one fits: it is the header that is wrong.
+  const damage = plan.damage.filter(({ code }) => code !== 'vmdk.layout' && code !== 'vmdk.directory');
+  const effect = 'the usual size is taken, which fits';
+  damage.push(place.damage(20, 'vmdk.header', 'a grain size that the tables agree with', `${plan.grain}`, effect));
+  const usual = await build(place, { ...plan, grain: GRAIN, most: weaker(plan.most, INFERRED), damage }, wish);
+  return usual !== undefined && !(await isDoubtful(usual)) ? usual : built;
+}
+
+async function planOf(place: Place, block: Uint8Array, wish: Wish): Promise<Plan | undefined> {
+  if (isHosted(block)) return planned(place, sparseHeader.decode(block), wish, []);
+  const footer = await footerOf(place);
+  if (footer === undefined) return planWithout(place, wish, []);
+  const effect = 'the copy of the header at the end of the file is taken';
+  const damage = [place.damage(0, 'vmdk.header', '"KDMV"', 'something else', effect)];
+  const plan = await planned(place, footer, wish, damage);
+  return plan && { ...plan, most: weaker(plan.most, INFERRED) };
+}
+
+/** A layer whose map can be asked what speaks against it. */
+interface Built extends Layer {
+  readonly map: GrainMap;
+}
+
+async function isDoubtful({ map, damage }: Built): Promise<boolean> {
+  if (damage.some(({ code }) => code === 'vmdk.layout' || code === 'vmdk.directory')) return true;
+  const { isUnlikely, shared } = await map.census();
+  return isUnlikely || shared > 1;
+}
+
+async function build(place: Place, plan: Plan, wish: Wish): Promise<Built | undefined> {
+  const { grain, perTable, isCompressed } = plan;
+  const damage = [...plan.damage];
   const count = Math.ceil(plan.sectors / (grain * perTable));
   if (count > MAX_TABLES) return undefined;
   const tableSectors = Math.ceil((perTable * 4) / SECTOR);
   const read = (at: number): Promise<Directory> => readDirectory(place, at, count, tableSectors, isCompressed);
-  let main = plan.main > 0 ? await read(plan.main) : undefined;
-  const spare = plan.spare > 0 ? await read(plan.spare) : undefined;
-  for (const [directory, at, name] of [
-    [main, plan.main, 'grain directory'],
-    [spare, plan.spare, 'redundant grain directory'],
-  ] as const) {
-    if (directory === undefined || directory.replaced === 0) continue;
-    const effect = 'the tables are looked for where they follow each other';
-    const expected = `tables of the ${name} one behind the other`;
-    const where = at * SECTOR + directory.firstReplaced * 4;
-    damage.push(place.damage(where, 'vmdk.directory', expected, `${directory.replaced} entries elsewhere`, effect));
-  }
-  let walked: Walk | undefined;
-  if (isCompressed) {
-    const isBroken = main === undefined || !main.isSure;
-    if (isBroken && spare?.isSure === true) main = spare;
-    if (isBroken || place.source.size <= MAX_WALKED) {
-      walked = await walk(place, plan.origin || BEHIND_TEXT, grain, plan.sectors);
-      sayStrange(place, walked, damage);
-    }
-    if (isBroken && main !== spare) main = undefined;
-  }
+  const pair: Directories = {
+    main: plan.main > 0 ? await read(plan.main) : undefined,
+    spare: plan.spare > 0 ? await read(plan.spare) : undefined,
+  };
+  sayDirectories(place, plan, pair, damage);
+  const walked = isCompressed ? await walkedOf(place, plan, pair, damage) : undefined;
+  const { main } = pair;
+  const spare = isCompressed ? undefined : pair.spare;
+  if (walked === undefined && main === undefined && spare === undefined) return undefined;
   const tables =
     walked === undefined
-      ? tablesOf(place, main, isCompressed ? undefined : spare, perTable)
-      : withWalk(place, main, walked, count, perTable);
+      ? tablesOf(place, main, spare, perTable)
+      : withWalk(main && tablesOf(place, main, undefined, perTable), walked, count, perTable);
   const behind = [main, spare].flatMap((d) => (d === undefined || isCompressed ? [] : [endOf(d, tableSectors)]));
   const first = Math.max(1, ...behind);
   const shape: Shape = {
@@ -113,6 +134,7 @@ export async function openHosted(place: Place, wish: Wish): Promise<Layer | unde
   const map = new GrainMap(place, shape, tables, wish, plan.most);
   damage.push(...(await told(map)));
   return {
+    map,
     sectors: plan.sectors,
     mapping: map,
     damage,
@@ -122,27 +144,40 @@ export async function openHosted(place: Place, wish: Wish): Promise<Layer | unde
   };
 }
 
+interface Directories {
+  main: Directory | undefined;
+  readonly spare: Directory | undefined;
+}
+
+function sayDirectories(place: Place, plan: Plan, { main, spare }: Directories, damage: Damage[]): void {
+  for (const [directory, at, name] of [
+    [main, plan.main, 'grain directory'],
+    [spare, plan.spare, 'redundant grain directory'],
+  ] as const) {
+    if (directory === undefined || directory.replaced === 0) continue;
+    const effect = 'the tables are looked for where they follow each other';
+    const expected = `tables of the ${name} one behind the other`;
+    const where = at * SECTOR + directory.firstReplaced * 4;
+    damage.push(place.damage(where, 'vmdk.directory', expected, `${directory.replaced} entries elsewhere`, effect));
+  }
+}
+
+/** Walks a stream where that is cheap or needed; a directory that is broken gives way to the other one, or to none. */
+async function walkedOf(place: Place, plan: Plan, pair: Directories, damage: Damage[]): Promise<Walk | undefined> {
+  const isBroken = pair.main === undefined || !pair.main.isSure;
+  const isSpared = isBroken && pair.spare?.isSure === true;
+  if (isBroken) pair.main = isSpared ? pair.spare : undefined;
+  if (!isBroken && place.source.size > MAX_WALKED) return undefined;
+  const walked = await walk(place, plan.origin || BEHIND_TEXT, plan.grain, plan.sectors);
+  sayStrange(place, walked, damage);
+  return walked;
+}
+
 /** The first sector behind the tables of a directory, as far as they are at the start of the extent. */
 function endOf(directory: Directory, tableSectors: number): number {
   let end = 0;
   for (const at of directory.entries) if (at !== 0 && at !== AT_END && at + tableSectors > end) end = at + tableSectors;
   return end;
-}
-
-function withWalk(place: Place, main: Directory | undefined, walked: Walk, count: number, perTable: number) {
-  const inner = main === undefined ? undefined : tablesOf(place, main, undefined, perTable);
-  return {
-    count,
-    async load(i: number) {
-      const there = await inner?.load(i);
-      const own = there === undefined || there === 'none' ? undefined : there[0];
-      const seen = walked.table(i, perTable);
-      if (own === undefined && main !== undefined && there === 'none' && seen.words.every((v) => v === 0))
-        return 'none';
-      return [own, seen] as [typeof own, typeof seen];
-    },
-    place: (i: number) => inner?.place(i) ?? 0,
-  };
 }
 
 function sayStrange(place: Place, walked: Walk, damage: Damage[]): void {
@@ -153,10 +188,9 @@ function sayStrange(place: Place, walked: Walk, damage: Damage[]): void {
 }
 
 /** The plan that a header gives. */
-async function planned(place: Place, block: Uint8Array, wish: Wish): Promise<Plan | undefined> {
-  const damage: Damage[] = [];
+async function planned(place: Place, first: Header, wish: Wish, damage: Damage[]): Promise<Plan | undefined> {
   const notices: string[] = [];
-  let header = sparseHeader.decode(block);
+  let header = first;
   const isAtEnd = header.gdOffset.low === AT_END && header.gdOffset.high === AT_END;
   const isStream = isAtEnd || (header.flags & (COMPRESSED | MARKERS)) === (COMPRESSED | MARKERS);
   if (isStream) {
@@ -209,8 +243,23 @@ async function planned(place: Place, block: Uint8Array, wish: Wish): Promise<Pla
   };
   if (!isCompressed) await checkLayout(place, plan, header, doubt);
   plan.most = most;
-  if (wish.sectors !== undefined && wish.sectors !== plan.sectors) plan.most = weaker(plan.most, INFERRED);
+  if (wish.sectors !== undefined && wish.sectors !== plan.sectors) {
+    plan.most = weaker(plan.most, INFERRED);
+    if (!isCompressed) plan.sectors = await provedSize(place, plan, wish.sectors);
+    const actual = `${header.capacity} in the header and ${wish.sectors} in the descriptor`;
+    const effect = `${plan.sectors} are taken, which its tables fit`;
+    damage.push(place.damage(12, 'vmdk.capacity', 'one number of sectors', actual, effect));
+  }
   return plan;
+}
+
+/** Of the sizes that header and descriptor give, the one that has as many tables as there are. */
+async function provedSize(place: Place, plan: Plan, other: number): Promise<number> {
+  const found = await findDirectories(place, Math.ceil((plan.perTable * 4) / SECTOR));
+  if (found === undefined || other > MAX_SECTORS) return plan.sectors;
+  const tables = (sectors: number): number => Math.ceil(sectors / (plan.grain * plan.perTable));
+  if (tables(plan.sectors) === tables(other)) return Math.max(plan.sectors, other);
+  return found.tables === tables(other) ? other : plan.sectors;
 }
 
 type Doubt = (at: number, code: string, expected: string, actual: string, effect: string, to: Certainty) => void;
@@ -318,7 +367,7 @@ function lostPlan(plan: Plan): Plan {
 }
 
 /** The copy of the header at the end of a stream. */
-async function footerOf(place: Place): Promise<Header | undefined> {
+export async function footerOf(place: Place): Promise<Header | undefined> {
   const { size } = place.source;
   const from = Math.max(0, Math.floor((size - TAIL) / SECTOR) * SECTOR);
   const tail = await new Window(place.source, TAIL).bytes(from, Math.floor((size - from) / SECTOR) * SECTOR);

@@ -126,7 +126,7 @@ function diskNode({ descriptor, parts, layers, damage, textAt, isWhole, kind }: 
   );
   const parent = descriptor?.values.get('parentfilenamehint');
   const isChild = descriptor !== undefined && isDelta(descriptor);
-  const cid = value('CID').toLowerCase();
+  const cid = idOf(value('CID'));
   const createType = descriptor === undefined ? (kind ?? '') : value('createType');
   const isEncrypted =
     descriptor !== undefined && [...descriptor.values.keys()].some((key) => /encryptionkeys/.test(key));
@@ -179,14 +179,19 @@ function isDelta({ values, extents }: Descriptor): boolean {
 function backingOf({ values, positions }: Descriptor, textAt: number): Backing {
   const hint = values.get('parentfilenamehint') ?? '';
   const local = hint.replace(/^.*[\\/]/, '');
-  const cid = values.get('parentcid')?.toLowerCase() ?? '';
+  const cid = idOf(values.get('parentcid') ?? '');
   // Disks that were never written to all have the same id: there the name has to agree as well.
   const identity = cid === PLACEHOLDER ? `cid:${cid}@${local}` : `cid:${cid}`;
   return {
     names: [...new Set([hint, local])].filter((name) => name !== ''),
-    ...(/^[0-9a-f]{1,8}$/.test(cid) && { identity }),
+    ...(/^[0-9a-f]{8}$/.test(cid) && { identity }),
     at: textAt + (positions.get('parentfilenamehint') ?? positions.get('parentcid') ?? 0),
   };
+}
+
+/** A content id as all its digits; some hosts leave the first zeros out. */
+function idOf(value: string): string {
+  return value === '' ? '' : value.toLowerCase().padStart(8, '0');
 }
 
 /** The name of the file that is being opened, as raw bytes. */

@@ -39,6 +39,8 @@ export interface Copy {
   readonly isSure: boolean;
   /** Which table it is was guessed. */
   readonly isGuess?: boolean;
+  /** Entries from here on may be something else: what would say so is lost. */
+  readonly known?: number;
 }
 
 export interface Merged extends Table {
@@ -93,7 +95,11 @@ export function merged(
       // Both look right: an update that reached one copy only, or a copy that was overwritten.
       if (isFirst === isSecond && x !== 0 && y !== 0 && isLegal(x) && isLegal(y)) certainty = GUESSED;
     }
-    if (!isLegal(value)) {
+    if (second === undefined && i >= (first.known ?? count)) {
+      value = 0;
+      certainty = LOST;
+      code = TABLE_LOST;
+    } else if (!isLegal(value)) {
       illegal++;
       value = 0;
       certainty = LOST;

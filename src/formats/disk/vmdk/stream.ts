@@ -2,6 +2,7 @@
 import { inflateZlib, startsZlib } from '../../../codec/zlib.ts';
 import type { Codec } from '../../../core/made.ts';
 import { readU64, viewOf } from '../../../core/struct.ts';
+import type { Tables } from './grains.ts';
 import type { Place } from './layer.ts';
 import type { Copy } from './merge.ts';
 import { marker, SECTOR } from './structs.ts';
@@ -43,6 +44,8 @@ export interface Walk {
   /** Sectors of the grains, by their number in the disk, as a table of so many grains. */
   table(number: number, perTable: number): Copy;
   readonly grains: number;
+  /** Number of the last grain in the disk that was found; -1 where none was. */
+  readonly last: number;
   /** Largest sector of the disk that a grain belongs to, and one grain more. */
   readonly sectors: number;
   /** Bytes that were neither grains nor metadata, and where they start. */
@@ -102,7 +105,7 @@ export async function walk(place: Place, first: number, grain: number, sectors: 
     }
     return { words, isSure: true };
   };
-  return { table, grains: keys.length, sectors: most, strange, firstStrange };
+  return { table, grains: keys.length, last: keys.at(-1) ?? -1, sectors: most, strange, firstStrange };
 }
 
 interface Step {
@@ -143,4 +146,20 @@ function below(keys: Float64Array, value: number): number {
     else high = middle;
   }
   return low;
+}
+
+/** The tables of a stream, and what its markers say beside them. */
+export function withWalk(tables: Tables | undefined, walked: Walk, count: number, perTable: number): Tables {
+  return {
+    count,
+    async load(i): Promise<[Copy | undefined, Copy | undefined] | 'none'> {
+      const there = await tables?.load(i);
+      const seen = walked.table(i, perTable);
+      // Where nothing says what was still to come, what lies behind the last grain is not known.
+      if (there === undefined) return [undefined, { ...seen, known: walked.last + 1 - i * perTable }];
+      if (there !== 'none') return [there[0], seen];
+      return seen.words.every((v) => v === 0) ? 'none' : [undefined, seen];
+    },
+    place: (i) => tables?.place(i) ?? 0,
+  };
 }
