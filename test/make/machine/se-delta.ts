@@ -24,7 +24,7 @@ export function seDelta(sectors: number, seed: number): SeDelta {
   for (let slot = 0; slot < slots; slot++) {
     if (slot % 3 === 1) continue;
     const room = Math.min(ENTRIES, Math.floor(sectors / 8) - slot * ENTRIES);
-    for (let at = roll(40); at < room; at += 1 + roll(room / 8))
+    for (let at = roll(40); at < room; at += 1 + roll(Math.ceil(room / 8)))
       used.push({ slot, at, kind: [3, 3, 3, 1, 2][roll(5)] });
   }
   const order = [...new Set(used.map((u) => u.slot))].sort((a, b) => ((a * 7) % 5) - ((b * 7) % 5) || a - b);

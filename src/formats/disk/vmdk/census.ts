@@ -27,8 +27,9 @@ export interface Census {
   readonly isLoss: boolean;
   /** All that is used lies twice as far apart as it should. */
   readonly isUnlikely: boolean;
-  /** Tables of which nothing is left, counted in their order. */
-  readonly lost: ReadonlyMap<number, number>;
+  /** Tables of which nothing is left. */
+  readonly lost: number;
+  isLost(table: number): boolean;
   /** Sectors of grains for them. */
   readonly orphans: readonly number[];
   /** Tables with each kind of trouble, the first of them. */
@@ -42,8 +43,14 @@ export async function takeCensus(map: GrainMap): Promise<Census> {
   const { place, tables } = map;
   const count = new Count(map);
   for (let t = 0; t < tables.count; t++) {
-    place.signal.throwIfAborted();
-    count.add(t, await map.merged(t));
+    // A header can claim millions of tables that are not there: those must cost nothing.
+    const state = tables.state(t);
+    if (state === 'none') count.none();
+    else if (state === 'lost') count.gone(t);
+    else {
+      place.signal.throwIfAborted();
+      count.add(t, (await map.merged(t))!);
+    }
   }
   return count.census();
 }
@@ -56,7 +63,8 @@ class Count {
   readonly #isCounted: boolean;
   readonly #claimed: Bits;
   readonly #twice: Bits;
-  readonly #lost: number[] = [];
+  readonly #lost: Bits;
+  #gone = 0;
   #differ = 0;
   #illegal = 0;
   #shared = 0;
@@ -71,6 +79,7 @@ class Count {
     this.#map = map;
     const { shape, place } = map;
     const isGrid = shape.origin > 0 && !shape.isCompressed;
+    this.#lost = new Bits(map.tables.count);
     this.#unit = isGrid ? shape.grain : 1;
     this.#origin = isGrid ? shape.origin : shape.first;
     this.#slots = Math.floor((Math.min(shape.end, place.source.size / SECTOR) - this.#origin) / this.#unit);
@@ -79,11 +88,17 @@ class Count {
     this.#twice = new Bits(this.#isCounted ? this.#slots + 1 : 0);
   }
 
-  add(t: number, table: Merged | undefined): void {
-    if (table === undefined) {
-      this.#empty++;
-      return;
-    }
+  none(): void {
+    this.#empty++;
+  }
+
+  gone(t: number): void {
+    this.#lose(t);
+    this.#illegal += this.#map.shape.perTable;
+    if (this.#firstTrouble < 0) this.#firstTrouble = t;
+  }
+
+  add(t: number, table: Merged): void {
     const { shape, tables } = this.#map;
     const at = tables.place(t);
     for (let s = 0; at > 0 && s < shape.inlineTable; s++) this.#claim(at + s);
@@ -100,7 +115,7 @@ class Count {
       } else this.#zeroed += table.at[i];
     }
     this.#used += used;
-    if (gone === table.at.length) this.#lost.push(t);
+    if (gone === table.at.length) this.#lose(t);
     else if (used + gone === 0) this.#empty++;
   }
 
@@ -109,8 +124,8 @@ class Count {
     const isWhole = this.#isCounted && !shape.isCompressed;
     const loose = isWhole ? await unclaimedOf(this.#map, this.#claimed, this.#slots, this.#origin, this.#unit) : NONE;
     // Nothing in any table, and grains all the same: it is the tables that are gone.
-    const isWiped = this.#lost.length === 0 && this.#empty === tables.count && loose.count > 0;
-    const lost = isWiped ? Array.from({ length: tables.count }, (_, t) => t) : this.#lost;
+    const isWiped = this.#gone === 0 && this.#empty === tables.count && loose.count > 0;
+    if (isWiped) for (let t = 0; t < tables.count; t++) this.#lose(t);
     const isSpread = shape.scale === 1 && loose.count > 0 && this.#used > 2 && this.#stride > this.#unit;
     return {
       differ: this.#differ,
@@ -123,11 +138,16 @@ class Count {
       // Where grains were given back, their places are left behind with what was in them.
       isLoss: loose.count > this.#zeroed,
       isUnlikely: this.#off > 0 ? this.#off * 2 > this.#used : isSpread,
-      lost: new Map(lost.map((t, i) => [t, i])),
-      orphans: shape.byOrder && isFull(loose.count, lost.length * shape.perTable) ? loose.sectors : [],
+      lost: this.#gone,
+      isLost: (t) => this.#lost.has(t),
+      orphans: shape.byOrder && isFull(loose.count, this.#gone * shape.perTable) ? loose.sectors : [],
       isShared: (value) => this.#isShared(this.#map.sector(value)),
       isOff: (value) => this.#unit > 1 && this.#isOff(this.#map.sector(value)),
     };
+  }
+
+  #lose(t: number): void {
+    if (!this.#lost.add(t)) this.#gone++;
   }
 
   #grain(sector: number): void {

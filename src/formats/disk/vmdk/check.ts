@@ -30,7 +30,7 @@ async function troubles(map: GrainMap): Promise<Damage[]> {
     'for each the one that can be right is taken, as inferred',
   );
   say(
-    census.lost.size > 0 ? 0 : census.illegal,
+    census.lost > 0 ? 0 : census.illegal,
     'vmdk.grain-range',
     trouble,
     'grains behind the tables and inside the file',
@@ -38,11 +38,11 @@ async function troubles(map: GrainMap): Promise<Damage[]> {
     'what they stand for is missing',
   );
   say(
-    census.lost.size,
+    census.lost,
     'vmdk.table-lost',
     trouble,
     'grain tables',
-    `${census.lost.size} tables that hold something else in all copies`,
+    `${census.lost} tables that hold something else in all copies`,
     census.orphans.length > 0
       ? 'grains that no table claims fill nearly all of them: they are taken in the order of the file, as guessed'
       : `what they stand for is missing; ${census.unclaimed} grains that no table claims are in the file`,
@@ -52,7 +52,7 @@ async function troubles(map: GrainMap): Promise<Damage[]> {
   const aligned = 'grains at multiples of their size';
   say(census.off, 'vmdk.grain-align', trouble, aligned, `${census.off} elsewhere`, 'they are inferred');
   say(
-    census.lost.size > 0 || !census.isLoss ? 0 : census.unclaimed,
+    census.lost > 0 || !census.isLoss ? 0 : census.unclaimed,
     'vmdk.grains-unclaimed',
     census.firstUnclaimed * SECTOR,
     'tables that claim all grains',
@@ -75,8 +75,8 @@ export async function* checkGrains(
   let told = 0;
   for (let t = 0; t < tables.count; t++) {
     signal.throwIfAborted();
-    const table = await map.merged(t);
-    if (table === undefined || census.lost.has(t)) continue;
+    if (census.isLost(t) || tables.state(t) !== 'there') continue;
+    const table = (await map.merged(t))!;
     for (let i = 0; i < table.at.length && told < MAX_DAMAGES; i++) {
       const sector = table.at[i];
       const isLost = table.certainty[i] === LOST;

@@ -3,7 +3,7 @@ import type { Damage } from '../../../core/damage.ts';
 import { type Certainty, INFERRED, VERIFIED, weaker } from '../../../core/run.ts';
 import { viewOf } from '../../../core/struct.ts';
 import { checkGrains, told } from './check.ts';
-import { directoryDamage, singleTables, withFound } from './delta.ts';
+import { directoryDamage, lostIn, singleTables, withFound } from './delta.ts';
 import { MAX_TABLES } from './directory.ts';
 import { GrainMap, type Shape } from './grains.ts';
 import type { Layer, Place, Wish } from './layer.ts';
@@ -39,7 +39,7 @@ export async function openCowd(place: Place, wish: Wish): Promise<Layer | undefi
   const size = Math.floor(place.source.size / SECTOR);
   const first = directory + Math.ceil((count * 4) / SECTOR);
   const places = await placesOf(place, directory, count, first, size);
-  const before = places.reduce((n, v) => n + Number(v === UNREADABLE), 0);
+  const before = lostIn(places);
   const isWiped = before === 0 && places.every((v) => v === 0) && size > first;
   const found = before > 0 || isWiped ? await findTables(place, first, new Set(places)) : [];
   const single = withFound(places, found);
@@ -109,7 +109,8 @@ async function placesOf(place: Place, at: number, count: number, first: number, 
   const words = there > 0 ? await new Window(place.source, SPAN).words(at * SECTOR, there) : new Uint32Array(0);
   const places = new Float64Array(count).fill(UNREADABLE);
   const seen = new Set<number>();
-  for (const [i, v] of words.entries()) {
+  for (let i = 0; i < words.length; i++) {
+    const v = words[i];
     const isPossible = v === 0 || (v >= first && v + TABLE_SECTORS <= size && !seen.has(v));
     if (isPossible) places[i] = v;
     if (v !== 0) seen.add(v);

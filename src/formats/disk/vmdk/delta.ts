@@ -20,15 +20,20 @@ export interface Single {
 
 /** Gives tables that nothing leads to the entries that lead nowhere, both in their order. */
 export function withFound(places: Float64Array, found: readonly number[]): Single {
-  const bad = [...places.keys()].filter((i) => places[i] === UNREADABLE);
+  const open: number[] = [];
+  let isWiped = found.length > 0;
+  for (let i = 0; i < places.length; i++) {
+    if (places[i] === UNREADABLE) open.push(i);
+    if (places[i] !== 0) isWiped = false;
+  }
   // A directory that is empty beside tables was wiped.
-  const open = bad.length > 0 ? bad : places.every((at) => at === 0) && found.length > 0 ? [...places.keys()] : [];
+  if (isWiped) for (let i = 0; i < places.length; i++) open.push(i);
   const guessed = new Set<number>();
   // Tables are made as they are needed: their order says something only where none was left out.
   const all = found.length === open.length ? found : [];
   const isOnly = open.length === 1 && found.length === 1;
-  const isWiped = bad.length === 0 && open.length > 0;
-  for (const [i, slot] of open.entries()) {
+  for (let i = 0; i < open.length; i++) {
+    const slot = open[i];
     places[slot] = all[i] ?? UNREADABLE;
     if (all[i] !== undefined) guessed.add(slot);
   }
@@ -43,9 +48,12 @@ export function singleTables({ places, guessed, isOnly }: Single, read: (sector:
   const isWhole = guessed.size === 0 && places.every((at) => at !== UNREADABLE);
   return {
     count: places.length,
+    state(i) {
+      if (places[i] === UNREADABLE) return 'lost';
+      return places[i] === 0 && isWhole ? 'none' : 'there';
+    },
     async load(i) {
-      if (places[i] === 0) return isWhole ? 'none' : [{ words: new Uint32Array(ENTRIES), isSure: false }, undefined];
-      if (places[i] === UNREADABLE) return [undefined, undefined];
+      if (places[i] === 0) return [{ words: new Uint32Array(ENTRIES), isSure: false }, undefined];
       const copy = await read(places[i]);
       return [{ ...copy, isSure: copy.isSure && !guessed.has(i), isGuess: guessed.has(i) && !isOnly }, undefined];
     },
@@ -55,9 +63,16 @@ export function singleTables({ places, guessed, isOnly }: Single, read: (sector:
 
 /** Damage of a directory some of whose entries lead nowhere. */
 export function directoryDamage(place: Place, at: number, before: number, single: Single): Damage[] {
-  const lost = single.places.reduce((n, v) => n + Number(v === UNREADABLE), 0);
+  const lost = lostIn(single.places);
   if (lost === 0 && single.guessed.size === 0) return [];
   const actual = `${before} that cannot be`;
   const effect = `${single.found} tables were found by what they hold, ${single.guessed.size} are taken for entries in their order; ${lost} are missing`;
   return [place.damage(at * SECTOR, 'vmdk.directory', 'entries that lead to tables', actual, effect)];
+}
+
+/** Entries that lead nowhere. */
+export function lostIn(places: Float64Array): number {
+  let count = 0;
+  for (let i = 0; i < places.length; i++) if (places[i] === UNREADABLE) count++;
+  return count;
 }

@@ -91,15 +91,20 @@ export function tablesOf(
   const windows = [new Window(place.source, TABLES_SPAN), new Window(place.source, TABLES_SPAN)];
   const copy = async (directory: Directory | undefined, which: number, i: number): Promise<Copy | undefined> => {
     const sector = directory?.entries[i] ?? 0;
-    if (directory === undefined || sector === 0 || sector === UNREADABLE) return undefined;
-    return { words: await windows[which].words(sector * SECTOR, perTable), isSure: directory.isSure };
+    if (!isThere(directory, i)) return undefined;
+    return { words: await windows[which].words(sector * SECTOR, perTable), isSure: directory!.isSure };
+  };
+  const isThere = (directory: Directory | undefined, i: number): boolean => {
+    const sector = directory?.entries[i] ?? 0;
+    return sector !== 0 && sector !== UNREADABLE;
   };
   return {
     count,
-    async load(i) {
-      const isNone = [main, spare].every((directory) => (directory?.entries[i] ?? 0) === 0);
-      return isNone ? 'none' : [await copy(main, 0, i), await copy(spare, 1, i)];
+    state(i) {
+      if (isThere(main, i) || isThere(spare, i)) return 'there';
+      return [main, spare].every((directory) => (directory?.entries[i] ?? 0) === 0) ? 'none' : 'lost';
     },
+    load: async (i) => [await copy(main, 0, i), await copy(spare, 1, i)],
     place(i) {
       const sector = main?.entries[i] ?? 0;
       const other = spare?.entries[i] ?? 0;

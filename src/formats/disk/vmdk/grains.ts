@@ -61,10 +61,15 @@ export interface Shape {
   readonly byOrder: boolean;
 }
 
-/** Copies of table `i`, as far as they are there. 'none' where all agree that there is no such table. */
+/** 'none' where all copies of the directory agree that there is no such table, 'lost' where none leads to it. */
+export type TableState = 'none' | 'lost' | 'there';
+
+/** Tables by their number. */
 export interface Tables {
   readonly count: number;
-  load(i: number): Promise<[Copy | undefined, Copy | undefined] | 'none'>;
+  state(i: number): TableState;
+  /** Copies of a table that is there; one at least. */
+  load(i: number): Promise<readonly [Copy | undefined, Copy | undefined]>;
   /** Sector of table i; 0 where there is none. */
   place(i: number): number;
 }
@@ -113,10 +118,10 @@ export class GrainMap implements Mapping {
 
   /** One table of all its copies; undefined where there is none. */
   async merged(i: number): Promise<Merged | undefined> {
-    const copies = await this.tables.load(i);
-    if (copies === 'none') return undefined;
-    if (copies[0] === undefined && copies[1] === undefined) return lostTable(this.shape.perTable);
-    return merged(copies[0], copies[1], this.shape.copies, this.isLegal);
+    const state = this.tables.state(i);
+    if (state !== 'there') return state === 'none' ? undefined : lostTable(this.shape.perTable);
+    const [a, b] = await this.tables.load(i);
+    return merged(a, b, this.shape.copies, this.isLegal);
   }
 
   runs(from: number, end: number, out: RunList): number {
@@ -211,7 +216,7 @@ export class GrainMap implements Mapping {
 
   /** What the other tables say against this one. */
   #graded(table: Table, number: number, census: Census): Table {
-    if (census.lost.has(number)) return this.#byOrder(table, number, census);
+    if (census.isLost(number)) return this.#byOrder(table, number, census);
     const doubtful = census.unclaimed > 0;
     for (let i = 0; i < table.at.length; i++) {
       const value = table.at[i];
@@ -226,8 +231,10 @@ export class GrainMap implements Mapping {
 
   /** A table of which nothing is left: grains that no table claims, in the order they were written. */
   #byOrder(table: Table, number: number, census: Census): Table {
-    const before = census.lost.get(number)! * this.shape.perTable;
     table.certainty.fill(LOST);
+    if (census.orphans.length === 0) return table;
+    let before = 0;
+    for (let t = 0; t < number; t++) if (census.isLost(t)) before += this.shape.perTable;
     for (let i = 0; i < table.at.length && before + i < census.orphans.length; i++) {
       table.at[i] = census.orphans[before + i];
       table.certainty[i] = GUESSED;

@@ -4,7 +4,7 @@ import { hex } from '../../../core/damage.ts';
 import { type Certainty, INFERRED, VERIFIED, weaker } from '../../../core/run.ts';
 import { bits, viewOf } from '../../../core/struct.ts';
 import { checkGrains, told } from './check.ts';
-import { directoryDamage, singleTables, withFound } from './delta.ts';
+import { directoryDamage, lostIn, singleTables, withFound } from './delta.ts';
 import { MAX_TABLES } from './directory.ts';
 import { GrainMap, type Shape } from './grains.ts';
 import type { Layer, Place, Wish } from './layer.ts';
@@ -53,7 +53,7 @@ export async function openSeSparse(place: Place, wish: Wish): Promise<Layer | un
   }
   if (wish.sectors !== undefined && wish.sectors !== sectors) most = weaker(most, INFERRED);
   const places = await placesOf(place, directory, region, count, Math.floor(size));
-  const before = places.reduce((n, v) => n + Number(v === UNREADABLE), 0);
+  const before = lostIn(places);
   const isWiped = before === 0 && places.every((v) => v === 0);
   const room = Math.min(grainsOffset, Math.floor(size));
   const found = before > 0 || isWiped ? await findTables(place, region, room, new Set(places)) : [];

@@ -43,6 +43,8 @@ export function grainCodec(lba: number): Codec {
 export interface Walk {
   /** Sectors of the grains, by their number in the disk, as a table of so many grains. */
   table(number: number, perTable: number): Copy;
+  /** Whether there are any in it. */
+  has(number: number, perTable: number): boolean;
   readonly grains: number;
   /** Number of the last grain in the disk that was found; -1 where none was. */
   readonly last: number;
@@ -105,7 +107,9 @@ export async function walk(place: Place, first: number, grain: number, sectors: 
     }
     return { words, isSure: true };
   };
-  return { table, grains: keys.length, last: keys.at(-1) ?? -1, sectors: most, strange, firstStrange };
+  const has = (number: number, perTable: number): boolean =>
+    (keys[below(keys, number * perTable)] ?? Number.POSITIVE_INFINITY) < (number + 1) * perTable;
+  return { table, has, grains: keys.length, last: keys.at(-1) ?? -1, sectors: most, strange, firstStrange };
 }
 
 interface Step {
@@ -152,13 +156,17 @@ function below(keys: Float64Array, value: number): number {
 export function withWalk(tables: Tables | undefined, walked: Walk, count: number, perTable: number): Tables {
   return {
     count,
-    async load(i): Promise<[Copy | undefined, Copy | undefined] | 'none'> {
-      const there = await tables?.load(i);
+    state(i) {
+      const own = tables?.state(i);
+      if (own === 'there' || walked.has(i, perTable)) return 'there';
+      if (own === undefined) return i * perTable > walked.last ? 'lost' : 'there';
+      return own;
+    },
+    async load(i) {
       const seen = walked.table(i, perTable);
       // Where nothing says what was still to come, what lies behind the last grain is not known.
-      if (there === undefined) return [undefined, { ...seen, known: walked.last + 1 - i * perTable }];
-      if (there !== 'none') return [there[0], seen];
-      return seen.words.every((v) => v === 0) ? 'none' : [undefined, seen];
+      if (tables === undefined) return [undefined, { ...seen, known: walked.last + 1 - i * perTable }];
+      return [tables.state(i) === 'there' ? (await tables.load(i))[0] : undefined, seen];
     },
     place: (i) => tables?.place(i) ?? 0,
   };
