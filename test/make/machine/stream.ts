@@ -12,6 +12,17 @@ export interface MadeStream {
   grains: Map<number, number>;
 }
 
+function head(sectors: number, gd: number): Bytes {
+  const b = new Bytes(SECTOR).text(0, 'KDMV').u32(4, 3).u32(8, 0x30001).u64(12, sectors).u64(20, 128);
+  b.u64(28, 1)
+    .u64(36, 20)
+    .u32(44, ENTRIES)
+    .u64(64, 128)
+    .raw(73, new Uint8Array([10, 32, 13, 10]))
+    .u16(77, 1);
+  return gd < 0 ? b.pair(56, 0xffffffff, 0xffffffff) : b.u64(56, gd);
+}
+
 /** A disk of these bytes. */
 export function streamDisk(raw: Uint8Array, name: string): MadeStream {
   const sectors = Math.ceil(raw.length / SECTOR);
@@ -25,17 +36,7 @@ export function streamDisk(raw: Uint8Array, name: string): MadeStream {
     return at - padded.length;
   };
   const mark = (count: number, type: number): void => void add(new Bytes(SECTOR).u64(0, count).u32(12, type).data);
-  const head = (gd: number): Bytes => {
-    const b = new Bytes(SECTOR).text(0, 'KDMV').u32(4, 3).u32(8, 0x30001).u64(12, sectors).u64(20, 128);
-    b.u64(28, 1)
-      .u64(36, 20)
-      .u32(44, ENTRIES)
-      .u64(64, 128)
-      .raw(73, new Uint8Array([10, 32, 13, 10]))
-      .u16(77, 1);
-    return gd < 0 ? b.pair(56, 0xffffffff, 0xffffffff) : b.u64(56, gd);
-  };
-  add(head(-1).data);
+  add(head(sectors, -1).data);
   const lines = [
     '# Disk DescriptorFile',
     'version=1',
@@ -82,7 +83,7 @@ export function streamDisk(raw: Uint8Array, name: string): MadeStream {
   mark(Math.ceil(directory.data.length / SECTOR), 2);
   const gd = add(directory.data) / SECTOR;
   mark(1, 3);
-  add(head(gd).data);
+  add(head(sectors, gd).data);
   mark(0, 0);
   return { bytes: new Uint8Array(Buffer.concat(out)), grains };
 }

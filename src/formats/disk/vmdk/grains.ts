@@ -75,6 +75,9 @@ export interface Tables {
 }
 
 const BYTES_PER_ENTRY = 6;
+/** Stands for the number of a table that is not there. */
+const NO_TABLE = -1;
+const LOST_WHOLE: Table = lostTable(1);
 /** A grain's codec and inputs in memory. */
 const MADE_COST = 512;
 
@@ -89,6 +92,8 @@ export class GrainMap implements Mapping {
   /** The most that anything here can be certain of, and the reason. */
   readonly #most: Certainty;
   #census: Promise<Census> | undefined;
+  #counted: Census | undefined;
+  #none: Table | undefined;
 
   constructor(place: Place, shape: Shape, tables: Tables, wish: Wish, most: Certainty) {
     this.place = place;
@@ -130,9 +135,15 @@ export class GrainMap implements Mapping {
     let at = from;
     while (at < end) {
       const number = Math.floor(at / (size * perTable));
+      const stop = Math.min(end, (number + 1) * size * perTable);
+      const whole = this.#whole(number);
+      if (whole !== undefined) {
+        if (!this.#say(whole, 0, 0, 0, stop - at, NO_TABLE, out)) return at;
+        at = stop;
+        continue;
+      }
       const table = this.#tables.get(number);
       if (table === undefined) return at;
-      const stop = Math.min(end, (number + 1) * size * perTable);
       while (at < stop) {
         const g = Math.floor(at / size);
         const till = Math.min(stop, (g + 1) * size);
@@ -143,10 +154,23 @@ export class GrainMap implements Mapping {
     return at;
   }
 
+  /** What a table that is not there says of all its grains: one run, and one for many of them. */
+  #whole(number: number): Table | undefined {
+    const census = this.#counted;
+    if (census === undefined) return undefined;
+    const state = this.tables.state(number);
+    if (state === 'there' || census.orphans.length > 0) return undefined;
+    if (state === 'lost' || census.isLost(number)) return LOST_WHOLE;
+    this.#none ??= this.#graded(emptyTable(1, this.shape.copies), number, census);
+    return this.#none;
+  }
+
   async load(at: number): Promise<void> {
     const { grain, perTable } = this.shape;
     const number = Math.floor(at / (grain * SECTOR * perTable));
     const census = await this.census();
+    this.#counted = census;
+    if (this.#whole(number) !== undefined) return;
     const table = this.#graded((await this.merged(number)) ?? emptyTable(perTable, this.shape.copies), number, census);
     this.#tables.set(number, table, perTable * BYTES_PER_ENTRY);
   }
@@ -197,13 +221,13 @@ export class GrainMap implements Mapping {
   }
 
   #why(number: number, code: number): Why {
-    const key = number * 16 + code;
+    const key = (number + 1) * 16 + code;
     const known = this.#whys.get(key);
     if (known !== undefined) return known;
-    const sector = this.tables.place(number);
+    const sector = number === NO_TABLE ? 0 : this.tables.place(number);
+    const entry = number === NO_TABLE ? '' : `, entry ${number}`;
     const why: Why = {
-      what:
-        sector > 0 ? `${this.shape.what} grain table ${number}` : `${this.shape.what} grain directory, entry ${number}`,
+      what: sector > 0 ? `${this.shape.what} grain table ${number}` : `${this.shape.what} grain directory${entry}`,
       source: this.place.source,
       at: sector * SECTOR,
       ...(code !== 0 && { code: CODES[code] }),
