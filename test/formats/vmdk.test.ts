@@ -10,6 +10,7 @@ import { flatten } from '../../src/core/resolve.ts';
 import { DATA, RunList } from '../../src/core/run.ts';
 import { vmdk } from '../../src/formats/disk/vmdk/index.ts';
 import { cowdHeader, seHeader, seVolatile, sparseHeader } from '../../src/formats/disk/vmdk/structs.ts';
+import { faulty, unreadable } from '../faults/faults.ts';
 import { converted, files, qemu, qemuAbsent, rawDisk } from '../make/disks.ts';
 import { cowdDelta } from '../make/machine/cowd.ts';
 import { seDelta } from '../make/machine/se-delta.ts';
@@ -135,6 +136,19 @@ test.skipIf(qemuAbsent !== undefined)('deltas are read as qemu-img reads them', 
     for (const { at, bytes } of patches) expected.set(bytes.subarray(0, expected.length - at), at);
     expect(Buffer.compare(flat, expected), `what the maker says of ${type} is what qemu-img reads`).toBe(0);
   }
+});
+
+test('a sector that cannot be read costs its own grain of a stream, not those around', async () => {
+  const { bytes, grains } = streamDisk(raw, 's.vmdk');
+  const [number, at] = [...grains][20];
+  const source = faulty(new MemorySource(bytes), [unreadable(at + 1024, 512)]);
+  const disk = await (await vmdk.open(source, cxOf('s.vmdk', {}))).bytes!();
+  const into = new Uint8Array(disk.size);
+  const gaps = await disk.read(0, into);
+  expect(gaps.map(({ offset, length }) => [offset, length])).toEqual([[number * 65536, 65536]]);
+  const expected = raw.slice();
+  expected.fill(0, number * 65536, (number + 1) * 65536);
+  expect(Buffer.compare(into, expected)).toBe(0);
 });
 
 test('raw device mappings, unknown extents and encrypted disks are named', async () => {

@@ -70,6 +70,8 @@ export interface Tables {
   state(i: number): TableState;
   /** Copies of a table that is there; one at least. */
   load(i: number): Promise<readonly [Copy | undefined, Copy | undefined]>;
+  /** Bytes that a compressed grain takes at a sector, where that is known. */
+  bytesOf?(grain: number, sector: number): number | undefined;
   /** Sector of table i; 0 where there is none. */
   place(i: number): number;
 }
@@ -214,8 +216,11 @@ export class GrainMap implements Mapping {
     const bytes = this.shape.grain * SECTOR;
     const at = value * SECTOR;
     const { source } = this.place;
-    const length = Math.min(mostCompressed(bytes), source.size - at);
-    const made = new MadeSource(bytes, grainCodec(grain * this.shape.grain), [{ source, at, length }]);
+    const most = this.tables.bytesOf?.(grain, this.sector(value)) ?? mostCompressed(bytes);
+    const length = Math.min(most, source.size - at);
+    const made = new MadeSource(bytes, grainCodec(grain * this.shape.grain, this.shape.grain, this.shape.sectors), [
+      { source, at, length },
+    ]);
     this.#made.set(grain, made, MADE_COST);
     return made;
   }

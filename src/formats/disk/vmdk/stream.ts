@@ -25,16 +25,24 @@ export function mostCompressed(bytes: number): number {
   return GRAIN_MARKER + bytes + Math.ceil(bytes / 8) + 64;
 }
 
-/** Inflates a grain with its marker, which has to say that it belongs at sector `lba` of the disk. */
-export function grainCodec(lba: number): Codec {
+/**
+ * Inflates a grain with its marker, which has to say that it belongs at sector `lba` of a disk of so many sectors. Where
+ * the marker is damaged, so that it can be that of no grain at all, the table that led here is believed: the stream has
+ * a checksum of its own.
+ */
+export function grainCodec(lba: number, grain: number, sectors: number): Codec {
   return {
     name: 'deflate',
     make(input, size) {
       if (input.length < GRAIN_MARKER) return new Uint8Array(0);
       const view = viewOf(input);
       const length = view.getUint32(8, true);
-      if (readU64(view, 0) !== lba || GRAIN_MARKER + length > input.length) return new Uint8Array(0);
-      return inflateZlib(input.subarray(GRAIN_MARKER, GRAIN_MARKER + length), size);
+      const value = readU64(view, 0);
+      const isAnother = value !== lba && value < sectors && value % grain === 0;
+      if (isAnother) return new Uint8Array(0);
+      const end = length > 0 ? Math.min(input.length, GRAIN_MARKER + length) : input.length;
+      const made = inflateZlib(input.subarray(GRAIN_MARKER, end), size);
+      return made.length > 0 ? made : inflateZlib(input.subarray(GRAIN_MARKER), size);
     },
   };
 }
@@ -45,6 +53,8 @@ export interface Walk {
   table(number: number, perTable: number): Copy;
   /** Whether there are any in it. */
   has(number: number, perTable: number): boolean;
+  /** Bytes of a grain with its marker; undefined where it was not met. */
+  bytesOf(grain: number, sector: number): number | undefined;
   readonly grains: number;
   /** Number of the last grain in the disk that was found; -1 where none was. */
   readonly last: number;
@@ -59,6 +69,7 @@ export interface Walk {
 export async function walk(place: Place, first: number, grain: number, sectors: number): Promise<Walk> {
   const { source } = place;
   const found = new Map<number, number>();
+  const lengths = new Map<number, number>();
   const bytes = grain * SECTOR;
   const near = new Window(source, STEP);
   const far = new Window(source, SEARCH);
@@ -92,6 +103,7 @@ export async function walk(place: Place, first: number, grain: number, sectors: 
       isLost = false;
       // A place that is claimed again was written again: what comes later counts in a stream.
       found.set(next.grain!, at / SECTOR);
+      lengths.set(next.grain!, next.end - at);
       last = { grain: next.grain!, at, end: next.end };
       most = Math.max(most, (next.grain! + 1) * grain);
     }
@@ -107,9 +119,11 @@ export async function walk(place: Place, first: number, grain: number, sectors: 
     }
     return { words, isSure: true };
   };
+  const bytesOf = (grain: number, sector: number): number | undefined =>
+    found.get(grain) === sector ? lengths.get(grain) : undefined;
   const has = (number: number, perTable: number): boolean =>
     (keys[below(keys, number * perTable)] ?? Number.POSITIVE_INFINITY) < (number + 1) * perTable;
-  return { table, has, grains: keys.length, last: keys.at(-1) ?? -1, sectors: most, strange, firstStrange };
+  return { table, has, bytesOf, grains: keys.length, last: keys.at(-1) ?? -1, sectors: most, strange, firstStrange };
 }
 
 interface Step {
@@ -168,6 +182,7 @@ export function withWalk(tables: Tables | undefined, walked: Walk, count: number
       if (tables === undefined) return [undefined, { ...seen, known: walked.last + 1 - i * perTable }];
       return [tables.state(i) === 'there' ? (await tables.load(i))[0] : undefined, seen];
     },
+    bytesOf: (grain, sector) => walked.bytesOf(grain, sector),
     place: (i) => tables?.place(i) ?? 0,
   };
 }
