@@ -147,6 +147,10 @@ test('disks that were never written to are told apart by name', async () => {
   const lost = await seen([child], `${child}::vmdk`);
   expect([lost.codes, lost.missing]).toEqual([['chain.parent'], 4096]);
   fs.writeFileSync(path.join(dir, 'base.vmdk'), text('fffffffe', 'ffffffff', '', 'RW 8 ZERO'));
+  const torn = path.join(dir, 'torn.vmdk');
+  fs.writeFileSync(torn, text('2', 'ffffffff', 'parentFileNameHint="base.vmdk"\n', 'RW 8 VMFSSPARSE "c-delta.vmdk"'));
+  const doubted = await seen([torn], `${torn}::vmdk`);
+  expect([doubted.codes, doubted.missing, [...doubted.grades]]).toEqual([['chain.identity'], 0, ['inferred']]);
   const found = await seen([child], `${child}::vmdk`);
   expect([found.codes, found.missing]).toEqual([[], 0]);
 });

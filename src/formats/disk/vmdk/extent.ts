@@ -28,7 +28,8 @@ export async function traceOf(source: Source, name: string, place: Place): Promi
     const block = await new Window(source, SECTOR).bytes(SECTOR, SECTOR);
     return seVolatile.decode(block).magic === SE_VOLATILE_MAGIC ? 'SESPARSE' : undefined;
   }
-  if (!/\.vmdk$/i.test(name)) return undefined;
+  // Plain sectors and change tracking have no tables: looking for some in every one of them would take a while.
+  if (!/\.vmdk$/i.test(name) || /-(flat|ctk|rdmp?|f\d{3})\.vmdk$/i.test(name)) return undefined;
   if ((await footerOf(place)) !== undefined) return 'SPARSE';
   const pair = await findDirectories(place, 4);
   return pair?.spare === undefined ? undefined : 'SPARSE';

@@ -146,7 +146,7 @@ function diskNode({ descriptor, parts, layers, damage, textAt, isWhole, kind }: 
         ...(descriptor !== undefined && {
           cid: value('CID'),
           parentCid: value('parentCID'),
-          adapter: value('ddb.adapterType'),
+          ...(value('ddb.adapterType') !== '' && { adapter: value('ddb.adapterType') }),
         }),
         ...(layers.length === 1 && layers[0].details),
         ...(isChild && { parent: encodeName(parent ?? '') }),
@@ -170,10 +170,11 @@ function diskNode({ descriptor, parts, layers, damage, textAt, isWhole, kind }: 
 
 /** Whether a descriptor is that of a disk that lies on another one. */
 function isDelta({ values, extents }: Descriptor): boolean {
+  // A name without an id is at odds with itself: then the disk by that name is read through, as inferred.
+  if ((values.get('parentfilenamehint') ?? '') !== '') return true;
   const parent = values.get('parentcid')?.toLowerCase() ?? '';
   if (parent === NO_PARENT) return false;
-  const isKind = extents.some(({ type }) => type === 'VMFSSPARSE' || type === 'SESPARSE');
-  return parent !== '' || (values.get('parentfilenamehint') ?? '') !== '' || isKind;
+  return parent !== '' || extents.some(({ type }) => type === 'VMFSSPARSE' || type === 'SESPARSE');
 }
 
 function backingOf({ values, positions }: Descriptor, textAt: number): Backing {
