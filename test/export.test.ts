@@ -101,7 +101,7 @@ describe('recover', () => {
       'web01/web01-000001.vmdk',
     ]);
     expect(disks[0].chain.map((l) => path.basename(l))).toEqual(['web01-000001.vmdk', 'web01.vmdk']);
-    expect(note).toContain('does not join');
+    expect(note).toContain('reads the disk as a snapshot sees it');
     for (const vm of ['web one', 'WEB01', 'web01.vmx']) {
       const alone = await run({ out: path.join(dir, vm), vm });
       expect(alone.files.filter((f) => f.tree !== null)).toHaveLength(5);

@@ -1,6 +1,18 @@
 /** Layers on top of each other: what the upper one says nothing of, the next one below is asked for. */
 import { readThrough } from './resolve.ts';
-import { ABSENT, type Certainty, LOST, MISSING, RunList, STATED, type State, type Why, weaker, ZERO } from './run.ts';
+import {
+  ABSENT,
+  type Certainty,
+  LOST,
+  MISSING,
+  RunList,
+  STATED,
+  type State,
+  VERIFIED,
+  type Why,
+  weaker,
+  ZERO,
+} from './run.ts';
 import type { Gap, Source } from './source.ts';
 
 /** One layer of a chain. */
@@ -29,7 +41,8 @@ interface Window {
   readonly pieces: readonly Piece[];
 }
 
-type Span = readonly [from: number, end: number];
+/** A stretch that is still open, the most that what is found below can be certain of there, and why it is no more. */
+type Span = readonly [from: number, end: number, most: Certainty, doubt: Why | undefined];
 
 const PAST_PARENT: Why = { what: 'the end of a parent that is shorter than its child' };
 /** Bytes that are composed at a time: enough for large runs, and few enough runs to keep. */
@@ -93,16 +106,14 @@ async function compose(
   lost: Why | undefined,
 ): Promise<Window> {
   const pieces: Piece[] = [];
-  let open: Span[] = [[from, end]];
+  let open: Span[] = [[from, end, VERIFIED, undefined]];
   let stop = end;
-  let most: Certainty = 4;
-  let doubt: Why | undefined;
   const list = new RunList(RUNS);
   for (const { source, certainty, why } of layers) {
-    if (certainty < most) doubt = why;
-    most = weaker(most, certainty);
     const left: Span[] = [];
-    for (const [start, till] of open) {
+    for (const [start, till, above, reason] of open) {
+      const most = weaker(above, certainty);
+      const doubt = certainty < above ? why : reason;
       if (start >= stop) break;
       const until = Math.min(till, stop);
       // A parent that ends early is zeros from there on, also where those below it are longer.
@@ -113,7 +124,7 @@ async function compose(
     }
     open = left;
   }
-  for (const [start, till] of open) {
+  for (const [start, till, most, doubt] of open) {
     const length = Math.min(till, stop) - start;
     if (length <= 0) continue;
     if (lost !== undefined) pieces.push(piece(start, length, MISSING, LOST, lost));
@@ -148,9 +159,12 @@ async function ask(
     for (let i = 0; i < list.n; i++) {
       const length = list.length[i];
       const state = list.state(i);
-      if (state === ABSENT) addSpan(left, at, at + length);
-      else {
-        const own = list.certainty(i);
+      const own = list.certainty(i);
+      if (state === ABSENT) {
+        // A layer that doubts that it says nothing makes all that is read through it doubtful.
+        const isDoubt = own !== LOST && own < most;
+        addSpan(left, [at, at + length, isDoubt ? own : most, isDoubt ? list.why(i) : doubt]);
+      } else {
         const why = own > most ? doubt : list.why(i);
         const certainty = state === MISSING ? LOST : weaker(own, most);
         pieces.push({ at, length, state, certainty, source: list.sourceOf(i), inner: list.at[i], why });
@@ -165,10 +179,11 @@ async function ask(
 /** Full lists taken from one layer for one stretch; what is left belongs to the next window. */
 const MAX_ASKS = 4;
 
-function addSpan(spans: Span[], from: number, end: number): void {
+function addSpan(spans: Span[], [from, end, most, doubt]: Span): void {
   const last = spans.at(-1);
-  if (last !== undefined && last[1] === from) spans[spans.length - 1] = [last[0], end];
-  else spans.push([from, end]);
+  const continues = last !== undefined && last[1] === from && last[2] === most && last[3] === doubt;
+  if (continues) spans[spans.length - 1] = [last[0], end, most, doubt];
+  else spans.push([from, end, most, doubt]);
 }
 
 function piece(at: number, length: number, state: State, certainty: Certainty, why: Why | undefined): Piece {

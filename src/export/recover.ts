@@ -37,7 +37,8 @@ import { type Item, walk } from './walk.ts';
 
 /** Room that is left on the disk for everything else. */
 const SPARE_BYTES = 1024 * 1024;
-const DELTAS = 'snapshot deltas are copied as they are; this version does not join them';
+const DELTAS =
+  'snapshot deltas are copied as they are; "salvor cat IMAGE::FOLDER/NAME.vmdk::vmdk" reads the disk as a snapshot sees it';
 const LEFT_OUT: Readonly<Record<NonNullable<Item['skip']>, string>> = {
   system: "the file system's own files; --system copies them too",
   rdm: 'raw device mappings: the data is on the mapped disk',

@@ -1,9 +1,9 @@
 /** The text descriptor of a VMDK: which files hold which sectors. Source: vmdk.md section 2. */
 import { type KeyValues, parseKeyValues } from '../../../codec/keyvalue.ts';
+import { MAX_SECTORS, SECTOR } from './structs.ts';
 
-export const SECTOR = 512;
-/** Sectors of the largest disk that any host makes, 62 TiB, with room above. */
-const MAX_SECTORS = 2 ** 40;
+export { SECTOR };
+
 const MAX_EXTENTS = 65536;
 
 export interface ExtentLine {
@@ -20,6 +20,8 @@ export interface ExtentLine {
 
 export interface Descriptor {
   readonly values: KeyValues;
+  /** Where each key stands, in bytes from the start of the descriptor. */
+  readonly positions: ReadonlyMap<string, number>;
   readonly extents: readonly ExtentLine[];
   /** Lines that look like extents and are none, with their positions. */
   readonly refused: readonly { readonly at: number; readonly line: string }[];
@@ -38,10 +40,13 @@ export function parseDescriptor(raw: string): Descriptor {
   const text = raw.replace(/\0[\s\S]*$/, '');
   const extents: ExtentLine[] = [];
   const refused: { at: number; line: string }[] = [];
+  const positions = new Map<string, number>();
   let at = 0;
   let total = 0;
   for (const line of text.split('\n')) {
     const extent = extentOf(line, at);
+    const key = /^\s*([A-Za-z0-9_.:\-~]+)\s*=/.exec(line)?.[1];
+    if (key !== undefined) positions.set(key.toLowerCase(), at);
     // Extents follow each other, so it is their sum that has to stay a size that a disk can have.
     const fits = extent !== undefined && extents.length < MAX_EXTENTS && total + extent.sectors <= MAX_SECTORS;
     if (fits) {
@@ -50,7 +55,7 @@ export function parseDescriptor(raw: string): Descriptor {
     } else if (/^\s*(RW|RDONLY|NOACCESS)\s/i.test(line)) refused.push({ at, line: line.trim() });
     at += line.length + 1;
   }
-  return { values: parseKeyValues(text), extents, refused };
+  return { values: parseKeyValues(text), positions, extents, refused };
 }
 
 function extentOf(line: string, at: number): ExtentLine | undefined {

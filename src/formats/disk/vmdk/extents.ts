@@ -1,26 +1,7 @@
 /** Files that hold a disk's bytes: what their names and headers say of the descriptor they belong to. Source: vmdk.md. */
 import { LOOK, lookOf } from '../../../codec/entropy.ts';
 import type { Piece } from '../../../core/mend.ts';
-import { bytes, struct, u32, u64 } from '../../../core/struct.ts';
-import { SECTOR } from './descriptor.ts';
-
-/** Start of a COWD delta (vmdk.md 4). */
-const COWD = struct('COWD header', 32, {
-  magic: bytes(0, 4),
-  version: u32(4, { oneOf: [1] }),
-  capacity: u32(12, { min: 1 }),
-  grain: u32(16, { min: 1, max: 2048 }),
-  directory: u32(20, { min: 4 }),
-  entries: u32(24, { min: 1 }),
-});
-
-/** Start of a seSparse delta (vmdk.md 5). */
-const SE_SPARSE = struct('seSparse constant header', 40, {
-  magic: u64(0, { oneOf: [0xcafebabe] }),
-  version: u64(8),
-  capacity: u64(16, { min: 1, max: 2 ** 40 }),
-  grain: u64(24, { oneOf: [8] }),
-});
+import { cowdHeader, SECTOR, seHeader } from './structs.ts';
 
 export interface Extent {
   readonly rawName: string;
@@ -113,10 +94,11 @@ export async function capacityOf(piece: Piece): Promise<number> {
   if (source === undefined || source.size < SECTOR) return 0;
   const block = new Uint8Array(SECTOR);
   if ((await source.read(0, block)).length > 0) return 0;
-  const cowd = COWD.decode(block);
-  if (String.fromCharCode(...cowd.magic) === 'COWD') return COWD.violations(cowd).length === 0 ? cowd.capacity : 0;
-  const sparse = SE_SPARSE.decode(block);
-  return SE_SPARSE.violations(sparse).length === 0 ? sparse.capacity : 0;
+  const cowd = cowdHeader.decode(block);
+  if (cowd.magicNumber === 'COWD') return cowdHeader.violations(cowd).length === 0 ? cowd.numSectors : 0;
+  const sparse = seHeader.decode(block);
+  const isSound = seHeader.violations(sparse).every(({ field }) => !/^(magic|capacity|grainSize)$/.test(field));
+  return isSound ? sparse.capacity : 0;
 }
 
 /**

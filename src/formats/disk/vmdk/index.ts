@@ -1,93 +1,137 @@
-/** VMDK: a text descriptor and the flat extents it names make a disk. */
+/** VMDK: a text descriptor and the extents it names make a disk; so does an extent alone. */
 import type { Damage } from '../../../core/damage.ts';
-import { hex } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
-import { encodeName, printable } from '../../../core/locator.ts';
-import { data, missing, type Segment, segments, zeros } from '../../../core/map-source.ts';
-import { type Node, NotThis } from '../../../core/node.ts';
-import { STATED, type Why } from '../../../core/run.ts';
+import { decodeName, encodeName, printable } from '../../../core/locator.ts';
+import { MapSource } from '../../../core/map-source.ts';
+import { type Backing, type Node, NotThis } from '../../../core/node.ts';
+import { STATED, VERIFIED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { readText } from '../../text.ts';
-import { type Descriptor, type ExtentLine, isDescriptor, parseDescriptor, SECTOR } from './descriptor.ts';
+import { assemble } from './assemble.ts';
+import { NO_PARENT, PLACEHOLDER } from './chains.ts';
+import { type Descriptor, isDescriptor, parseDescriptor, SECTOR } from './descriptor.ts';
+import { type Kind, kindOf, openExtent, ownPlace, traceOf } from './extent.ts';
+import { BELOW, joined, type Layer, type Part, UNKNOWN, type Wish, ZEROS } from './layer.ts';
 import { mender } from './mend.ts';
+import { sparseHeader } from './structs.ts';
+import { Window } from './window.ts';
 
-/** Types whose extents are plain sectors in a file. */
-const FLAT = new Set(['FLAT', 'VMFS']);
 /** A descriptor is a text of a few kilobytes; what is larger is a disk itself. */
 const MOST = 1024 * 1024;
+/** Sectors that a descriptor inside an extent may take, and where it stands where nothing says so. */
+const MAX_TEXT_SECTORS = 2048;
+const TEXT_AT = 1;
+const TEXT_SECTORS = 20;
 
 export const vmdk: Format = {
   id: 'vmdk',
   layer: 'disk',
   title: 'VMDK disk',
-  spec: 'vmdk.md sections 1, 2 and 6',
+  spec: 'vmdk.md',
   gaps: [
-    'Flat, thin and zero extents are read. Sparse, stream-optimized, COWD and seSparse extents are missing bytes in this version.',
-    'Snapshot deltas are named with their parent, and not joined.',
+    'Raw device mappings are named; their bytes are on another disk.',
+    'The journal of a seSparse delta is not replayed; where one waits, nothing of the delta is more than inferred.',
+    'A seSparse delta whose constant header is lost is missing bytes; its backmap is not read.',
+    'Encrypted disks are named, not decrypted.',
     'Descriptors are made anew for flat files and snapshot deltas, not for split extents (-s001, -f001).',
   ],
   names: ['.vmdk'],
   mender,
-  async probe(source) {
-    if (source.size === 0 || source.size > MOST) return 0;
-    return isDescriptor((await readText(source, 4096)).raw) ? 90 : 0;
+  async probe(source, cx) {
+    if (source.size === 0) return 0;
+    if (source.size <= MOST && isDescriptor((await readText(source, 4096)).raw)) return 90;
+    if ((await kindOf(source)) !== undefined) return 95;
+    if ((await embedded(source, undefined)) !== undefined) return 60;
+    return (await traceOf(source, nameOf(cx), ownPlace(source, cx))) === undefined ? 0 : 40;
   },
   async open(source, cx) {
-    const text = await readText(source, MOST);
-    if (!isDescriptor(text.raw)) throw new NotThis('no VMDK descriptor text');
+    const kind = await kindOf(source);
+    const text = kind === undefined && source.size <= MOST ? await readText(source, MOST) : undefined;
+    if (text === undefined || !isDescriptor(text.raw)) return openAlone(source, kind, cx);
     const descriptor = parseDescriptor(text.raw);
     const damage: Damage[] = text.gaps.map((gap) =>
       cx.damage(gap.offset, 'vmdk.unreadable', 'readable text', gap.code, 'extents named there are not known'),
     );
-    const map = await assemble(descriptor, source, damage, cx);
-    return diskNode(descriptor, map, damage, cx);
+    const { parts, layers } = await assemble(descriptor, source, isDelta(descriptor), damage, cx);
+    return diskNode({ descriptor, parts, layers, damage, textAt: 0, isWhole: false }, cx);
   },
 };
 
-async function assemble(descriptor: Descriptor, source: Source, damage: Damage[], cx: Cx): Promise<Source> {
-  for (const { at, line } of descriptor.refused) {
-    const effect = 'the disk may be longer than shown, and what follows may be shifted';
-    damage.push(cx.damage(at, 'vmdk.extent-line', 'an extent line', `"${printable(line.slice(0, 80))}"`, effect));
-  }
-  if (descriptor.extents.length === 0) {
-    const effect = 'nothing says where the disk lies';
-    damage.push(cx.damage(0, 'vmdk.no-extents', 'at least one extent line', 'none', effect));
-  }
-  const out: Segment[] = [];
-  for (const line of descriptor.extents) out.push(...(await extent(line, source, damage, cx)));
-  return segments(out);
+/** A descriptor inside an extent, and where it starts. */
+interface Text {
+  readonly descriptor: Descriptor;
+  readonly at: number;
 }
 
-async function extent(line: ExtentLine, source: Source, damage: Damage[], cx: Cx): Promise<Segment[]> {
-  const length = line.sectors * SECTOR;
-  const why: Why = { what: `VMDK extent "${printable(line.file)}"`, source, at: line.at };
-  if (line.type === 'ZERO') return [zeros(length, STATED, why)];
-  if (!FLAT.has(line.type)) {
-    const effect = `its ${line.sectors} sectors are missing`;
-    damage.push(cx.damage(line.at, 'vmdk.extent-type', 'a flat or zero extent', line.type, effect));
-    return [missing(length, { ...why, code: 'vmdk.extent-type' })];
+async function embedded(source: Source, kind: Kind | undefined): Promise<Text | undefined> {
+  if (kind === 'VMFSSPARSE' || kind === 'SESPARSE' || source.size < (TEXT_AT + TEXT_SECTORS) * SECTOR) return undefined;
+  const header = sparseHeader.decode(await new Window(source, SECTOR).bytes(0, SECTOR));
+  const says = kind === 'SPARSE' && header.descriptorOffset > 0 && header.descriptorSize <= MAX_TEXT_SECTORS;
+  const places = says ? [[header.descriptorOffset, header.descriptorSize]] : [];
+  for (const [at, size] of [...places, [TEXT_AT, TEXT_SECTORS]]) {
+    if ((at + size) * SECTOR > source.size) continue;
+    const bytes = await new Window(source, SECTOR).bytes(at * SECTOR, size * SECTOR);
+    const raw = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+    if (/^# Disk DescriptorFile/i.test(raw)) return { descriptor: parseDescriptor(raw), at: at * SECTOR };
   }
-  const [file] = await cx.siblings({ name: line.file });
-  if (file === undefined) {
-    const effect = `its ${line.sectors} sectors are missing; look for the file or give its directory as a further source`;
-    damage.push(cx.damage(line.at, 'vmdk.extent-missing', `a file "${printable(line.file)}"`, 'none', effect));
-    return [missing(length, { ...why, code: 'vmdk.extent-missing' })];
-  }
-  const start = line.offset * SECTOR;
-  const there = Math.max(0, Math.min(length, file.source.size - start));
-  if (there < length) {
-    const effect = `the last ${length - there} bytes of the extent are missing`;
-    const expected = `${file.locator} of at least ${hex(start + length)} bytes`;
-    damage.push(cx.damage(line.at, 'vmdk.extent-short', expected, hex(file.source.size), effect));
-  }
-  return [data(file.source, start, there, STATED, why), missing(length - there, { ...why, code: 'vmdk.extent-short' })];
+  return undefined;
 }
 
-function diskNode(descriptor: Descriptor, map: Source, damage: readonly Damage[], cx: Cx): Node {
-  const value = (key: string): string => printable(descriptor.values.get(key.toLowerCase()) ?? '');
-  const parentCid = value('parentCID').toLowerCase();
-  const parent = descriptor.values.get('parentfilenamehint');
-  const isDelta = parent !== undefined && parentCid !== '' && parentCid !== 'ffffffff';
+/** An extent that was opened itself: with the descriptor in it, or as its own layer. */
+async function openAlone(source: Source, kind: Kind | undefined, cx: Cx): Promise<Node> {
+  const place = ownPlace(source, cx);
+  const text = await embedded(source, kind);
+  const is = kind ?? (text === undefined ? await traceOf(source, nameOf(cx), place) : 'SPARSE');
+  if (is === undefined) throw new NotThis('no VMDK descriptor text and no sparse extent');
+  const { descriptor } = text ?? {};
+  const isSplit = /-\d{6}(-s\d{3})?\.vmdk$/i.test(nameOf(cx));
+  const alone = is !== 'SPARSE' || isSplit ? BELOW : UNKNOWN;
+  const hole = descriptor === undefined ? alone : isDelta(descriptor) ? BELOW : ZEROS;
+  const own = descriptor?.extents.length === 1 ? descriptor.extents[0].sectors : undefined;
+  const isStream = /^streamoptimized$/i.test(descriptor?.values.get('createtype') ?? '');
+  const wish: Wish = {
+    hole,
+    most: kind === undefined ? STATED : VERIFIED,
+    ...(own !== undefined && own > 0 && { sectors: own }),
+    ...(isStream && { isStream }),
+  };
+  const layer = await openExtent(place, is, wish);
+  if (layer === undefined) throw new NotThis('a sparse extent without a header and tables');
+  const parts = [{ length: layer.sectors * SECTOR, mapping: layer.mapping }];
+  const damage = [...layer.damage];
+  if (own !== undefined && own !== layer.sectors) {
+    const effect = 'the header decides, and what it says is inferred';
+    damage.push(cx.damage(text!.at, 'vmdk.extent-capacity', `${layer.sectors} sectors`, `${own}`, effect));
+  }
+  return diskNode({ descriptor, parts, layers: [layer], damage, textAt: text?.at ?? 0, isWhole: true, kind: is }, cx);
+}
+
+interface Opened {
+  readonly descriptor: Descriptor | undefined;
+  readonly parts: readonly Part[];
+  readonly layers: readonly Layer[];
+  readonly damage: readonly Damage[];
+  /** Where the descriptor starts. */
+  readonly textAt: number;
+  /** All extents are in the file itself. */
+  readonly isWhole: boolean;
+  readonly kind?: Kind;
+}
+
+function diskNode({ descriptor, parts, layers, damage, textAt, isWhole, kind }: Opened, cx: Cx): Node {
+  const value = (key: string): string => printable(descriptor?.values.get(key.toLowerCase()) ?? '');
+  const map = new MapSource(
+    parts.reduce((sum, { length }) => sum + length, 0),
+    joined(parts),
+  );
+  const parent = descriptor?.values.get('parentfilenamehint');
+  const isChild = descriptor !== undefined && isDelta(descriptor);
+  const cid = idOf(value('CID'));
+  const createType = descriptor === undefined ? (kind ?? '') : value('createType');
+  const isEncrypted =
+    descriptor !== undefined && [...descriptor.values.keys()].some((key) => /encryptionkeys/.test(key));
+  const notices = layers.flatMap((layer) => layer.notices);
+  if (isEncrypted) notices.push('The descriptor names encryption keys: its bytes are encrypted.');
   return {
     name: 'vmdk',
     rawName: 'vmdk',
@@ -98,19 +142,60 @@ function diskNode(descriptor: Descriptor, map: Source, damage: readonly Damage[]
     facts: {
       size: map.size,
       details: {
-        createType: value('createType'),
-        cid: value('CID'),
-        parentCid: value('parentCID'),
-        adapter: value('ddb.adapterType'),
-        ...(isDelta && { parent: encodeName(parent) }),
+        createType,
+        ...(descriptor !== undefined && {
+          cid: value('CID'),
+          parentCid: value('parentCID'),
+          ...(value('ddb.adapterType') !== '' && { adapter: value('ddb.adapterType') }),
+        }),
+        ...(layers.length === 1 && layers[0].details),
+        ...(isChild && { parent: encodeName(parent ?? '') }),
       },
     },
     damage,
+    ...(notices.length > 0 && { notices }),
     disk: {
-      createType: value('createType'),
-      extents: descriptor.extents.map((e) => e.file).filter((file) => file !== ''),
-      ...(isDelta && { parent }),
+      createType,
+      extents: isWhole ? [] : (descriptor?.extents ?? []).map((e) => e.file).filter((file) => file !== ''),
+      ...(isChild && parent !== undefined && { parent }),
+    },
+    ...(isChild && { backing: backingOf(descriptor, textAt) }),
+    identities: cid === '' ? [] : [`cid:${cid}`, `cid:${cid}@${nameOf(cx)}`],
+    check: async function* (signal) {
+      for (const layer of layers) yield* layer.check(signal);
     },
     bytes: async () => map,
   };
+}
+
+/** Whether a descriptor is that of a disk that lies on another one. */
+function isDelta({ values, extents }: Descriptor): boolean {
+  // A name without an id is at odds with itself: then the disk by that name is read through, as inferred.
+  if ((values.get('parentfilenamehint') ?? '') !== '') return true;
+  const parent = values.get('parentcid')?.toLowerCase() ?? '';
+  if (parent === NO_PARENT) return false;
+  return parent !== '' || extents.some(({ type }) => type === 'VMFSSPARSE' || type === 'SESPARSE');
+}
+
+function backingOf({ values, positions }: Descriptor, textAt: number): Backing {
+  const hint = values.get('parentfilenamehint') ?? '';
+  const local = hint.replace(/^.*[\\/]/, '');
+  const cid = idOf(values.get('parentcid') ?? '');
+  // Disks that were never written to all have the same id: there the name has to agree as well.
+  const identity = cid === PLACEHOLDER ? `cid:${cid}@${local}` : `cid:${cid}`;
+  return {
+    names: [...new Set([hint, local])].filter((name) => name !== ''),
+    ...(/^[0-9a-f]{8}$/.test(cid) && { identity }),
+    at: textAt + (positions.get('parentfilenamehint') ?? positions.get('parentcid') ?? 0),
+  };
+}
+
+/** A content id as all its digits; some hosts leave the first zeros out. */
+function idOf(value: string): string {
+  return value === '' ? '' : value.toLowerCase().padStart(8, '0');
+}
+
+/** The name of the file that is being opened, as raw bytes. */
+function nameOf(cx: Cx): string {
+  return decodeName(cx.source.replace(/^.*[/:]/, ''));
 }

@@ -1,0 +1,18 @@
+/** zlib streams: inflated with a limit. Their own checksum has to agree. */
+import { inflateSync } from 'node:zlib';
+
+const NOTHING = new Uint8Array(0);
+
+/** Inflates a whole zlib stream to at most `size` bytes; nothing where it is damaged, cut off, or gives more. */
+export function inflateZlib(input: Uint8Array, size: number): Uint8Array {
+  try {
+    return inflateSync(input, { maxOutputLength: Math.max(1, size) });
+  } catch {
+    return NOTHING;
+  }
+}
+
+/** Whether two bytes can start a zlib stream: deflate, a window of 32 KiB at most, and the check of both. */
+export function startsZlib(first: number, second: number): boolean {
+  return (first & 15) === 8 && first >>> 4 <= 7 && (first * 256 + second) % 31 === 0 && (second & 32) === 0;
+}
