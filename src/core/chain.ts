@@ -29,7 +29,13 @@ interface Window {
   readonly pieces: readonly Piece[];
 }
 
-type Span = readonly [from: number, end: number];
+/** A stretch that is still to be asked for, and the most that is certain of what lies below it there. */
+interface Span {
+  readonly from: number;
+  readonly end: number;
+  readonly most: Certainty;
+  readonly doubt: Why | undefined;
+}
 
 const PAST_PARENT: Why = { what: 'the end of a parent that is shorter than its child' };
 /** Bytes that are composed at a time: enough for large runs, and few enough runs to keep. */
@@ -93,17 +99,16 @@ async function compose(
   lost: Why | undefined,
 ): Promise<Window> {
   const pieces: Piece[] = [];
-  let open: Span[] = [[from, end]];
+  let open: Span[] = [{ from, end, most: 4, doubt: undefined }];
   let stop = end;
-  let most: Certainty = 4;
-  let doubt: Why | undefined;
   const list = new RunList(RUNS);
   for (const { source, certainty, why } of layers) {
-    if (certainty < most) doubt = why;
-    most = weaker(most, certainty);
     const left: Span[] = [];
-    for (const [start, till] of open) {
+    for (const span of open) {
+      const { from: start, end: till } = span;
       if (start >= stop) break;
+      const most = weaker(span.most, certainty);
+      const doubt = certainty < span.most ? why : span.doubt;
       const until = Math.min(till, stop);
       // A parent that ends early is zeros from there on, also where those below it are longer.
       const there = Math.min(until, Math.max(start, source.size));
@@ -113,7 +118,7 @@ async function compose(
     }
     open = left;
   }
-  for (const [start, till] of open) {
+  for (const { from: start, end: till, most, doubt } of open) {
     const length = Math.min(till, stop) - start;
     if (length <= 0) continue;
     if (lost !== undefined) pieces.push(piece(start, length, MISSING, LOST, lost));
@@ -148,9 +153,12 @@ async function ask(
     for (let i = 0; i < list.n; i++) {
       const length = list.length[i];
       const state = list.state(i);
-      if (state === ABSENT) addSpan(left, at, at + length);
-      else {
-        const own = list.certainty(i);
+      const own = list.certainty(i);
+      if (state === ABSENT) {
+        // A layer that says nothing may be unsure of that, too: then so is what shows through it.
+        const unsure = own !== LOST && own < most;
+        addSpan(left, { from: at, end: at + length, most: unsure ? own : most, doubt: unsure ? list.why(i) : doubt });
+      } else {
         const why = own > most ? doubt : list.why(i);
         const certainty = state === MISSING ? LOST : weaker(own, most);
         pieces.push({ at, length, state, certainty, source: list.sourceOf(i), inner: list.at[i], why });
@@ -165,10 +173,12 @@ async function ask(
 /** Full lists taken from one layer for one stretch; what is left belongs to the next window. */
 const MAX_ASKS = 4;
 
-function addSpan(spans: Span[], from: number, end: number): void {
+function addSpan(spans: Span[], span: Span): void {
   const last = spans.at(-1);
-  if (last !== undefined && last[1] === from) spans[spans.length - 1] = [last[0], end];
-  else spans.push([from, end]);
+  const continues =
+    last !== undefined && last.end === span.from && last.most === span.most && last.doubt === span.doubt;
+  if (continues) spans[spans.length - 1] = { ...last, end: span.end };
+  else spans.push(span);
 }
 
 function piece(at: number, length: number, state: State, certainty: Certainty, why: Why | undefined): Piece {

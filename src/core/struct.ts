@@ -79,8 +79,14 @@ export interface Struct<F extends Fields> {
 /** Kinds as small numbers, so that decoding is one switch on them. */
 const KIND_CODES: Readonly<Record<Kind, number>> = { u8: 0, u16: 1, u32: 2, u64: 3, bytes8: 4, bytes: 5, text: 6 };
 
-/** Defines a little-endian structure. Throws at definition time when a field does not fit. */
-export function struct<const F extends Fields>(name: string, size: number, fields: F): Struct<F> {
+/** Defines a structure, little-endian unless said otherwise. Throws at definition time when a field does not fit. */
+export function struct<const F extends Fields>(
+  name: string,
+  size: number,
+  fields: F,
+  order: 'little' | 'big' = 'little',
+): Struct<F> {
+  const little = order === 'little';
   const entries = Object.entries(fields);
   for (const [key, f] of entries) {
     if (f.at < 0 || f.at + f.size > size) throw new RangeError(`${name}.${key} does not fit into ${size} bytes`);
@@ -98,7 +104,7 @@ export function struct<const F extends Fields>(name: string, size: number, field
       const view = viewOf(from);
       // A copy of an object that has all the names already: growing one name by name costs more than the decoding.
       const out: Record<string, unknown> = { ...blank };
-      for (const f of plan) out[f.key] = decodeField(view, from, at + f.at, f.code, f.size);
+      for (const f of plan) out[f.key] = decodeField(view, from, at + f.at, f.code, f.size, little);
       return out as Values<F>;
     },
     violations(values: Values<F>): Violation[] {
@@ -120,10 +126,10 @@ export function viewOf(from: Uint8Array): DataView {
   return new DataView(from.buffer, from.byteOffset, from.byteLength);
 }
 
-/** A little-endian u64 as a number, or TOO_LARGE. */
-export function readU64(view: DataView, at: number): number {
-  const high = view.getUint32(at + 4, true);
-  return high < 0x200000 ? high * 0x100000000 + view.getUint32(at, true) : TOO_LARGE;
+/** A u64, little-endian unless said otherwise, as a number, or TOO_LARGE. */
+export function readU64(view: DataView, at: number, little = true): number {
+  const high = view.getUint32(little ? at + 4 : at, little);
+  return high < 0x200000 ? high * 0x100000000 + view.getUint32(little ? at : at + 4, little) : TOO_LARGE;
 }
 
 /** Bits [from, from + width) of a 64-bit word given as two halves; width up to 53. */
@@ -143,18 +149,25 @@ export function latin1(from: Uint8Array, at: number, size: number): string {
   return Buffer.from(from.buffer, from.byteOffset + at, end - at).toString('latin1');
 }
 
-function decodeField(view: DataView, from: Uint8Array, at: number, code: number, size: number): unknown {
+function decodeField(
+  view: DataView,
+  from: Uint8Array,
+  at: number,
+  code: number,
+  size: number,
+  little: boolean,
+): unknown {
   switch (code) {
     case 0:
       return view.getUint8(at);
     case 1:
-      return view.getUint16(at, true);
+      return view.getUint16(at, little);
     case 2:
-      return view.getUint32(at, true);
+      return view.getUint32(at, little);
     case 3:
-      return readU64(view, at);
+      return readU64(view, at, little);
     case 4:
-      return { low: view.getUint32(at, true), high: view.getUint32(at + 4, true) };
+      return { low: view.getUint32(little ? at : at + 4, little), high: view.getUint32(little ? at + 4 : at, little) };
     case 5:
       return from.subarray(at, at + size);
     default:

@@ -1,6 +1,8 @@
 /** The one list of formats. A new one is a line here. */
 import type { Finder } from '../core/finder.ts';
 import type { Format } from '../core/format.ts';
+import { qcow1 } from './disk/qcow1.ts';
+import { qcow2 } from './disk/qcow2/index.ts';
 import { descriptorFinder, sparseFinder } from './disk/vmdk/find.ts';
 import { vmdk } from './disk/vmdk/index.ts';
 import { guestFinders } from './filesystem/guest.ts';
@@ -13,7 +15,7 @@ import { lost } from './volume/lost.ts';
 import { mbr } from './volume/mbr.ts';
 import { vmfsLvm } from './volume/vmfs-lvm/index.ts';
 
-export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, vmx, lost];
+export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, qcow2, qcow1, vmx, lost];
 
 /** All finders of all formats; a scan uses them in one pass. */
 export const finders: readonly Finder[] = [

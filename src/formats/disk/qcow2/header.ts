@@ -1,0 +1,137 @@
+/** The header of an image: fields, extensions, the name of the backing file. Source: qcow2.md section 2. */
+import { type Damage, hex } from '../../../core/damage.ts';
+import type { Cx } from '../../../core/format.ts';
+import type { Source } from '../../../core/source.ts';
+import { latin1, type Values } from '../../../core/struct.ts';
+import { EXTENSIONS, extension, header, INCOMPATIBLE, KNOWN_INCOMPATIBLE, MAGIC, V2_LENGTH } from './structs.ts';
+
+/** Bytes that hold a header with all that follows it. */
+const HEAD = 65_536;
+const MAX_EXTENSIONS = 64;
+
+export interface Header {
+  readonly values: Values<typeof header.fields>;
+  readonly version: 2 | 3;
+  /** Of the last byte that the header and its extensions take. */
+  readonly end: number;
+  readonly backing: string | undefined;
+  readonly backingFormat: string | undefined;
+  readonly dataFile: string | undefined;
+  /** Data of the extensions that point elsewhere. */
+  readonly bitmaps: Uint8Array | undefined;
+  readonly luks: Uint8Array | undefined;
+  /** Why it cannot be trusted as a whole, where it cannot. */
+  readonly code: string | undefined;
+}
+
+/** Reads the header; undefined where too little of it makes sense to find anything by it. */
+export async function readHeader(source: Source, cx: Cx, damage: Damage[]): Promise<Header | undefined> {
+  const head = new Uint8Array(Math.min(HEAD, source.size));
+  if (head.length < V2_LENGTH) return undefined;
+  const lost = await source.read(0, head);
+  if (lost.some((gap) => gap.offset < header.size)) return undefined;
+  const whole = new Uint8Array(Math.max(head.length, header.size));
+  whole.set(head);
+  const values = withVersion(header.decode(whole));
+  if (!isUsable(values, source.size)) return undefined;
+  let code: string | undefined;
+  for (const broken of header.violations(values)) {
+    code = 'qcow2.header';
+    const effect = 'the rest of the header is used as far as it agrees with the tables; all bytes are inferred';
+    damage.push(cx.damage(broken.at, code, `${broken.field} of ${broken.expected}`, broken.actual, effect));
+  }
+  const version = values.version === 2 ? 2 : 3;
+  const unknown = (values.incompatible & ~KNOWN_INCOMPATIBLE) >>> 0;
+  if (unknown !== 0 || values.incompatibleHigh !== 0) {
+    code = 'qcow2.features';
+    const effect = 'the image may not be what these bits were made for; all bytes are inferred';
+    damage.push(cx.damage(72, code, 'known incompatible features', `0x${unknown.toString(16)}`, effect));
+  }
+  return { values, version, code, ...readRest(whole.subarray(0, head.length), values, cx, damage) };
+}
+
+type HeaderValues = Values<typeof header.fields>;
+
+/** Version 2 ends at byte 72: what stands behind it is not the header's. */
+function withVersion(values: HeaderValues): HeaderValues {
+  if (values.version !== 2) return values;
+  const none = {
+    incompatibleHigh: 0,
+    incompatible: 0,
+    compatibleHigh: 0,
+    compatible: 0,
+    autoclearHigh: 0,
+    autoclear: 0,
+  };
+  return { ...values, ...none, refcountOrder: 4, headerLength: V2_LENGTH, compression: 0 };
+}
+
+/** Enough agrees to call this a header: its magic, or all places it names. */
+function isUsable(values: HeaderValues, end: number): boolean {
+  const { magic, version, clusterBits, l1At, l1Entries, refcountTableAt } = values;
+  const fields = header.fields;
+  if (clusterBits < fields.clusterBits.rule!.min! || clusterBits > fields.clusterBits.rule!.max!) return false;
+  if (!(values.size <= fields.size.rule!.max!) || (magic === MAGIC && version !== 2 && version !== 3)) return false;
+  const isPlace = (at: number): boolean => at > 0 && at < end && at % 2 ** clusterBits === 0;
+  // An L1 table that is not there is damage of its own; a magic that is not there has to be made up for.
+  if (magic === MAGIC) return true;
+  return (version === 2 || version === 3) && l1Entries > 0 && isPlace(l1At) && isPlace(refcountTableAt);
+}
+
+type Rest = Pick<Header, 'end' | 'backing' | 'backingFormat' | 'dataFile' | 'bitmaps' | 'luks'>;
+
+function readRest(head: Uint8Array, values: HeaderValues, cx: Cx, damage: Damage[]): Rest {
+  const found = new Map<number, Uint8Array>();
+  let at = values.headerLength;
+  for (let n = 0; n < MAX_EXTENSIONS && at >= V2_LENGTH && at + extension.size <= head.length; n++) {
+    const { type, length } = extension.decode(head, at);
+    at += extension.size;
+    if (type === EXTENSIONS.end || at + length > head.length) break;
+    found.set(type, head.subarray(at, at + length));
+    at += Math.ceil(length / 8) * 8;
+  }
+  const textOf = (type: number): string | undefined => {
+    const data = found.get(type);
+    return data === undefined ? undefined : latin1(data, 0, data.length);
+  };
+  const { backingAt, backingLength } = values;
+  let backing: string | undefined;
+  if (backingAt !== 0) {
+    if (backingLength > 0 && backingLength <= 1023 && backingAt + backingLength <= head.length) {
+      backing = latin1(head, backingAt, backingLength);
+    } else {
+      const effect = 'what this layer does not hold is missing, for its backing file is not known';
+      const actual = `${backingLength} bytes at ${hex(backingAt)}`;
+      damage.push(cx.damage(8, 'qcow2.backing', 'the name of the backing file in the first cluster', actual, effect));
+      backing = '';
+    }
+  }
+  const hasData = (values.incompatible & INCOMPATIBLE.dataFile) !== 0;
+  return {
+    end: Math.max(at, values.headerLength),
+    backing,
+    backingFormat: textOf(EXTENSIONS.backingFormat),
+    dataFile: hasData ? (textOf(EXTENSIONS.dataFile) ?? '') : undefined,
+    bitmaps: found.get(EXTENSIONS.bitmaps),
+    luks: found.get(EXTENSIONS.luks),
+  };
+}
+
+/**
+ * Names under which a file that an image points to may lie beside it: as it stands, without what says how it is
+ * reached. What is asked for on a server, or described in JSON, is looked for by its last component alone.
+ */
+export function fileNames(name: string): string[] {
+  const out: string[] = [];
+  const base = (path: string): string =>
+    path
+      .replace(/[?#].*$/, '')
+      .split('/')
+      .pop() ?? '';
+  if (name.startsWith('json:')) {
+    for (const match of name.matchAll(/"(?:[\w.-]*\.)?(?:filename|path|export)"\s*:\s*"((?:[^"\\]|\\.)*)"/g))
+      out.push(base(match[1].replace(/\\(.)/g, '$1')));
+  } else if (/^[a-z][a-z0-9+.-]*:\/\//i.test(name)) out.push(base(name));
+  else out.push(name.replace(/^(?:file|raw|qcow2|driver):/, ''));
+  return [...new Set(out)].filter((one) => one !== '' && one !== '.' && one !== '..');
+}

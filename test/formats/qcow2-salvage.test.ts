@@ -1,0 +1,95 @@
+/**
+ * Images with structures gone: what comes back is right, or it is said not to be had. A few layouts in every run, all of
+ * them with SALVOR_QCOW2_MATRIX=1; SALVOR_QCOW2_SEED above 0 puts noise in place of zeros.
+ */
+import { expect, test } from 'vitest';
+import { MemorySource } from '../../src/core/memory.ts';
+import { flatten } from '../../src/core/resolve.ts';
+import { MISSING, RunList, STATED } from '../../src/core/run.ts';
+import type { Source } from '../../src/core/source.ts';
+import { Stack } from '../../src/stack/stack.ts';
+import { type DamageName, damaged, damages, type Image, type Layout, layouts, make, qemuAbsent } from './qcow2-images.ts';
+
+const ALL = process.env.SALVOR_QCOW2_MATRIX !== undefined;
+const SEED = Number(process.env.SALVOR_QCOW2_SEED ?? 0);
+const FEW = new Set(['v3 64K', 'v3 4K', 'zstd 16K', 'subclusters 64K', 'snapshots 4K', 'overlay 64K']);
+const chosen = layouts.filter((layout) => ALL || FEW.has(layout.name));
+
+export interface Outcome {
+  readonly right: number;
+  readonly wrong: number;
+  readonly lost: number;
+  /** Bytes that are wrong and graded stated or better. */
+  readonly lies: number;
+}
+
+async function opened(image: Image, bytes: Uint8Array): Promise<Source | undefined> {
+  const given = [{ name: 'disk.qcow2', source: new MemorySource(bytes) }];
+  if (image.backing !== undefined) given.push({ name: 'disk.raw', source: new MemorySource(image.backing) });
+  const stack = new Stack(given);
+  return (await stack.inside(stack.roots[0]))?.bytes?.();
+}
+
+async function compare(source: Source | undefined, truth: Uint8Array): Promise<Outcome> {
+  const out = { right: 0, wrong: 0, lost: 0, lies: 0 };
+  if (source === undefined) return { ...out, lost: truth.length };
+  const list = new RunList();
+  const size = Math.min(source.size, truth.length);
+  const bytes = new Uint8Array(size);
+  await source.read(0, bytes);
+  out.lost = truth.length - size;
+  for (let at = 0; at < size; ) {
+    list.clear();
+    await flatten(source, at, size, list);
+    for (let i = 0; i < list.n; i++) {
+      const end = at + list.length[i];
+      if (list.state(i) === MISSING) out.lost += list.length[i];
+      else {
+        const same = Buffer.compare(bytes.subarray(at, end), truth.subarray(at, end)) === 0;
+        let bad = 0;
+        for (let b = at; !same && b < end; b++) if (bytes[b] !== truth[b]) bad++;
+        out.wrong += bad;
+        out.right += list.length[i] - bad;
+        if (list.certainty(i) >= STATED) out.lies += bad;
+      }
+      at = end;
+    }
+  }
+  return out;
+}
+
+const isWhole = ({ lost, wrong }: Outcome): boolean => lost === 0 && wrong === 0;
+
+test.skipIf(qemuAbsent !== undefined)('images without their tables come back', async () => {
+  const rows: string[] = [];
+  let whole = 0;
+  let lies = 0;
+  let cells = 0;
+  for (const layout of chosen) {
+    const image = make(layout);
+    expect(await compare(await opened(image, image.bytes), image.truth), layout.name).toEqual({
+      right: image.truth.length,
+      wrong: 0,
+      lost: 0,
+      lies: 0,
+    });
+    const cell = async (what: DamageName): Promise<string> => {
+      const result = await compare(await opened(image, damaged(image.bytes, what, SEED)), image.truth);
+      lies += result.lies;
+      if (what !== 'l2') cells++;
+      if (what !== 'l2' && isWhole(result)) whole++;
+      if (isWhole(result)) return 'whole';
+      const part = (n: number): string => `${((n / image.truth.length) * 100).toFixed(1)} %`;
+      return `${part(result.right)} right, ${part(result.wrong)} wrong, ${part(result.lost)} lost, ${result.lies} lies`;
+    };
+    const row: string[] = [];
+    for (const what of damages) row.push(`${what}: ${await cell(what)}`);
+    rows.push(`${layout.name}: ${row.join(' | ')}`);
+  }
+  const report = `${whole} of ${cells} whole, ${lies} lies\n${rows.join('\n')}`;
+  if (ALL) console.log(report);
+  expect(lies, report).toBe(0);
+  expect(whole, report).toBeGreaterThanOrEqual(Math.floor((cells * 140) / 144));
+});
+
+export type { Layout };
