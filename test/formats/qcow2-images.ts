@@ -21,6 +21,8 @@ export interface Layout {
   /** States between which more is written. */
   readonly snapshots?: number;
   readonly backing?: boolean;
+  /** Damages that it cannot be whole after, and why. */
+  readonly hard?: { readonly after: readonly string[]; readonly because: string };
 }
 
 export interface Image {
@@ -30,13 +32,23 @@ export interface Image {
   readonly snapshots: ReadonlyMap<string, Uint8Array>;
 }
 
+const HOLES = {
+  after: ['l1', 'header and l1', 'all of these'],
+  because: 'many stretches were never written, and nothing tells which',
+};
+
+const NAME = {
+  after: ['header', 'header and l1', 'all of these'],
+  because: 'the name of the backing file stood in the first cluster',
+};
+
 export const layouts: readonly Layout[] = [
   { name: 'v3 64K', options: '', size: 16, fill: 'convert' },
   { name: 'v2 64K', options: 'compat=0.10', size: 16, fill: 'convert' },
   { name: 'v3 4K', options: 'cluster_size=4k', size: 16, fill: 'convert' },
   { name: 'v2 4K', options: 'cluster_size=4k,compat=0.10', size: 16, fill: 'convert' },
-  { name: 'v3 512', options: 'cluster_size=512', size: 4, fill: 'convert' },
-  { name: 'v3 1K', options: 'cluster_size=1k', size: 4, fill: 'convert' },
+  { name: 'v3 512', options: 'cluster_size=512', size: 4, fill: 'convert', hard: HOLES },
+  { name: 'v3 1K', options: 'cluster_size=1k', size: 4, fill: 'convert', hard: HOLES },
   { name: 'v3 8K', options: 'cluster_size=8k', size: 32, fill: 'convert' },
   { name: 'v3 32K', options: 'cluster_size=32k', size: 32, fill: 'convert' },
   { name: 'v3 2M', options: 'cluster_size=2M', size: 32, fill: 'convert' },
@@ -54,7 +66,7 @@ export const layouts: readonly Layout[] = [
   { name: 'snapshots 64K', options: '', size: 16, fill: 'writes', snapshots: 2 },
   { name: 'snapshots 4K', options: 'cluster_size=4k', size: 8, fill: 'writes', snapshots: 2 },
   { name: 'writes 64K', options: 'lazy_refcounts=on', size: 64, fill: 'writes' },
-  { name: 'overlay 64K', options: '', size: 16, fill: 'writes', backing: true },
+  { name: 'overlay 64K', options: '', size: 16, fill: 'writes', backing: true, hard: NAME },
 ];
 
 const run = (command: string, ...args: string[]): void => void execFileSync(command, args, { stdio: 'pipe' });

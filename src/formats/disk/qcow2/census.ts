@@ -22,6 +22,9 @@ export const MAX_CLUSTERS: number = 2 ** 25;
 /** Compressed clusters of which two that start at one place are looked for. */
 const MAX_COMPRESSED: number = 4 * 1024 * 1024;
 
+/** Clusters that have to lie at even places only before that is odd. */
+const ENOUGH = 3;
+
 /** Owners above all guest clusters. 0: nobody. */
 const CROSSED = 0xfffffffd;
 const SHARED = 0xfffffffe;
@@ -50,14 +53,18 @@ export class Census {
   readonly counted: Uint8Array;
   readonly #owner: Uint32Array;
   readonly #file: Source;
-  readonly #isExternal: boolean;
+  readonly isExternal: boolean;
+  #even = 0;
+  #odd = 0;
+  /** Structures that an entry of data leads to. */
+  readonly #overlapped = new Set<number>();
   #starts: number[] = [];
   #twice: ReadonlySet<number> = new Set();
 
   constructor(file: Source, geometry: Geometry, isExternal: boolean) {
     this.#file = file;
     this.geometry = geometry;
-    this.#isExternal = isExternal;
+    this.isExternal = isExternal;
     this.clusters = Math.ceil(file.size / geometry.clusterSize);
     this.complete = this.clusters <= MAX_CLUSTERS;
     const n = this.complete ? this.clusters : 0;
@@ -71,7 +78,8 @@ export class Census {
     const { clusterSize } = this.geometry;
     const end = Math.min(this.#owner.length, Math.ceil((at + length) / clusterSize));
     for (let i = Math.max(0, Math.floor(at / clusterSize)); i < end; i++) {
-      this.#owner[i] = this.#owner[i] === 0 || this.#owner[i] === STRUCTURE ? STRUCTURE : CROSSED;
+      if (this.#owner[i] !== 0 && this.#owner[i] !== STRUCTURE) this.#overlapped.add(i);
+      this.#owner[i] = STRUCTURE;
     }
   }
 
@@ -120,16 +128,19 @@ export class Census {
         (high & RESERVED_HIGH) !== 0 || (low & RESERVED_LOW) !== 0 || (extended && (low & ZERO_FLAG) !== 0);
       const broken = extended && (words[i * stride + 2] & words[i * stride + 3]) !== 0;
       if (reserved || broken || offset % clusterSize !== 0) state.bad++;
-      else if (this.#isExternal || offset === 0) continue;
+      else if (this.isExternal || offset === 0) continue;
       else if (offset >= this.#file.size) state.bad++;
       else this.#claimData(offset / clusterSize, slot * l2Entries + i + 1);
     }
   }
 
   #claimData(cluster: number, owner: number): void {
+    if (cluster % 2 === 0) this.#even++;
+    else this.#odd++;
     if (cluster >= this.#owner.length) return;
     const before = this.#owner[cluster];
-    this.#owner[cluster] = before === 0 || before === owner ? owner : CROSSED;
+    if (before === STRUCTURE) this.#overlapped.add(cluster);
+    else this.#owner[cluster] = before === 0 || before === owner ? owner : CROSSED;
   }
 
   #claimCompressed(at: number, length: number): void {
@@ -140,8 +151,15 @@ export class Census {
       const before = this.#owner[i];
       // What is read for a stream is rounded up to sectors, so it may touch a cluster that is not its own.
       if (before === 0 || before === SHARED) this.#owner[i] = SHARED;
-      else if (i * clusterSize < at + length - 511 || before === CROSSED) this.#owner[i] = CROSSED;
+      else if (i * clusterSize >= at + length - 511) continue;
+      else if (before === STRUCTURE) this.#overlapped.add(i);
+      else this.#owner[i] = CROSSED;
     }
+  }
+
+  /** No cluster of data begins where every other one should: clusters may be larger than it was said. */
+  get isSparse(): boolean {
+    return this.#odd === 0 && this.#even >= ENOUGH;
   }
 
   /** Why the cluster at this offset may not be that of this guest cluster; undefined where all agrees. */
@@ -157,7 +175,7 @@ export class Census {
   doubtTable(at: number): string | undefined {
     const cluster = at / this.geometry.clusterSize;
     if (cluster >= this.#owner.length) return undefined;
-    if (this.#owner[cluster] !== STRUCTURE) return 'qcow2.overlap';
+    if (this.#owner[cluster] !== STRUCTURE || this.#overlapped.has(cluster)) return 'qcow2.overlap';
     return this.counted[cluster] === 1 && this.refcounts[cluster] === 0 ? 'qcow2.refcount' : undefined;
   }
 

@@ -3,7 +3,17 @@ import { type Damage, hex } from '../../../core/damage.ts';
 import type { Cx } from '../../../core/format.ts';
 import type { Source } from '../../../core/source.ts';
 import { latin1, type Values } from '../../../core/struct.ts';
-import { EXTENSIONS, extension, header, INCOMPATIBLE, KNOWN_INCOMPATIBLE, MAGIC, V2_LENGTH } from './structs.ts';
+import {
+  EXTENSIONS,
+  extension,
+  header,
+  INCOMPATIBLE,
+  KNOWN_INCOMPATIBLE,
+  MAGIC,
+  MAX_L1_ENTRIES,
+  MAX_SIZE,
+  V2_LENGTH,
+} from './structs.ts';
 
 /** Bytes that hold a header with all that follows it. */
 const HEAD = 65_536;
@@ -15,6 +25,10 @@ export interface Header {
   /** Of the last byte that the header and its extensions take. */
   readonly end: number;
   readonly backing: string | undefined;
+  /** Bytes from the start of the file. */
+  readonly backingAt: number;
+  /** The name stands there, and nothing leads to it. */
+  readonly isNameLeft: boolean;
   readonly backingFormat: string | undefined;
   readonly dataFile: string | undefined;
   /** Data of the extensions that point elsewhere. */
@@ -32,13 +46,29 @@ export async function readHeader(source: Source, cx: Cx, damage: Damage[]): Prom
   if (lost.some((gap) => gap.offset < header.size)) return undefined;
   const whole = new Uint8Array(Math.max(head.length, header.size));
   whole.set(head);
-  const values = withVersion(header.decode(whole));
+  const stated = withVersion(header.decode(whole));
+  const values = stated.size <= MAX_SIZE ? stated : { ...stated, size: mappedBy(stated) };
   if (!isUsable(values, source.size)) return undefined;
   let code: string | undefined;
-  for (const broken of header.violations(values)) {
-    code = 'qcow2.header';
-    const effect = 'the rest of the header is used as far as it agrees with the tables; all bytes are inferred';
-    damage.push(cx.damage(broken.at, code, `${broken.field} of ${broken.expected}`, broken.actual, effect));
+  for (const { actual, at, expected, field } of header.violations(stated)) {
+    const isOfMap = OF_MAP.has(field);
+    if (isOfMap) code = 'qcow2.header';
+    const effect = isOfMap
+      ? 'the rest is used as far as it agrees with the tables; all bytes are inferred'
+      : 'it is not used';
+    damage.push(cx.damage(at, 'qcow2.header', `${field} of ${expected}`, actual, effect));
+  }
+  const rest = await readRest(source, whole.subarray(0, head.length), values, cx, damage);
+  // Extensions that only make sense with a field that says otherwise.
+  const isContradicted =
+    (rest.luks !== undefined && values.crypt !== 2) || (rest.hasDataName && rest.dataFile === undefined);
+  if (isContradicted) {
+    code ??= 'qcow2.extension';
+    const effect = 'one of the two is wrong; all bytes are inferred';
+    const expected = 'a header that agrees with its extensions';
+    const actual =
+      rest.luks !== undefined ? `method ${values.crypt} and a LUKS header` : 'a data file that is not in use';
+    damage.push(cx.damage(rest.luks !== undefined ? 32 : 76, 'qcow2.extension', expected, actual, effect));
   }
   const version = values.version === 2 ? 2 : 3;
   const unknown = (values.incompatible & ~KNOWN_INCOMPATIBLE) >>> 0;
@@ -47,7 +77,16 @@ export async function readHeader(source: Source, cx: Cx, damage: Damage[]): Prom
     const effect = 'the image may not be what these bits were made for; all bytes are inferred';
     damage.push(cx.damage(72, code, 'known incompatible features', `0x${unknown.toString(16)}`, effect));
   }
-  return { values, version, code, ...readRest(whole.subarray(0, head.length), values, cx, damage) };
+  return { values, version, code, ...rest };
+}
+
+/** Fields on which it depends what a table means. */
+const OF_MAP: ReadonlySet<string> = new Set(['magic', 'version', 'clusterBits', 'size', 'crypt', 'l1Entries', 'l1At']);
+
+/** What the L1 table can map, in place of a size that no disk has. */
+function mappedBy({ clusterBits, incompatible, l1Entries }: HeaderValues): number {
+  const entryBits = (incompatible & INCOMPATIBLE.extendedL2) !== 0 ? 4 : 3;
+  return Math.min(l1Entries, MAX_L1_ENTRIES) * 2 ** Math.min(42, 2 * clusterBits - entryBits);
 }
 
 type HeaderValues = Values<typeof header.fields>;
@@ -78,9 +117,20 @@ function isUsable(values: HeaderValues, end: number): boolean {
   return (version === 2 || version === 3) && l1Entries > 0 && isPlace(l1At) && isPlace(refcountTableAt);
 }
 
-type Rest = Pick<Header, 'end' | 'backing' | 'backingFormat' | 'dataFile' | 'bitmaps' | 'luks'>;
+type Rest = Pick<
+  Header,
+  'end' | 'backing' | 'backingAt' | 'isNameLeft' | 'backingFormat' | 'dataFile' | 'bitmaps' | 'luks'
+> & {
+  readonly hasDataName: boolean;
+};
 
-function readRest(head: Uint8Array, values: HeaderValues, cx: Cx, damage: Damage[]): Rest {
+async function readRest(
+  source: Source,
+  head: Uint8Array,
+  values: HeaderValues,
+  cx: Cx,
+  damage: Damage[],
+): Promise<Rest> {
   const found = new Map<number, Uint8Array>();
   let at = values.headerLength;
   for (let n = 0; n < MAX_EXTENSIONS && at >= V2_LENGTH && at + extension.size <= head.length; n++) {
@@ -106,15 +156,44 @@ function readRest(head: Uint8Array, values: HeaderValues, cx: Cx, damage: Damage
       backing = '';
     }
   }
+  const left = backingAt === 0 ? await leftName(source, Math.min(at, head.length)) : undefined;
+  if (left !== undefined) {
+    const effect = 'the text is taken for its name; what comes from there is inferred';
+    const expected = 'the offset of the name that stands behind the header';
+    damage.push(cx.damage(8, 'qcow2.backing', expected, '0', effect));
+  }
   const hasData = (values.incompatible & INCOMPATIBLE.dataFile) !== 0;
   return {
     end: Math.max(at, values.headerLength),
-    backing,
+    backing: backing ?? left?.name,
+    backingAt: left?.at ?? Math.min(backingAt, source.size),
+    isNameLeft: left !== undefined,
+    hasDataName: found.has(EXTENSIONS.dataFile),
     backingFormat: textOf(EXTENSIONS.backingFormat),
     dataFile: hasData ? (textOf(EXTENSIONS.dataFile) ?? '') : undefined,
     bitmaps: found.get(EXTENSIONS.bitmaps),
     luks: found.get(EXTENSIONS.luks),
   };
+}
+
+/** Bytes of the first cluster in which the name of the backing file may stand behind a header that is gone. */
+const NAME_AREA = 4096;
+
+/** The name of the backing file where only the fields before it were lost: all that is text there, up to zeros. */
+export async function leftName(
+  source: Source,
+  from: number = V2_LENGTH,
+): Promise<{ name: string; at: number } | undefined> {
+  const head = new Uint8Array(Math.min(NAME_AREA, source.size));
+  if ((await source.read(0, head)).length > 0) return undefined;
+  for (let at = Math.max(V2_LENGTH, Math.ceil(from / 8) * 8); at + 8 <= head.length; at += 8) {
+    const name = latin1(head, at, head.length - at);
+    const isName = /^[\x20-\x7e\x80-\xff]{3,1023}$/.test(name) && /[./]/.test(name) && head[at - 1] === 0;
+    // What ends in zeros up to the end of the area is the last text there, as that name is.
+    if (isName && head.subarray(at + name.length).every((byte) => byte === 0)) return { name, at };
+    if (name.length > 0) at += Math.floor(name.length / 8) * 8;
+  }
+  return undefined;
 }
 
 /**

@@ -2,14 +2,14 @@
 import { type Damage, hex } from '../../../core/damage.ts';
 import type { Cx } from '../../../core/format.ts';
 import { NotThis } from '../../../core/node.ts';
-import { type Certainty, INFERRED, STATED } from '../../../core/run.ts';
+import { GUESSED, INFERRED, STATED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { bitmapsOf } from './bitmaps.ts';
 import { Census } from './census.ts';
 import { detectGeometry } from './detect.ts';
-import { blankDirectory, type Directory, LOST_TABLE, readDirectory } from './directory.ts';
+import { blankDirectory, type Directory, LOST_TABLE, readDirectory, weaken } from './directory.ts';
 import { type Geometry, geometryOf, type Words } from './geometry.ts';
-import { fileNames, type Header, readHeader } from './header.ts';
+import { fileNames, type Header, leftName, readHeader } from './header.ts';
 import type { Image } from './map.ts';
 import { type Refcounts, readRefcounts, settleRefcounts } from './refcounts.ts';
 import { repair } from './repair.ts';
@@ -35,6 +35,8 @@ export interface Opened {
   readonly refcounts: Refcounts | undefined;
   readonly bitmaps: readonly string[];
   readonly notes: readonly string[];
+  /** The backing file's name where it stands behind a header that is gone. */
+  readonly left?: { readonly name: string; readonly at: number };
 }
 
 /** Opens what `file` holds. Throws NotThis where nothing of an image is found. */
@@ -42,6 +44,28 @@ export async function openImage(file: Source, cx: Cx, damage: Damage[]): Promise
   const header = await readHeader(file, cx, damage);
   if (header === undefined) return openWithout(file, cx, damage);
   const { geometry, size } = await geometryFor(file, header, cx, damage);
+  const tried = [...damage];
+  const opened = await openAs(file, header, geometry, size, cx, damage);
+  if (!opened.image.census.isSparse) return opened;
+  const other = await detectGeometry(file, DETECTED, 'qcow2.geometry');
+  if (other === undefined || (other.clusterBits === geometry.clusterBits && other.extended === geometry.extended))
+    return opened;
+  const effect = `its tables have clusters of ${other.clusterSize} bytes, which is used; all bytes are inferred`;
+  const expected = `clusters of ${geometry.clusterSize} bytes`;
+  tried.push(cx.damage(20, 'qcow2.geometry', expected, 'none in every other place', effect));
+  damage.splice(0, damage.length, ...tried);
+  return openAs(file, header, { ...other, zstd: geometry.zstd || other.zstd }, size, cx, damage);
+}
+
+/** Opens an image by its header, cut up as `geometry` says. */
+async function openAs(
+  file: Source,
+  header: Header,
+  geometry: Geometry,
+  size: number,
+  cx: Cx,
+  damage: Damage[],
+): Promise<Opened> {
   const isExternal = header.dataFile !== undefined;
   const census = new Census(file, geometry, isExternal);
   const { values } = header;
@@ -81,34 +105,35 @@ export async function openImage(file: Source, cx: Cx, damage: Damage[]): Promise
   if (repaired.leaked > 0) {
     const effect = 'something that led to them may be lost, so what nothing maps is inferred';
     damage.push(
-      cx.damage(
-        values.refcountTableAt,
-        'qcow2.leaks',
-        'every cluster in use to have an owner',
-        `${repaired.leaked} without one`,
-        effect,
-      ),
+      cx.damage(48, 'qcow2.leaks', 'every cluster in use to have an owner', `${repaired.leaked} without one`, effect),
     );
   }
-  const holes =
+  const isCounted =
+    !refcounts.lost && !damage.some((one) => one.code === 'qcow2.refcounts' || one.code === 'qcow2.refcount-block');
+  const doubt =
     repaired.leaked > 0
-      ? { certainty: INFERRED as Certainty, code: 'qcow2.leaks' }
-      : { certainty: STATED as Certainty };
+      ? 'qcow2.leaks'
+      : !isCounted
+        ? 'qcow2.refcounts'
+        : header.isNameLeft
+          ? 'qcow2.backing'
+          : undefined;
+  const holes: Image['holes'] = doubt === undefined ? { certainty: STATED } : { certainty: INFERRED, code: doubt };
   const data = await dataSource(file, header, cx, damage);
-  checkLive(directory, states, census);
+  checkTop(directory, states, census);
   const image = imageOf(file, geometry, census, header, data, repaired.remade, holes);
   return { image, directory, size, states: [...states, ...lost], header, refcounts, bitmaps, notes: notesOf(header) };
 }
 
-/** A live L1 table that is counted as free, or is a snapshot's own, may be an old copy of the one that was meant. */
-function checkLive(directory: Directory, states: readonly State[], census: Census): void {
-  const isCopy = states.some((state) => state.directory.at === directory.at);
-  const doubt = directory.at < 0 ? undefined : isCopy ? 'qcow2.l1-shared' : census.doubtTable(directory.at);
-  if (doubt === undefined) return;
-  for (let slot = 0; slot < directory.tables.length; slot++) {
-    if (directory.grades[slot] <= INFERRED) continue;
-    directory.grades[slot] = INFERRED;
-    directory.codes.set(slot, doubt);
+/** An L1 table that is counted as free, or that two states share, may be a copy of the one that was meant. */
+function checkTop(live: Directory, states: readonly State[], census: Census): void {
+  const all = [live, ...states.map((state) => state.directory)];
+  for (const directory of all) {
+    if (directory.at < 0) continue;
+    const isShared = all.some((other) => other !== directory && other.at === directory.at);
+    const doubt = isShared ? 'qcow2.l1-shared' : census.doubtTable(directory.at);
+    for (let slot = 0; doubt !== undefined && slot < directory.tables.length; slot++)
+      weaken(directory, slot, INFERRED, doubt);
   }
 }
 
@@ -130,7 +155,8 @@ function imageOf(
     data,
     isExternal,
     rawData: isRaw ? data : undefined,
-    isEncrypted: header.values.crypt !== 0,
+    isEncrypted: header.values.crypt !== 0 || header.luks !== undefined,
+    hasZeros: header.version > 2,
     remade,
     hasBacking: header.backing !== undefined,
     holes,
@@ -149,7 +175,9 @@ async function geometryFor(
   const zstd = (values.incompatible & INCOMPATIBLE.compression) !== 0 && values.compression === 1;
   const certainty = code === undefined ? STATED : INFERRED;
   const stated = geometryOf(values.clusterBits, extended, zstd, certainty, code);
-  if (Math.ceil(values.size / stated.coverage) <= values.l1Entries) return { geometry: stated, size: values.size };
+  const isAligned = [values.l1At, values.refcountTableAt].every((at) => at % stated.clusterSize === 0);
+  const isEnough = Math.ceil(values.size / stated.coverage) <= values.l1Entries;
+  if (isAligned && isEnough) return { geometry: stated, size: values.size };
   const expected = `an L1 table of ${Math.ceil(values.size / stated.coverage)} entries`;
   const detected = await detectGeometry(file, DETECTED, 'qcow2.geometry');
   const differs =
@@ -157,7 +185,8 @@ async function geometryFor(
   const effect = differs
     ? `its tables have clusters of ${detected.clusterSize} bytes${detected.extended ? ' with subclusters' : ''}, which is used`
     : 'what the table cannot map is missing';
-  damage.push(cx.damage(36, 'qcow2.geometry', expected, String(values.l1Entries), effect));
+  if (differs || !isEnough) damage.push(cx.damage(36, 'qcow2.geometry', expected, String(values.l1Entries), effect));
+  if (!differs && isEnough) return { geometry: stated, size: values.size };
   if (!differs) return { geometry: { ...stated, certainty: INFERRED, code: 'qcow2.geometry' }, size: values.size };
   return { geometry: { ...detected, zstd: zstd || detected.zstd }, size: values.size };
 }
@@ -223,9 +252,10 @@ async function openWithout(file: Source, cx: Cx, damage: Damage[]): Promise<Open
   const found = geometry === undefined ? undefined : await rebuilt(file, geometry, cx.signal);
   if (geometry === undefined || found === undefined) throw new NotThis('no QCOW2 header, and no tables of one');
   const { size, placed } = found;
+  const left = await leftName(file);
   const effect =
-    `clusters of ${geometry.clusterSize} bytes by the shape of its tables, ${size} bytes by ${found.sizeFrom}; ` +
-    'all bytes are inferred, and whether there was a backing file is not known';
+    `clusters of ${geometry.clusterSize} bytes by the shape of its tables, ${size} bytes by ${found.sizeFrom}; all bytes ` +
+    `are inferred, and ${left === undefined ? 'whether there was a backing file is not known' : 'a name that is left is taken for its backing file'}`;
   damage.push(cx.damage(0, code, 'a QCOW2 header', 'none that makes sense', effect));
   if (placed !== undefined) {
     const lost = `L2 tables have their places by copies (${placed.copies}), shared entries (${placed.shared}), the guest's own structures (${placed.content}) or order (${placed.order})`;
@@ -254,11 +284,15 @@ async function openWithout(file: Source, cx: Cx, damage: Damage[]): Promise<Open
     isExternal: false,
     rawData: undefined,
     isEncrypted: false,
+    hasZeros: true,
     remade: new Map(),
-    hasBacking: false,
-    holes: { certainty: INFERRED, code },
+    hasBacking: left !== undefined,
+    // Zeros, unless there was a backing file.
+    holes: { certainty: left === undefined ? GUESSED : INFERRED, code },
   };
+  const more = left === undefined ? {} : { left };
   return {
+    ...more,
     image,
     directory,
     size,

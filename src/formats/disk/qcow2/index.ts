@@ -107,10 +107,15 @@ function snapshotNode(opened: Opened, state: State, rawName: string, self: strin
   };
 }
 
-function backingOf({ header }: Opened): Backing | undefined {
+function backingOf({ header, left }: Opened): Backing | undefined {
+  if (left !== undefined) return { names: fileNames(left.name), at: left.at };
   if (header?.backing === undefined) return undefined;
   const names = fileNames(header.backing);
-  return { names, at: header.values.backingAt, ...(header.backingFormat === 'raw' && { raw: true }) };
+  return {
+    names,
+    at: header.backingAt,
+    ...(header.backingFormat === 'raw' && { raw: true }),
+  };
 }
 
 function detailsOf({ bitmaps, header, image }: Opened): Record<string, string | number | boolean> {

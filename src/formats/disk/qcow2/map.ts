@@ -46,6 +46,8 @@ export interface Image {
   /** The external file where it is the whole disk by itself. */
   readonly rawData: Source | undefined;
   readonly isEncrypted: boolean;
+  /** Entries may say that a cluster is zeros: since version 3. */
+  readonly hasZeros: boolean;
   /** Tables that were made up for lost ones, by the offset at which those stood. */
   readonly remade: ReadonlyMap<number, Words>;
   /** What no entry maps is asked of the backing file. */
@@ -243,7 +245,8 @@ class DiskMap {
   }
 
   #zero(table: Table, high: number, low: number, length: number, out: RunList): boolean {
-    const sound = (high & RESERVED_HIGH) === 0 && (low & RESERVED_LOW) === 0;
+    // Version 2 does not know clusters of zeros.
+    const sound = (high & RESERVED_HIGH) === 0 && (low & RESERVED_LOW) === 0 && this.#image.hasZeros;
     if (sound) return out.add(ZERO, table.certainty, length, undefined, 0, table.why);
     const why = this.#doubtful(table.why, 'qcow2.l2-entry');
     return out.add(ZERO, weaker(table.certainty, INFERRED), length, undefined, 0, why);

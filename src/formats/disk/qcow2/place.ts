@@ -50,7 +50,9 @@ export class Placer {
     const { tables } = this.#directory;
     for (let slot = 0; slot < Math.min(tables.length, from.tables.length); slot++) {
       if (tables[slot] !== LOST_TABLE || !(from.tables[slot] > 0)) continue;
-      this.#put(slot, from.tables[slot], INFERRED, 'qcow2.l1-copy');
+      // Where it is the L2 table that is lost, what the copy leads to is an older state of the same stretch.
+      const isOlder = this.#directory.codes.get(slot) === 'qcow2.l2';
+      this.#put(slot, from.tables[slot], isOlder ? GUESSED : INFERRED, 'qcow2.l1-copy');
       this.#fromCopies.add(slot);
       this.placed.copies++;
     }

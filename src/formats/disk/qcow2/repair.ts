@@ -4,7 +4,7 @@ import type { Cx } from '../../../core/format.ts';
 import { INFERRED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import type { Census } from './census.ts';
-import { type Directory, LOST_TABLE } from './directory.ts';
+import { type Directory, LOST_TABLE, weaken } from './directory.ts';
 import { COPIED, type Words } from './geometry.ts';
 import { directoriesOf, orphansOf, placeAll } from './salvage.ts';
 import { type Survey, surveyOf } from './survey.ts';
@@ -40,7 +40,9 @@ export async function repair(
   // Where clusters are not counted, any that nothing leads to may be in use.
   const wanted = (i: number): boolean =>
     open.has(i) || (hasLost && i < census.clusters && !census.isClaimed(i) && census.counted[i] !== 1);
-  const survey = await surveyOf(file, census.geometry, wanted, cx.signal);
+  // In an external file data lies where it lies on the disk.
+  const end = census.isExternal ? Math.max(size, file.size) : file.size;
+  const survey = await surveyOf(file, census.geometry, wanted, cx.signal, end);
   const found = directoriesOf(survey, census.geometry, 'qcow2.l1-copy').filter((one) => one.at !== directory.at);
   await putBack(file, census, directory, [...snapshots, ...found], survey, isLost, cx, damage);
   await census.claim(directory, cx.signal);
@@ -61,8 +63,10 @@ async function putBack(
   const used = new Set([...directory.tables, ...copies.flatMap((one) => [...one.tables])]);
   const orphans = orphansOf(survey, copies, used);
   if (orphans.length === 0 && !isLost && !directory.tables.includes(LOST_TABLE)) return;
-  if (orphans.length === 0 && copies.every((one) => one.tables.every((at) => at <= 0))) return;
   const { tables } = directory;
+  const hasNone = orphans.length === 0 && copies.every((one) => one.tables.every((at) => at <= 0));
+  // An image that was never written to has no tables, and nothing in its other clusters either.
+  if (hasNone && (!isLost || survey.used === 0)) return;
   let lost = 0;
   for (let slot = 0; slot < tables.length; slot++) {
     if (tables[slot] === 0 && (isLost || inEmptySector(directory, slot))) {
@@ -111,6 +115,8 @@ function remakeTables(
     const state = at > 0 ? census.tables.get(at) : undefined;
     if (state === undefined || state.crossed) continue;
     const isEmpty = state.unreadable || state.entries === 0;
+    // Without counts nothing tells an empty table from one that was lost.
+    if (isEmpty && census.counted[at / clusterSize] !== 1) weaken(directory, slot, INFERRED, 'qcow2.l2');
     if (!(isEmpty ? leaked.size > 0 || state.unreadable : state.bad * 2 > state.entries)) continue;
     const wanted = Math.min(l2Entries, Math.ceil((size - slot * coverage) / clusterSize));
     let n = 0;

@@ -67,7 +67,8 @@ export async function placeAll(
   for (const copy of [...copies].sort((a, b) => b.at - a.at)) placer.copy(copy);
   const placed = await placer.place(orphans);
   const { tables } = directory;
-  if (placed.left.length > 0) return placed;
+  const hasNone = placed.copies + placed.shared + placed.content + placed.order === 0;
+  if (placed.left.length > 0 || hasNone) return placed;
   // All tables have a place: what is left over was never written to, as far as the places are right.
   const grade: Certainty = placed.order > 0 ? GUESSED : INFERRED;
   for (let slot = 0; slot < tables.length; slot++) {

@@ -41,7 +41,9 @@ export async function readSnapshots(
   const { list, length } = parseSnapshots(whole, at, count, file.size);
   if (list.length < count) {
     const effect = 'the other snapshots are looked for by their L1 tables';
-    damage.push(cx.damage(at, 'qcow2.snapshots', `${count} snapshots`, `${list.length} that make sense`, effect));
+    damage.push(
+      cx.damage(room > 0 ? at : 60, 'qcow2.snapshots', `${count} snapshots`, `${list.length} that make sense`, effect),
+    );
   }
   return { list, at, length };
 }

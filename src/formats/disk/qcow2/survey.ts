@@ -46,16 +46,19 @@ export interface Survey {
   /** Clusters of nothing but zeros. */
   readonly zeros: Set<number>;
   readonly snapshots: { readonly at: number; readonly list: readonly Snapshot[] }[];
+  /** Clusters that were looked at and hold something. */
+  used: number;
   /** The whole file was looked at. */
   readonly whole: boolean;
 }
 
-/** Looks at all clusters that are wanted. */
+/** Looks at all clusters that are wanted. Offsets of data lie below `end`. */
 export async function surveyOf(
   file: Source,
   geometry: Geometry,
   wanted: (cluster: number) => boolean,
   signal: AbortSignal,
+  end: number = file.size,
 ): Promise<Survey> {
   const { clusterSize } = geometry;
   const out = {
@@ -64,7 +67,7 @@ export async function surveyOf(
     zeros: new Set<number>(),
     snapshots: [],
   };
-  const survey: Survey & { whole: boolean } = { ...out, whole: true };
+  const survey: Survey & { whole: boolean } = { ...out, used: 0, whole: true };
   const size = Math.max(BLOCK, clusterSize);
   const buffer = new Uint8Array(size);
   let kept = 0;
@@ -85,14 +88,14 @@ export async function surveyOf(
       const from = i * clusterSize;
       const lost = gaps.some((gap) => gap.offset - at < from + clusterSize && gap.offset - at + gap.length > from);
       if (wanted(first + i) && !lost)
-        kept += look(into.subarray(from, from + clusterSize), at + from, file, geometry, survey);
+        kept += look(into.subarray(from, from + clusterSize), at + from, end, geometry, survey);
     }
   }
   return survey;
 }
 
 /** Sorts one cluster in; answers the bytes that are kept of it. */
-function look(bytes: Uint8Array, at: number, file: Source, geometry: Geometry, into: Survey): number {
+function look(bytes: Uint8Array, at: number, end: number, geometry: Geometry, into: Survey): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const n = Math.floor(bytes.length / 8);
   let first = 0;
@@ -101,10 +104,11 @@ function look(bytes: Uint8Array, at: number, file: Source, geometry: Geometry, i
     into.zeros.add(at);
     return 0;
   }
-  const isPlain = isTable(view, first, n, file.size, geometry, false);
-  const isData = geometry.extended && isTable(view, first, n, file.size, geometry, true);
+  into.used++;
+  const isPlain = isTable(view, first, n, end, geometry, false);
+  const isData = geometry.extended && isTable(view, first, n, end, geometry, true);
   if (!isPlain && !isData) {
-    lookForSnapshots(bytes, view, at, file, into);
+    lookForSnapshots(bytes, view, at, end, into);
     return 0;
   }
   const words = wordsOf(bytes);
@@ -177,10 +181,10 @@ function tableOf(words: Words, at: number, geometry: Geometry, extended: boolean
   return { at, words, targets, copied, compressed, zeros };
 }
 
-function lookForSnapshots(bytes: Uint8Array, view: DataView, at: number, file: Source, into: Survey): void {
+function lookForSnapshots(bytes: Uint8Array, view: DataView, at: number, end: number, into: Survey): void {
   const l1At = view.getUint32(0) * 2 ** 32 + view.getUint32(4);
-  if (bytes.length < 48 || l1At === 0 || l1At % 512 !== 0 || l1At >= file.size) return;
-  const { list } = parseSnapshots(bytes, at, MAX_LISTED, file.size);
+  if (bytes.length < 48 || l1At === 0 || l1At % 512 !== 0 || l1At >= end) return;
+  const { list } = parseSnapshots(bytes, at, MAX_LISTED, end);
   const named = list.filter(({ id, name }) => /^\d{1,10}$/.test(id) && /^[^\0-\x1f]*$/.test(name));
   if (named.length > 0) into.snapshots.push({ at, list: named });
 }
