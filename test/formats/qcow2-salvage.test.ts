@@ -14,9 +14,10 @@ import {
   damaged,
   damages,
   type Image,
-  type Layout,
   layouts,
   make,
+  type Places,
+  placesOf,
   qemuAbsent,
 } from './qcow2-images.ts';
 
