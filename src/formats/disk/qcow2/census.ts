@@ -51,6 +51,10 @@ export class Census {
   readonly refcounts: Uint8Array;
   /** Whether a refcount of 0 means something, by ranges of clusters. */
   readonly counted: Uint8Array;
+  /** References to each cluster that were met; saturated at 255. */
+  readonly uses: Uint8Array;
+  /** Tables that were met by each directory. */
+  readonly #met = new WeakMap<Directory, Set<number>>();
   readonly #owner: Uint32Array;
   readonly #file: Source;
   readonly isExternal: boolean;
@@ -59,7 +63,7 @@ export class Census {
   /** Structures that an entry of data leads to. */
   readonly #overlapped = new Set<number>();
   #starts: number[] = [];
-  #twice: ReadonlySet<number> = new Set();
+  readonly #twice = new Set<number>();
 
   constructor(file: Source, geometry: Geometry, isExternal: boolean) {
     this.#file = file;
@@ -70,6 +74,7 @@ export class Census {
     const n = this.complete ? this.clusters : 0;
     this.#owner = new Uint32Array(n);
     this.refcounts = new Uint8Array(n);
+    this.uses = new Uint8Array(n);
     this.counted = new Uint8Array(n);
   }
 
@@ -80,6 +85,7 @@ export class Census {
     for (let i = Math.max(0, Math.floor(at / clusterSize)); i < end; i++) {
       if (this.#owner[i] !== 0 && this.#owner[i] !== STRUCTURE) this.#overlapped.add(i);
       this.#owner[i] = STRUCTURE;
+      this.#use(i);
     }
   }
 
@@ -87,29 +93,37 @@ export class Census {
   async claim(directory: Directory, signal: AbortSignal): Promise<void> {
     const { clusterSize } = this.geometry;
     const { tables } = directory;
+    const met = this.#met.get(directory) ?? new Set<number>();
+    this.#met.set(directory, met);
     for (let slot = 0; slot < tables.length; slot++) {
       const at = tables[slot];
       if (at === 0 || at === LOST_TABLE) continue;
       const known = this.tables.get(at);
-      if (known !== undefined) {
-        if (known.slot !== slot) known.crossed = true;
-        continue;
-      }
+      if (known !== undefined && known.slot !== slot) known.crossed = true;
+      if (met.has(at)) continue;
+      met.add(at);
       signal.throwIfAborted();
       const words = await readWords(this.#file, at, clusterSize);
+      if (known !== undefined) {
+        // States that share a table refer to all it leads to, each once more.
+        this.#use(at / clusterSize);
+        if (words !== undefined && known.slot === slot) this.#claimTable(words, slot, { ...known }, false);
+        continue;
+      }
       const state: TableState = { slot, entries: 0, bad: 0, crossed: false, unreadable: words === undefined };
       this.tables.set(at, state);
       // What is a structure of another kind, or somebody's data, is no table of this directory.
       if (this.isClaimed(at / clusterSize)) state.crossed = true;
       this.claimStructure(at, clusterSize);
-      if (words !== undefined) this.#claimTable(words, slot, state);
+      if (words !== undefined) this.#claimTable(words, slot, state, true);
     }
     this.#starts.sort((a, b) => a - b);
-    this.#twice = new Set(this.#starts.filter((at, i) => i > 0 && this.#starts[i - 1] === at));
+    for (let i = 1; i < this.#starts.length; i++)
+      if (this.#starts[i - 1] === this.#starts[i]) this.#twice.add(this.#starts[i]);
     this.#starts = [];
   }
 
-  #claimTable(words: Words, slot: number, state: TableState): void {
+  #claimTable(words: Words, slot: number, state: TableState, isNew: boolean): void {
     const { clusterBits, clusterSize, extended, l2Entries } = this.geometry;
     const stride = extended ? 4 : 2;
     for (let i = 0; i < l2Entries; i++) {
@@ -120,7 +134,7 @@ export class Census {
       if ((high & COMPRESSED) !== 0) {
         const { at, length } = compressedAt(high, low, clusterBits);
         if ((high & COPIED) !== 0 || at >= this.#file.size) state.bad++;
-        else this.#claimCompressed(at, length);
+        else this.#claimCompressed(at, length, isNew);
         continue;
       }
       const offset = offsetOf(high, low);
@@ -134,21 +148,27 @@ export class Census {
     }
   }
 
+  #use(cluster: number): void {
+    if (this.uses[cluster] < 255) this.uses[cluster]++;
+  }
+
   #claimData(cluster: number, owner: number): void {
     if (cluster % 2 === 0) this.#even++;
     else this.#odd++;
     if (cluster >= this.#owner.length) return;
     const before = this.#owner[cluster];
+    this.#use(cluster);
     if (before === STRUCTURE) this.#overlapped.add(cluster);
     else this.#owner[cluster] = before === 0 || before === owner ? owner : CROSSED;
   }
 
-  #claimCompressed(at: number, length: number): void {
+  #claimCompressed(at: number, length: number, isNew: boolean): void {
     const { clusterSize } = this.geometry;
-    if (this.#starts.length < MAX_COMPRESSED) this.#starts.push(at);
+    if (isNew && this.#starts.length < MAX_COMPRESSED) this.#starts.push(at);
     const end = Math.min(this.#owner.length, Math.ceil((at + length) / clusterSize));
     for (let i = Math.floor(at / clusterSize); i < end; i++) {
       const before = this.#owner[i];
+      this.#use(i);
       // What is read for a stream is rounded up to sectors, so it may touch a cluster that is not its own.
       if (before === 0 || before === SHARED) this.#owner[i] = SHARED;
       else if (i * clusterSize >= at + length - 511) continue;
@@ -198,6 +218,13 @@ export class Census {
 
   isClaimed(cluster: number): boolean {
     return cluster < this.#owner.length && this.#owner[cluster] !== 0;
+  }
+
+  /** Clusters with more references, by their refcount, than were met: something that led to them may be lost. */
+  get excess(): number {
+    let n = 0;
+    for (let i = 0; i < this.refcounts.length; i++) if (this.counted[i] === 1 && this.refcounts[i] > this.uses[i]) n++;
+    return n;
   }
 
   /** Clusters in use, by their refcount, that nothing leads to. */

@@ -50,6 +50,14 @@ export async function* checkImage(opened: Opened, file: Source, cx: Cx, signal: 
       cx.damage(cluster * geometry.clusterSize, 'qcow2.leak', 'a cluster that something leads to', actual, effect),
     );
   }
+  for (let cluster = 0; cluster < census.clusters; cluster++) {
+    const [count, uses] = [census.refcounts[cluster], census.uses[cluster]];
+    if (census.counted[cluster] !== 1 || uses === 0 || count === 0 || count === uses) continue;
+    const effect =
+      count > uses ? 'something that led to it may be lost' : 'a program that writes may overwrite what is in use';
+    const at = cluster * geometry.clusterSize;
+    yield* list(cx.damage(at, 'qcow2.references', `${count} references, as it is counted`, String(uses), effect));
+  }
   for (const [code, n] of counted) {
     if (n > LISTED) yield cx.damage(0, code, 'nothing of the kind', `${n} in all`, `the first ${LISTED} are listed`);
   }

@@ -110,8 +110,14 @@ async function openAs(
   }
   const isCounted =
     !refcounts.lost && !damage.some((one) => one.code === 'qcow2.refcounts' || one.code === 'qcow2.refcount-block');
+  const excess = census.excess;
+  if (excess > 0 && repaired.leaked === 0) {
+    const effect = 'something that led to them may be lost, so what nothing maps is inferred';
+    const expected = 'as many references to each cluster as are counted';
+    damage.push(cx.damage(48, 'qcow2.references', expected, `${excess} with fewer`, effect));
+  }
   const doubt =
-    repaired.leaked > 0
+    repaired.leaked > 0 || excess > 0
       ? 'qcow2.leaks'
       : !isCounted
         ? 'qcow2.refcounts'
@@ -229,7 +235,7 @@ async function dataSource(file: Source, header: Header, cx: Cx, damage: Damage[]
   return undefined;
 }
 
-function notesOf({ values, version }: Header): string[] {
+function notesOf({ values }: Header): string[] {
   const out: string[] = [];
   if ((values.incompatible & INCOMPATIBLE.dirty) !== 0)
     out.push(
@@ -241,7 +247,6 @@ function notesOf({ values, version }: Header): string[] {
     out.push(
       `It is encrypted (${values.crypt === 1 ? 'legacy AES' : 'LUKS'}): its data cannot be read without the key.`,
     );
-  if (version === 2 && values.compatible !== 0) out.push('It is of version 2.');
   return out;
 }
 

@@ -106,7 +106,7 @@ export function directoriesOf(survey: Survey, geometry: Geometry, code: string):
     }
     // A table whose targets are such tables themselves would be a level that does not exist.
     if (parts.some((part) => part.targets.every((at) => own.has(at)))) continue;
-    out.push(joined(parts, geometry, code));
+    out.push(joined(parts, code));
   }
   return out;
 }
@@ -117,7 +117,7 @@ function continues(before: number, after: number, size: number, survey: Survey):
   return true;
 }
 
-function joined(parts: readonly Table[], geometry: Geometry, code: string): Directory {
+function joined(parts: readonly Table[], code: string): Directory {
   const { at } = parts[0];
   const last = parts[parts.length - 1];
   const slots = (last.at - at) / 8 + last.words.length / 2;
@@ -127,7 +127,6 @@ function joined(parts: readonly Table[], geometry: Geometry, code: string): Dire
       directory.tables[(part.at - at) / 8 + i / 2] = offsetOf(part.words[i], part.words[i + 1]);
     }
   }
-  void geometry;
   return trimmed(directory);
 }
 

@@ -185,6 +185,7 @@ function lookForSnapshots(bytes: Uint8Array, view: DataView, at: number, end: nu
   const l1At = view.getUint32(0) * 2 ** 32 + view.getUint32(4);
   if (bytes.length < 48 || l1At === 0 || l1At % 512 !== 0 || l1At >= end) return;
   const { list } = parseSnapshots(bytes, at, MAX_LISTED, end);
-  const named = list.filter(({ id, name }) => /^\d{1,10}$/.test(id) && /^[^\0-\x1f]*$/.test(name));
+  const isText = (name: string): boolean => Array.from(name).every((letter) => letter >= ' ');
+  const named = list.filter(({ id, name }) => /^\d{1,10}$/.test(id) && isText(name));
   if (named.length > 0) into.snapshots.push({ at, list: named });
 }
