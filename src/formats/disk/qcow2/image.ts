@@ -5,7 +5,7 @@ import { NotThis } from '../../../core/node.ts';
 import { GUESSED, INFERRED, STATED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { bitmapsOf } from './bitmaps.ts';
-import { Census } from './census.ts';
+import { Census, MAX_CLUSTERS } from './census.ts';
 import { detectGeometry } from './detect.ts';
 import { blankDirectory, type Directory, LOST_TABLE, readDirectory, weaken } from './directory.ts';
 import { type Geometry, geometryOf, type Words } from './geometry.ts';
@@ -102,33 +102,39 @@ async function openAs(
   const known = states.map((state) => state.directory);
   const repaired = await repair(file, size, census, directory, known, cx, damage);
   const lost = repaired.states.map((one) => ({ snapshot: undefined, directory: one }));
-  if (repaired.leaked > 0) {
-    const effect = 'something that led to them may be lost, so what nothing maps is inferred';
-    damage.push(
-      cx.damage(48, 'qcow2.leaks', 'every cluster in use to have an owner', `${repaired.leaked} without one`, effect),
-    );
-  }
-  const isCounted =
-    !refcounts.lost && !damage.some((one) => one.code === 'qcow2.refcounts' || one.code === 'qcow2.refcount-block');
-  const excess = census.excess;
-  if (excess > 0 && repaired.leaked === 0) {
-    const effect = 'something that led to them may be lost, so what nothing maps is inferred';
-    const expected = 'as many references to each cluster as are counted';
-    damage.push(cx.damage(48, 'qcow2.references', expected, `${excess} with fewer`, effect));
-  }
-  const doubt =
-    repaired.leaked > 0 || excess > 0
-      ? 'qcow2.leaks'
-      : !isCounted
-        ? 'qcow2.refcounts'
-        : header.isNameLeft
-          ? 'qcow2.backing'
-          : undefined;
-  const holes: Image['holes'] = doubt === undefined ? { certainty: STATED } : { certainty: INFERRED, code: doubt };
+  const holes = holesOf(header, census, refcounts, repaired.leaked, cx, damage);
   const data = await dataSource(file, header, cx, damage);
   checkTop(directory, states, census);
   const image = imageOf(file, geometry, census, header, data, repaired.remade, holes);
-  return { image, directory, size, states: [...states, ...lost], header, refcounts, bitmaps, notes: notesOf(header) };
+  const notes = notesOf(header);
+  if (!census.complete)
+    notes.push(`It has more than ${MAX_CLUSTERS} clusters: whether two entries claim one was not looked at.`);
+  return { image, directory, size, states: [...states, ...lost], header, refcounts, bitmaps, notes };
+}
+
+/** How sure it is that what no table maps was never mapped: less where clusters are in use that nothing explains. */
+function holesOf(
+  header: Header,
+  census: Census,
+  refcounts: Refcounts,
+  leaked: number,
+  cx: Cx,
+  damage: Damage[],
+): Image['holes'] {
+  const { excess } = census;
+  const effect = 'something that led to them may be lost, so what nothing maps is inferred';
+  if (leaked > 0) {
+    const expected = 'every cluster in use to have an owner';
+    damage.push(cx.damage(48, 'qcow2.leaks', expected, `${leaked} without one`, effect));
+  } else if (excess > 0) {
+    const expected = 'as many references to each cluster as are counted';
+    damage.push(cx.damage(48, 'qcow2.references', expected, `${excess} with fewer`, effect));
+  }
+  const isCounted =
+    !refcounts.lost && !damage.some(({ code }) => code === 'qcow2.refcounts' || code === 'qcow2.refcount-block');
+  if (leaked > 0 || excess > 0) return { certainty: INFERRED, code: 'qcow2.leaks' };
+  if (!isCounted) return { certainty: INFERRED, code: 'qcow2.refcounts' };
+  return header.isNameLeft ? { certainty: INFERRED, code: 'qcow2.backing' } : { certainty: STATED };
 }
 
 /** An L1 table that is counted as free, or that two states share, may be a copy of the one that was meant. */

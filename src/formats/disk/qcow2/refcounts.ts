@@ -33,6 +33,8 @@ export async function readRefcounts(
   cx: Cx,
   damage: Damage[],
 ): Promise<Refcounts> {
+  // Without a place to keep them, counts are not read: the image is too large for that.
+  if (!census.complete) return { blocks: [], lost: true };
   const { clusterSize } = census.geometry;
   const length = clusters * clusterSize;
   const effect = 'data is read all the same, but there is no second opinion on where it lies';
@@ -54,7 +56,7 @@ export async function readRefcounts(
     const low = words[2 * i + 1];
     if ((high | low) === 0) continue;
     const block = high * 2 ** 32 + low;
-    if (block % clusterSize !== 0 || block + clusterSize > file.size || !census.complete) bad++;
+    if (block % clusterSize !== 0 || block + clusterSize > file.size) bad++;
     else {
       census.claimStructure(block, clusterSize);
       blocks.push({ at: block, first: i * perBlock, end: (i + 1) * perBlock });
