@@ -7,8 +7,10 @@ import { type Geometry, offsetOf, readWords } from './geometry.ts';
 import { type Placed, Placer } from './place.ts';
 import type { Snapshot } from './snapshots.ts';
 import { MAX_L1_ENTRIES } from './structs.ts';
-import { type Survey, surveyOf, type Table } from './survey.ts';
+import { followTables, MAX_SURVEY, type Survey, surveyOf, type Table } from './survey.ts';
 
+/** Bytes of a file in which its L1 table is looked for first. */
+const NEAR: number = 1024 ** 3;
 /** Empty clusters that an L1 table may have between two that are not. */
 const MAX_EMPTY = 64;
 
@@ -25,10 +27,10 @@ export interface Rebuilt {
 
 /** Finds all tables of an image of which only the geometry is known; undefined where there are none. */
 export async function rebuilt(file: Source, geometry: Geometry, signal: AbortSignal): Promise<Rebuilt | undefined> {
-  const survey = await surveyOf(file, geometry, () => true, signal);
-  const found = directoriesOf(survey, geometry, 'qcow2.header');
-  const used = new Set(found.flatMap((directory) => [...directory.tables]));
-  const orphans = await withoutCounts(file, geometry, orphansOf(survey, found, used));
+  let { found, orphans, survey } = await searched(file, geometry, NEAR, signal);
+  // A live L1 table at the start of a large file makes it needless to read the rest.
+  const isEnough = found.length > 0 && !orphans.some(isLive);
+  if (!survey.whole && !isEnough) ({ found, orphans, survey } = await searched(file, geometry, MAX_SURVEY, signal));
   if (found.length === 0 && orphans.length === 0) return undefined;
   const listed = survey.snapshots
     .filter(({ list }) => list.every((one) => found.some((directory) => directory.at === one.l1At)))
@@ -38,7 +40,7 @@ export async function rebuilt(file: Source, geometry: Geometry, signal: AbortSig
   const ranked = [...found].sort((a, b) => copied(b) - copied(a) || a.at - b.at);
   const isSnapshot = (directory: Directory): boolean => listed?.some((one) => one.l1At === directory.at) ?? false;
   // Tables that are used once and in no L1 table are those of a live L1 table that is lost.
-  const isLost = found.length === 0 || orphans.some((table) => table.copied > 0 || table.compressed > 0);
+  const isLost = found.length === 0 || orphans.some(isLive);
   let live = isLost ? undefined : (ranked.find((one) => !isSnapshot(one)) ?? ranked[0]);
   const states = stateList(found, live, listed);
   let placed: Placed | undefined;
@@ -49,6 +51,23 @@ export async function rebuilt(file: Source, geometry: Geometry, signal: AbortSig
   }
   const size = await sizeOf(file, geometry, live, listed, found);
   return { directory: live, ...size, states, placed, whole: survey.whole };
+}
+
+/** Used once only, as tables of the live state are. */
+const isLive = (table: Table): boolean => table.copied > 0 || table.compressed > 0;
+
+async function searched(
+  file: Source,
+  geometry: Geometry,
+  limit: number,
+  signal: AbortSignal,
+): Promise<{ survey: Survey; found: Directory[]; orphans: Table[] }> {
+  const survey = await surveyOf(file, geometry, () => true, signal, file.size, limit);
+  if (!survey.whole) await followTables(file, geometry, survey, signal);
+  const found = directoriesOf(survey, geometry, 'qcow2.header');
+  const used = new Set(found.flatMap((directory) => [...directory.tables]));
+  const orphans = await withoutCounts(file, geometry, orphansOf(survey, found, used));
+  return { survey, found, orphans };
 }
 
 /** Puts tables without a place into a directory whose lost slots are marked so, and says what became of the others. */

@@ -59,6 +59,7 @@ export async function surveyOf(
   wanted: (cluster: number) => boolean,
   signal: AbortSignal,
   end: number = file.size,
+  limit: number = MAX_SURVEY,
 ): Promise<Survey> {
   const { clusterSize } = geometry;
   const out = {
@@ -72,7 +73,7 @@ export async function surveyOf(
   const buffer = new Uint8Array(size);
   let kept = 0;
   for (let at = 0; at < file.size; at += size) {
-    if (at >= MAX_SURVEY || kept > MAX_TABLES) {
+    if (at >= limit || kept > MAX_TABLES) {
       survey.whole = false;
       break;
     }
@@ -92,6 +93,28 @@ export async function surveyOf(
     }
   }
   return survey;
+}
+
+/** Looks at what tables lead to beyond what was looked at, so that an L1 table at the start of a large file is known. */
+export async function followTables(
+  file: Source,
+  geometry: Geometry,
+  survey: Survey,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clusterSize } = geometry;
+  const buffer = new Uint8Array(clusterSize);
+  let kept = 0;
+  for (const table of [...survey.plain.values()]) {
+    // Data has no such tables at its start: the first that is none ends the search.
+    for (const at of table.copied > 0 ? table.targets : []) {
+      if (survey.tables.has(at) || kept > MAX_TABLES) continue;
+      signal.throwIfAborted();
+      if (at + clusterSize > file.size || (await file.read(at, buffer)).length > 0) break;
+      kept += look(buffer, at, file.size, geometry, survey);
+      if (!survey.tables.has(at)) break;
+    }
+  }
 }
 
 /** Sorts one cluster in; answers the bytes that are kept of it. */
