@@ -105,7 +105,9 @@ export async function followTables(
   const { clusterSize } = geometry;
   const buffer = new Uint8Array(clusterSize);
   let kept = 0;
-  for (const table of [...survey.plain.values()]) {
+  // What is met on the way is added to the survey, and not followed in its turn.
+  const start = [...survey.plain.values()];
+  for (const table of start) {
     // Data has no such tables at its start: the first that is none ends the search.
     for (const at of table.copied > 0 ? table.targets : []) {
       if (survey.tables.has(at) || kept > MAX_TABLES) continue;
