@@ -7,12 +7,13 @@ const ZSTD_MAGIC = 0xfd2fb528;
 const CONTENT_SIZES = [0, 2, 4, 8];
 const DICTIONARY_SIZES = [0, 1, 2, 4];
 
-/** Deflate without a header; a stream that breaks off gives what came before. */
+/** Deflate without a header or a checksum: a stream that does not give the whole cluster is not to be trusted at all. */
 export const deflateCluster: Codec = {
   name: 'deflate',
   make(input, size) {
     try {
-      return inflateRawSync(input, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: Math.max(1, size) });
+      const made = inflateRawSync(input, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: Math.max(1, size) });
+      return made.length === size ? made : new Uint8Array(0);
     } catch {
       return new Uint8Array(0);
     }

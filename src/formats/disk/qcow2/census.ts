@@ -133,7 +133,9 @@ export class Census {
       state.entries++;
       if ((high & COMPRESSED) !== 0) {
         const { at, length } = compressedAt(high, low, clusterBits);
-        if ((high & COPIED) !== 0 || at >= this.#file.size) state.bad++;
+        // Compressed clusters have no subclusters.
+        const hasBitmap = extended && (words[i * stride + 2] | words[i * stride + 3]) !== 0;
+        if ((high & COPIED) !== 0 || at >= this.#file.size || hasBitmap) state.bad++;
         else this.#claimCompressed(at, length, isNew);
         continue;
       }

@@ -70,6 +70,13 @@ export async function readHeader(source: Source, cx: Cx, damage: Damage[]): Prom
       rest.luks !== undefined ? `method ${values.crypt} and a LUKS header` : 'a data file that is not in use';
     damage.push(cx.damage(rest.luks !== undefined ? 32 : 76, 'qcow2.extension', expected, actual, effect));
   }
+  const hasType = (values.incompatible & INCOMPATIBLE.compression) !== 0;
+  if (hasType !== (values.headerLength > 104 && values.compression !== 0)) {
+    code ??= 'qcow2.compression';
+    const expected = 'a compression type just where the feature bit says so';
+    const effect = 'compressed clusters may be missing; all bytes are inferred';
+    damage.push(cx.damage(104, 'qcow2.compression', expected, String(values.compression), effect));
+  }
   const version = values.version === 2 ? 2 : 3;
   const unknown = (values.incompatible & ~KNOWN_INCOMPATIBLE) >>> 0;
   if (unknown !== 0 || values.incompatibleHigh !== 0) {
