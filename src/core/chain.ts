@@ -1,18 +1,6 @@
 /** Layers on top of each other: what the upper one says nothing of, the next one below is asked for. */
 import { readThrough } from './resolve.ts';
-import {
-  ABSENT,
-  type Certainty,
-  LOST,
-  MISSING,
-  RunList,
-  STATED,
-  type State,
-  VERIFIED,
-  type Why,
-  weaker,
-  ZERO,
-} from './run.ts';
+import { ABSENT, type Certainty, LOST, MISSING, RunList, STATED, type State, type Why, weaker, ZERO } from './run.ts';
 import type { Gap, Source } from './source.ts';
 
 /** One layer of a chain. */
@@ -41,8 +29,13 @@ interface Window {
   readonly pieces: readonly Piece[];
 }
 
-/** A stretch that is still open, the most that what is found below can be certain of there, and why it is no more. */
-type Span = readonly [from: number, end: number, most: Certainty, doubt: Why | undefined];
+/** A stretch that is still to be asked for, and the most that is certain of what lies below it there. */
+interface Span {
+  readonly from: number;
+  readonly end: number;
+  readonly most: Certainty;
+  readonly doubt: Why | undefined;
+}
 
 const PAST_PARENT: Why = { what: 'the end of a parent that is shorter than its child' };
 /** Bytes that are composed at a time: enough for large runs, and few enough runs to keep. */
@@ -106,15 +99,16 @@ async function compose(
   lost: Why | undefined,
 ): Promise<Window> {
   const pieces: Piece[] = [];
-  let open: Span[] = [[from, end, VERIFIED, undefined]];
+  let open: Span[] = [{ from, end, most: 4, doubt: undefined }];
   let stop = end;
   const list = new RunList(RUNS);
   for (const { source, certainty, why } of layers) {
     const left: Span[] = [];
-    for (const [start, till, above, reason] of open) {
-      const most = weaker(above, certainty);
-      const doubt = certainty < above ? why : reason;
+    for (const span of open) {
+      const { from: start, end: till } = span;
       if (start >= stop) break;
+      const most = weaker(span.most, certainty);
+      const doubt = certainty < span.most ? why : span.doubt;
       const until = Math.min(till, stop);
       // A parent that ends early is zeros from there on, also where those below it are longer.
       const there = Math.min(until, Math.max(start, source.size));
@@ -124,7 +118,7 @@ async function compose(
     }
     open = left;
   }
-  for (const [start, till, most, doubt] of open) {
+  for (const { from: start, end: till, most, doubt } of open) {
     const length = Math.min(till, stop) - start;
     if (length <= 0) continue;
     if (lost !== undefined) pieces.push(piece(start, length, MISSING, LOST, lost));
@@ -161,9 +155,9 @@ async function ask(
       const state = list.state(i);
       const own = list.certainty(i);
       if (state === ABSENT) {
-        // A layer that doubts that it says nothing makes all that is read through it doubtful.
-        const isDoubt = own !== LOST && own < most;
-        addSpan(left, [at, at + length, isDoubt ? own : most, isDoubt ? list.why(i) : doubt]);
+        // A layer that says nothing may be unsure of that, too: then so is what shows through it.
+        const unsure = own !== LOST && own < most;
+        addSpan(left, { from: at, end: at + length, most: unsure ? own : most, doubt: unsure ? list.why(i) : doubt });
       } else {
         const why = own > most ? doubt : list.why(i);
         const certainty = state === MISSING ? LOST : weaker(own, most);
@@ -179,11 +173,12 @@ async function ask(
 /** Full lists taken from one layer for one stretch; what is left belongs to the next window. */
 const MAX_ASKS = 4;
 
-function addSpan(spans: Span[], [from, end, most, doubt]: Span): void {
+function addSpan(spans: Span[], span: Span): void {
   const last = spans.at(-1);
-  const continues = last !== undefined && last[1] === from && last[2] === most && last[3] === doubt;
-  if (continues) spans[spans.length - 1] = [last[0], end, most, doubt];
-  else spans.push([from, end, most, doubt]);
+  const continues =
+    last !== undefined && last.end === span.from && last.most === span.most && last.doubt === span.doubt;
+  if (continues) spans[spans.length - 1] = { ...last, end: span.end };
+  else spans.push(span);
 }
 
 function piece(at: number, length: number, state: State, certainty: Certainty, why: Why | undefined): Piece {

@@ -3,6 +3,8 @@ import type { Finder } from '../core/finder.ts';
 import type { Format } from '../core/format.ts';
 import type { Writer } from '../core/writer.ts';
 import { parallels } from './disk/parallels/index.ts';
+import { qcow1 } from './disk/qcow1.ts';
+import { qcow2 } from './disk/qcow2/index.ts';
 import { vdi } from './disk/vdi/index.ts';
 import { vhd } from './disk/vhd/index.ts';
 import { vhdx } from './disk/vhdx/index.ts';
@@ -21,7 +23,21 @@ import { lost } from './volume/lost.ts';
 import { mbr } from './volume/mbr.ts';
 import { vmfsLvm } from './volume/vmfs-lvm/index.ts';
 
-export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, vdi, vhd, vhdx, parallels, vmx, lost];
+export const formats: readonly Format[] = [
+  gpt,
+  mbr,
+  vmfsLvm,
+  vmfs,
+  vmdk,
+  qcow2,
+  qcow1,
+  vdi,
+  vhd,
+  vhdx,
+  parallels,
+  vmx,
+  lost,
+];
 
 /** All finders of all formats; a scan uses them in one pass. */
 export const finders: readonly Finder[] = [

@@ -45,7 +45,14 @@ export class Chains {
     if (backing === undefined) return opened;
     const damage: Damage[] = [];
     const whole = await this.#follow(file, top, only, damage);
-    return { ...opened, damage: [...opened.damage, ...damage], bytes: async () => whole };
+    const joined = { ...opened, damage: [...opened.damage, ...damage], bytes: async () => whole };
+    if (opened.snapshots === undefined) return joined;
+    // States that the file keeps lie on the same parents.
+    const snapshots = opened.snapshots.map((state) => {
+      const bytes = async (): Promise<Source> => (await this.joined(file, state, only)).bytes!();
+      return { ...state, bytes };
+    });
+    return { ...joined, snapshots, child: async (rawName) => snapshots.find((state) => state.rawName === rawName) };
   }
 
   async #follow(file: Node, top: Alone, only: boolean, damage: Damage[]): Promise<Source> {

@@ -135,3 +135,22 @@ test('made bytes keep the invariants, also where an input is damaged, short or m
   await flatten(holed, 0, plain.length, list);
   expect([list.n, list.state(0), list.why(0)?.code]).toEqual([1, MISSING, 'test']);
 });
+
+test('what shows through a layer that is unsure of saying nothing is no more certain than that', async () => {
+  const base = new MemorySource(bytes(300, 1));
+  const why = { what: 'a table that is lost', code: 'x.table' };
+  const unsure: Segment = { length: 100, state: absent(1).state, certainty: INFERRED, why };
+  const top = segments([absent(100), unsure, absent(100)]);
+  const whole = chain([
+    { source: top, certainty: STATED },
+    { source: segments([data(base, 0, 300, STATED)]), certainty: STATED },
+  ]);
+  const list = new RunList();
+  await whole.runs(0, 300, list);
+  const seen = Array.from({ length: list.n }, (_, i) => [list.length[i], list.certainty(i), list.why(i)?.code]);
+  expect(seen).toEqual([
+    [100, STATED, undefined],
+    [100, INFERRED, 'x.table'],
+    [100, STATED, undefined],
+  ]);
+});

@@ -1,0 +1,142 @@
+/** QCOW2: clusters of a disk in a file, found through two levels of tables. */
+import type { Damage } from '../../../core/damage.ts';
+import type { Format } from '../../../core/format.ts';
+import { encodeName, printable } from '../../../core/locator.ts';
+import type { Backing, Node } from '../../../core/node.ts';
+import type { Source } from '../../../core/source.ts';
+import { checkImage } from './check.ts';
+import { qcow2Finder } from './find.ts';
+import { fileNames } from './header.ts';
+import { type Opened, openImage, type State } from './image.ts';
+import { mapOf } from './map.ts';
+import { looksLikeOne } from './probe.ts';
+import { uniqueNames } from './snapshots.ts';
+import { INCOMPATIBLE, LAZY_REFCOUNTS } from './structs.ts';
+
+export const qcow2: Format = {
+  id: 'qcow2',
+  layer: 'disk',
+  title: 'QCOW2 disk',
+  spec: 'qcow2.md sections 1 to 8 and 11',
+  gaps: [
+    'Encrypted images (LUKS and legacy AES) are opened, and their data is missing: a key cannot be given yet.',
+    'Bitmaps are listed, not read.',
+    'The memory of snapshots that were taken of a running machine is not shown.',
+    'Where an L2 table is lost, its clusters get their places back only if they were all allocated with it.',
+    'Where the header is lost, the name of the backing file is lost with it.',
+  ],
+  names: ['.qcow2', '.qcow', '.img', '.qc2'],
+  find: qcow2Finder,
+  probe: looksLikeOne,
+  async open(source, cx) {
+    const damage: Damage[] = [];
+    const opened = await openImage(source, cx, damage);
+    return nodeOf(opened, source, cx.self, damage, cx);
+  },
+};
+
+function nodeOf(
+  opened: Opened,
+  source: Source,
+  self: string,
+  damage: Damage[],
+  cx: Parameters<Format['open']>[1],
+): Node {
+  const { directory, header, image, notes, size } = opened;
+  const backing = backingOf(opened);
+  const names = uniqueNames(
+    opened.states.map(
+      ({ snapshot, directory: one }) =>
+        snapshot ?? {
+          id: '',
+          name: '',
+          l1At: 0,
+          l1Entries: 0,
+          created: 0,
+          stateSize: 0,
+          diskSize: undefined,
+          at: one.at,
+        },
+    ),
+  );
+  const snapshots = opened.states.map((state, i) => snapshotNode(opened, state, names[i], self, backing));
+  const map = mapOf(image, directory, size);
+  return {
+    name: qcow2.id,
+    rawName: qcow2.id,
+    locator: self,
+    kind: 'disk',
+    state: 'live',
+    format: qcow2.title,
+    facts: { size, details: detailsOf(opened) },
+    damage,
+    ...(notes.length > 0 && { notices: notes }),
+    ...(backing !== undefined && { backing }),
+    ...(snapshots.length > 0 && {
+      snapshots,
+      child: async (rawName: string) => snapshots.find((node) => node.rawName === rawName),
+    }),
+    bytes: async () => map,
+    ...(header !== undefined && { check: (signal: AbortSignal) => checkImage(opened, source, cx, signal) }),
+  };
+}
+
+function snapshotNode(opened: Opened, state: State, rawName: string, self: string, backing: Backing | undefined): Node {
+  const { snapshot } = state;
+  const size = snapshot?.diskSize ?? opened.size;
+  const map = mapOf(opened.image, state.directory, size);
+  return {
+    name: printable(rawName),
+    rawName,
+    locator: `${self}/${encodeName(rawName)}`,
+    kind: 'disk',
+    state: snapshot === undefined ? 'orphan' : 'live',
+    format: qcow2.title,
+    facts: {
+      size,
+      ...(snapshot !== undefined && snapshot.created > 0 && { modified: snapshot.created }),
+      details: {
+        snapshot: true,
+        ...(snapshot !== undefined && { id: printable(snapshot.id) }),
+        ...(snapshot !== undefined && snapshot.stateSize > 0 && { stateSize: snapshot.stateSize }),
+      },
+    },
+    damage: [],
+    ...(backing !== undefined && { backing }),
+    bytes: async () => map,
+  };
+}
+
+function backingOf({ header, left }: Opened): Backing | undefined {
+  if (left !== undefined) return { names: fileNames(left.name), at: left.at };
+  if (header?.backing === undefined) return undefined;
+  const names = fileNames(header.backing);
+  return {
+    names,
+    at: header.backingAt,
+    ...(header.backingFormat === 'raw' && { raw: true }),
+  };
+}
+
+function detailsOf({ bitmaps, header, image }: Opened): Record<string, string | number | boolean> {
+  const { geometry, isEncrypted } = image;
+  const values = header?.values;
+  const out: Record<string, string | number | boolean> = {
+    clusterSize: geometry.clusterSize,
+    extendedL2: geometry.extended,
+    encrypted: isEncrypted,
+  };
+  if (values !== undefined && header !== undefined) {
+    out.version = header.version;
+    out.compression = geometry.zstd ? 'zstd' : 'deflate';
+    out.refcountBits = 2 ** Math.min(6, values.refcountOrder);
+    out.lazyRefcounts = (values.compatible & LAZY_REFCOUNTS) !== 0;
+    out.dirty = (values.incompatible & INCOMPATIBLE.dirty) !== 0;
+    out.corrupt = (values.incompatible & INCOMPATIBLE.corrupt) !== 0;
+    if (header.backing !== undefined) out.parent = printable(header.backing);
+    if (header.backingFormat !== undefined) out.parentFormat = printable(header.backingFormat);
+    if (header.dataFile !== undefined) out.dataFile = printable(header.dataFile);
+  }
+  for (const [i, bitmap] of bitmaps.slice(0, 64).entries()) out[`bitmap${i + 1}`] = printable(bitmap);
+  return out;
+}
