@@ -12,6 +12,7 @@ import { SCAN, SCAN_VERSION, scan } from '../src/jobs/scan.ts';
 import { sweepSource } from '../src/scan/shard.ts';
 import { Sweep } from '../src/scan/sweep.ts';
 import { build, LAUNCHER, outcome, salvor } from './cli/salvor.ts';
+import { dice } from './faults/faults.ts';
 import { writeImages } from './make/images.ts';
 import { small3, small5, small6 } from './make/stores.ts';
 import type { Made } from './make/types.ts';
@@ -147,4 +148,20 @@ test('a scan that is killed ten times ends with the same findings', async () => 
   }
   expect(kills).toBeGreaterThan(0);
   expect(await scanned(image, dir)).toEqual(whole);
+});
+
+test('no finder throws, whatever stands behind its key and wherever the evidence ends', () => {
+  const random = dice(20261122);
+  for (const finder of finders) {
+    for (let round = 0; round < 400; round++) {
+      const length = round % 3 === 0 ? random(finder.need) + 1 : finder.need;
+      const block = Uint8Array.from({ length }, () => random(256));
+      for (const { offset, bytes } of finder.keys)
+        if (random(2) === 0) block.set(bytes.slice(0, Math.max(0, length - offset)), Math.min(offset, length));
+      finder.examine(block, finder.align * random(1000), (hit) => {
+        expect(Number.isSafeInteger(hit.at) && hit.length > 0).toBe(true);
+        expect(() => structuredClone(hit)).not.toThrow();
+      });
+    }
+  }
 });

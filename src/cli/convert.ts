@@ -71,7 +71,7 @@ async function run({ stack, node, at }: Target, out: string, options: Options, s
     });
     line.end();
     if (json) printJson(done);
-    else print(summary(done, disk).join('\n'));
+    else print(summary(done, disk, path.dirname(out)).join('\n'));
     return done.gaps.length > 0 || !['verified', 'stated'].includes(done.certainty.worst) ? UNCERTAIN : INTACT;
   } catch (error) {
     line.end();
@@ -101,9 +101,11 @@ function chosen(out: string, to: string | undefined): { writer: Writer; variant:
   throw new UsageError(`${given}. Say one with --to: ${VARIANTS.join(', ')}.`);
 }
 
-function summary(done: Converted, disk: Node): string[] {
+/** `folder`: that of the output, as it was typed. */
+function summary(done: Converted, disk: Node, folder: string): string[] {
+  const shown = (name: string): string => path.join(folder, path.basename(name));
   const { bytes } = done.certainty;
-  const files = done.files.map((file) => `${file.path} (${size(file.size)})`).join(', ');
+  const files = done.files.map((file) => `${shown(file.path)} (${size(file.size)})`).join(', ');
   const lines = [`Wrote ${disk.locator}, ${size(done.size)}, to ${files}.`];
   const less = (['inferred', 'guessed', 'missing'] as const).filter((grade) => bytes[grade] > 0);
   if (less.length === 0) lines.push('All of it is stated by live metadata that passed its checks.');
@@ -114,6 +116,6 @@ function summary(done: Converted, disk: Node): string[] {
         .slice(0, 5)
         .join(', ')}).`,
     );
-  if (done.map !== undefined) lines.push(`What was not had stands as zeros; ${done.map} names it.`);
+  if (done.map !== undefined) lines.push(`What was not had stands as zeros; ${shown(done.map)} names it.`);
   return lines;
 }

@@ -18,7 +18,7 @@ interface Guess {
 }
 
 function ext(block: Uint8Array): Guess | undefined {
-  if (block.length < EXT_AT + 0x100) return undefined;
+  if (block.length < EXT_AT + 0x160) return undefined;
   const view = viewOf(block);
   const shift = view.getUint32(EXT_AT + 0x18, true);
   const copyOf = view.getUint16(EXT_AT + 0x5a, true);
