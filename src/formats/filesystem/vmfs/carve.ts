@@ -18,7 +18,7 @@ const HEAD = 4096;
 const MAX_HEADS = 2 ** 20;
 const MAX_DISKS = 4096;
 /** Bytes behind the last partition that a disk may have and still be told by its partition table. */
-const MAX_TAIL = 16 * 1024 * 1024;
+const MAX_TAIL = 2 * 1024 * 1024;
 
 /** One bit for each file block. */
 export class BlockSet {
