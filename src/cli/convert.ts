@@ -21,7 +21,7 @@ import { progressLine } from './progress.ts';
 
 interface Options extends CommonOptions {
   readonly to?: string;
-  readonly detect: boolean;
+  readonly detect?: boolean;
 }
 
 const VARIANTS = writers.flatMap((writer) => writer.variants);
@@ -38,9 +38,10 @@ export function register(program: Command): void {
     .argument('<out>', 'file to write; nothing that is there is ever overwritten')
     .option('--to <format>', `one of ${VARIANTS.join(', ')}; by default what the ending of OUT says`)
     .option(
-      '--no-detect',
-      'do not read everything first in search of zeros; only what is known to be zeros takes no room',
+      '--detect',
+      'read everything first in search of zeros; by default only where nearly all of the disk is data',
     )
+    .option('--no-detect', 'do not: only what is known to be zeros takes no room')
     .addHelpText('after', EXAMPLES)
     .action((locator: string, out: string, options: Options) =>
       withNode([locator], options, (target, signal) => run(target, out, options, signal)),
@@ -64,7 +65,7 @@ async function run({ stack, node, at }: Target, out: string, options: Options, s
       out,
       writer,
       variant,
-      detect: options.detect,
+      ...(options.detect !== undefined && { detect: options.detect }),
       command: process.argv.slice(2),
       signal,
       onProgress: (progress) => line.show(progress),

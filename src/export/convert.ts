@@ -27,8 +27,11 @@ export interface ConvertOptions {
   readonly out: string;
   readonly writer: Writer;
   readonly variant: string;
-  /** Read everything once before, so that zeros that nothing calls zeros take no room. */
-  readonly detect: boolean;
+  /**
+   * Read everything once before, so that zeros that nothing calls zeros take no room. Where nothing is said, that is
+   * done for disks of which nearly all is data: the others know their zeros already.
+   */
+  readonly detect?: boolean;
   /** As it was typed, for the journal. */
   readonly command: readonly string[];
   readonly signal: AbortSignal;
@@ -47,6 +50,8 @@ export interface Converted {
 }
 
 const MODE = 0o644;
+/** Share of a disk that is data from which on it is looked through for zeros. */
+const NEARLY_ALL = 0.9;
 
 /** Writes `disk` to `options.out`, or goes on where that was stopped. Throws ExportError. */
 export async function convert(stack: Stack, node: Node, options: ConvertOptions): Promise<Converted> {
@@ -65,7 +70,8 @@ export async function convert(stack: Stack, node: Node, options: ConvertOptions)
   const meter = new Meter(options.onProgress);
   meter.start('plan');
   const summary = await summarize(disk);
-  const occupied = await occupiedIn(disk, options, meter);
+  const detect = options.detect ?? summary.data > disk.size * NEARLY_ALL;
+  const occupied = await occupiedIn(disk, detect, options, meter);
   const files = planned(disk, target, occupied, options);
   const names = files.map((file) => nameOf(target, file));
   for (const name of [...names, mapOf(target)]) refuse(name);
@@ -122,8 +128,8 @@ function planned(
   }
 }
 
-async function occupiedIn(disk: Source, options: ConvertOptions, meter: Meter): Promise<Occupied> {
-  const { writer, variant, detect, signal } = options;
+async function occupiedIn(disk: Source, detect: boolean, options: ConvertOptions, meter: Meter): Promise<Occupied> {
+  const { writer, variant, signal } = options;
   meter.totalBytes = disk.size;
   const seen = (done: number): void => {
     meter.doneBytes = done;
@@ -193,8 +199,8 @@ function refuse(name: string): void {
 }
 
 function optionsOf(node: Node, options: ConvertOptions, occupied: Occupied): Record<string, unknown> {
-  const { variant, detect } = options;
-  return { locator: node.locator, variant, detect, unit: occupied.unit, occupied: occupied.count };
+  const { variant } = options;
+  return { locator: node.locator, variant, unit: occupied.unit, occupied: occupied.count };
 }
 
 function sameRun(work: string, past: Past, now: { readonly evidence: unknown; readonly options: unknown }): void {
