@@ -50,6 +50,13 @@ interface Contents {
   readonly encrypted: { folders: number; files: string[] };
 }
 
+/** What was met in all sources together. */
+interface Tally {
+  known: number;
+  damaged: number;
+  filesystems: number;
+}
+
 const MAX_LAYERS = 32;
 /** What the sentence about a file says whose bytes no text has. */
 const ENCRYPTED = 'look encrypted';
@@ -62,7 +69,7 @@ async function inspect(stack: Stack, sources: readonly string[], json: boolean):
   const layers: Layer[] = [];
   const seen = new Set<string>();
   for (const root of stack.roots) layers.push(await layerOf(stack, root, seen, 0));
-  const found = { known: 0, damaged: 0 };
+  const found: Tally = { known: 0, damaged: 0, filesystems: 0 };
   for (const layer of layers) tally(layer, found);
   if (json) printJson({ sources: layers.map(layerJson) });
   else print([...layers.flatMap((layer) => lines(layer, 0)), '', ...nextStep(found, sources)].join('\n'));
@@ -128,7 +135,8 @@ async function count(stack: Stack, root: Node): Promise<Contents> {
   return contents;
 }
 
-function tally(layer: Layer, found: { known: number; damaged: number }): void {
+function tally(layer: Layer, found: Tally): void {
+  if (layer.contents !== undefined) found.filesystems++;
   if (layer.node.kind !== 'evidence' && layer.node.kind !== 'directory') found.known++;
   found.damaged += layer.node.damage.length + (layer.contents?.damaged ?? 0) + (layer.contents?.lacking.length ?? 0);
   found.damaged += layer.contents?.encrypted.files.length ?? 0;
@@ -190,7 +198,7 @@ function contentLines(contents: Contents, indent: string): string[] {
   return out;
 }
 
-function nextStep(found: { known: number; damaged: number }, sources: readonly string[]): string[] {
+function nextStep(found: Tally, sources: readonly string[]): string[] {
   const named = sources.join(' ');
   if (found.known === 0) {
     return [
@@ -202,6 +210,7 @@ function nextStep(found: { known: number; damaged: number }, sources: readonly s
     found.damaged === 0
       ? 'No damage was found in the metadata; what is listed can be had.'
       : 'What is marked ! is damaged; the rest can be had (salvor tree --damaged follows every byte).';
+  if (found.filesystems === 0) return [had, `Next: salvor convert ${sources[0]} OUT.raw brings its bytes out.`];
   return [had, `Next: salvor recover ${named} --out DIR`];
 }
 

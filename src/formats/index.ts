@@ -14,6 +14,7 @@ import { qcow2Writer } from './disk/write/qcow2.ts';
 import { rawWriter } from './disk/write/raw.ts';
 import { vdiWriter } from './disk/write/vdi.ts';
 import { guestFinders } from './filesystem/guest.ts';
+import { recognised } from './filesystem/recognised.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
 import { vmxFinder } from './machine/find.ts';
 import { vmx } from './machine/vmx.ts';
@@ -35,6 +36,7 @@ export const formats: readonly Format[] = [
   vhd,
   vhdx,
   parallels,
+  recognised,
   vmx,
   lost,
 ];

@@ -1,5 +1,6 @@
 /** Where a person means to be who names only the evidence: the one file system in it, or the first list of several. */
 import type { Node } from '../core/node.ts';
+import { beneath } from './beneath.ts';
 import { passesThrough, type Stack } from './stack.ts';
 
 /** Layers on the way from evidence to a file system; more is a loop or a joke. */
@@ -27,6 +28,9 @@ async function collect(stack: Stack, node: Node, found: Map<string, Node>, layer
 export async function home(stack: Stack): Promise<Node> {
   const all = new Map<string, Node>();
   for (const root of stack.roots) for (const one of await filesystems(stack, root)) all.set(one.locator, one);
+  // Where nothing lives there any more, what lay there before is what is meant.
+  if (all.size === 0)
+    for (const root of stack.roots) for (const one of await beneath(stack, root)) all.set(one.locator, one);
   if (all.size === 1) return [...all.values()][0];
   if (stack.roots.length !== 1) return choice(stack, all);
   return firstChoice(stack, stack.roots[0]);

@@ -131,17 +131,28 @@ function votesFound(found: Found, locator: string): Map<number, number> {
   return votes;
 }
 
+/** Looks at the starts of disks, once each. */
+const looks = new WeakMap<Source, Promise<ReadonlyMap<number, number>>>();
+
 /** What a look at the start of the disk says. */
-async function votesNear(source: Source): Promise<Map<number, number>> {
+function votesNear(source: Source): Promise<ReadonlyMap<number, number>> {
+  const known = looks.get(source) ?? lookNear(source);
+  looks.set(source, known);
+  return known;
+}
+
+async function lookNear(source: Source): Promise<Map<number, number>> {
   const votes = new Map<number, number>();
   const vote = (at: number, weight: number): void => void votes.set(at, (votes.get(at) ?? 0) + weight);
   const block = new Uint8Array(BLOCK);
   const end = Math.min(source.size, QUICK_LOOK);
   for (let base = 0; base < end; base += BLOCK) {
     const part = block.subarray(0, Math.min(BLOCK, end - base) & ~(SECTOR - 1));
-    await source.read(base, part);
+    const gaps = await source.read(base, part);
     const view = viewOf(part);
     for (let at = 0; at < part.length; at += SECTOR) voteOf(view, at, base + at, vote);
+    // A disk that does not answer is not asked for more: every further sector may take seconds.
+    if (gaps.reduce((sum, gap) => sum + gap.length, 0) > part.length / 2) break;
   }
   return votes;
 }

@@ -87,15 +87,20 @@ function firstFdOf(header: FsHeader): number {
   return g.fdcAt + g.groupOffset + g.clustersPerGroup * g.clusterHeaderBytes;
 }
 
+/** Clusters with unreadable sectors that are tried. */
+const MAX_DEAD = 2;
+
 /** Descriptors of the first group that are where a plan has them. */
 async function countFitting(volume: Source, plan: Plan): Promise<number> {
   const perCluster = plan.major >= 24 ? 256 : 32;
   const block = new Uint8Array(perCluster * plan.fdBytes);
   let count = 0;
+  let dead = 0;
   for (let cluster = 0; cluster < plan.clustersPerGroup && count < ENOUGH_FDS; cluster++) {
     const start = plan.firstFd + cluster * block.length;
     if (start + block.length > volume.size) break;
-    await volume.read(start, block);
+    // Where the disk does not answer, every further sector may take seconds.
+    if ((await volume.read(start, block)).length > 0 && ++dead > MAX_DEAD) break;
     const view = viewOf(block);
     for (let r = 0; r < perCluster; r++) {
       const at = r * plan.fdBytes;
