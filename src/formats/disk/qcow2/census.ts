@@ -190,7 +190,14 @@ export class Census {
     if (cluster >= this.#owner.length) return undefined;
     if (this.#owner[cluster] !== guest + 1)
       return this.#owner[cluster] === STRUCTURE ? 'qcow2.overlap' : 'qcow2.shared';
-    return this.counted[cluster] === 1 && this.refcounts[cluster] === 0 ? 'qcow2.refcount' : undefined;
+    return this.#isMiscounted(cluster) ? 'qcow2.refcount' : undefined;
+  }
+
+  /** Something leads to a free cluster, or more leads to one than its count says: one of them is not its own. */
+  #isMiscounted(cluster: number): boolean {
+    if (this.counted[cluster] !== 1) return false;
+    const count = this.refcounts[cluster];
+    return count === 0 || (count < 255 && this.uses[cluster] > count);
   }
 
   /** Why the L2 table at this offset may not be one any more. */
@@ -198,7 +205,7 @@ export class Census {
     const cluster = at / this.geometry.clusterSize;
     if (cluster >= this.#owner.length) return undefined;
     if (this.#owner[cluster] !== STRUCTURE || this.#overlapped.has(cluster)) return 'qcow2.overlap';
-    return this.counted[cluster] === 1 && this.refcounts[cluster] === 0 ? 'qcow2.refcount' : undefined;
+    return this.#isMiscounted(cluster) ? 'qcow2.refcount' : undefined;
   }
 
   /** As `doubt`, of a compressed cluster. */
