@@ -10,7 +10,7 @@ import { seDelta } from '../make/machine/se-delta.ts';
 import { streamDisk } from '../make/machine/stream.ts';
 import { judge, lies } from './judged.ts';
 
-const ROUNDS = Number(process.env.SALVOR_VMDK_ROUNDS ?? 40);
+const ROUNDS = Number(process.env.SALVOR_FUZZ_ROUNDS ?? 40);
 const SIZE = 5 * 1024 * 1024;
 const raw = rawDisk(SIZE, 21);
 
@@ -101,7 +101,7 @@ function victims(): [string, Victim][] {
 }
 
 test.each(victims())('%s', { timeout: 120_000 }, async (kind, victim) => {
-  const random = dice(kind.length * 7919);
+  const random = dice(Number(process.env.SALVOR_FUZZ_SEED ?? 1) + kind.length * 7919);
   const { parts, table, files, extent, name, truth } = victim;
   let had = 0;
   for (let round = 0; round < ROUNDS; round++) {

@@ -159,6 +159,22 @@ export const PARTS: readonly Part[] = [
     run: (seed, size) => tests('test/fuzz/no-lie.test.ts', 'no stated byte', seed, size),
   },
   {
+    id: 'qcow2',
+    what: 'no stated byte is wrong after damage to metadata of QCOW2 images',
+    unit: 'rounds of each layout',
+    target: 10_000,
+    size: 200,
+    run: (seed, size) => tests('test/formats/qcow2-salvage.test.ts', 'no stated byte', seed, size),
+  },
+  {
+    id: 'vmdk',
+    what: 'no stated byte is wrong after damage to metadata of sparse VMDK extents',
+    unit: 'rounds of each kind',
+    target: 10_000,
+    size: 400,
+    run: (seed, size) => tests('test/formats/vmdk-no-lie.test.ts', '', seed, size),
+  },
+  {
     id: 'stores',
     what: 'random stores read back as they were made, in every name, fact and byte',
     unit: 'stores',
