@@ -10,11 +10,15 @@ const peers = [
   { package: 'libvmdk-utils', command: 'vmdkinfo', for: 'VMDK descriptors' },
   { package: 'gdisk', command: 'sgdisk', for: 'partition tables' },
   { package: 'gddrescue', command: 'ddrescuelog', for: 'mapfiles' },
-  { package: 'testdisk', command: 'photorec', for: 'the scoreboard: recovery by content, beside ours' },
   { package: 'ntfs-3g', command: 'mkntfs', for: 'guests with NTFS, and what is formatted over a store' },
+  { package: 'strace', command: 'strace', for: 'the proof that evidence is only read, and read errors on demand' },
+];
+
+// What only the scoreboard compares with, or makes its guests with; tests run without.
+const scoreboard = [
+  { package: 'testdisk', command: 'photorec', for: 'recovery by content, beside ours' },
   { package: 'xfsprogs', command: 'mkfs.xfs', for: 'guests with XFS' },
   { package: 'faketime', command: 'faketime', for: 'guests that are the same bytes each time' },
-  { package: 'strace', command: 'strace', for: 'the proof that evidence is only read, and read errors on demand' },
 ];
 
 function present(command) {
@@ -22,8 +26,8 @@ function present(command) {
 }
 
 /** Installs what is missing with apt; says so where that cannot be done. */
-function installPeers() {
-  const missing = peers.filter((peer) => !present(peer.command)).map((peer) => peer.package);
+function installPeers(list = peers) {
+  const missing = list.filter((peer) => !present(peer.command)).map((peer) => peer.package);
   if (missing.length === 0) return;
   console.log(`Installing peers from Debian: ${missing.join(', ')} …`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
@@ -32,4 +36,7 @@ function installPeers() {
   console.log('apt-get could not install them (it needs root on Debian); their tests will be skipped by name.');
 }
 
-module.exports = { peers, present, installPeers };
+module.exports = { peers, scoreboard, present, installPeers };
+
+// node tools/peers.cjs: all of them.
+if (require.main === module) installPeers([...peers, ...scoreboard]);

@@ -95,7 +95,7 @@ const ones: Fixture = { name: 'ones', source: new MemorySource(new Uint8Array(4 
 const nothing: Fixture = { name: 'nothing', source: new MemorySource(new Uint8Array(0)) };
 const none = [prose, plain, zeros, ones, nothing];
 
-test.skipIf(hasQemu)('qemu-img is not here: its disks are not compared', () => undefined);
+if (!hasQemu) test.skip('qemu-img is not here: its disks are not compared', () => undefined);
 
 checkFormat(vdi, {
   fixtures: vdis,
