@@ -115,7 +115,7 @@ function planned(
   { writer, variant }: ConvertOptions,
 ): readonly WrittenFile[] {
   try {
-    return writer.plan(disk, { variant, name: path.basename(target), occupied });
+    return writer.plan(disk, { variant, name: path.basename(target), stem: stemOf(target), occupied });
   } catch (error) {
     if (error instanceof RangeError) throw new ExportError('out', `${error.message}. Convert to another format.`);
     throw error;
@@ -177,7 +177,11 @@ async function write(work: string, files: readonly WrittenFile[], names: readonl
 
 function nameOf(target: string, { suffix }: WrittenFile): string {
   if (suffix === '') return target;
-  return path.join(path.dirname(target), path.basename(target, path.extname(target)) + suffix);
+  return path.join(path.dirname(target), stemOf(target) + suffix);
+}
+
+function stemOf(target: string): string {
+  return path.basename(target, path.extname(target));
 }
 
 function mapOf(target: string): string {
