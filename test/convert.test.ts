@@ -53,7 +53,9 @@ test.runIf(hasQemu).each(variants)(
     expect(done).toMatchObject({ code: 0 });
     const same = spawnSync('qemu-img', ['compare', '-f', 'raw', '-F', QEMU[variant], from, out], { encoding: 'utf8' });
     expect(same.stdout + same.stderr).toContain('identical');
-    if (variant === 'qcow2' || variant === 'vdi') {
+    const info = execFileSync('qemu-img', ['info', '--output=json', '-f', QEMU[variant], out], { encoding: 'utf8' });
+    expect(JSON.parse(info)).toMatchObject({ 'virtual-size': fs.statSync(from).size });
+    if (!['raw', 'flat', 'vhd'].includes(variant)) {
       expect(execFileSync('qemu-img', ['check', '-f', QEMU[variant], out], { encoding: 'utf8' })).toContain(
         'No errors',
       );

@@ -11,6 +11,8 @@ import { vmdk } from './disk/vmdk/index.ts';
 import { qcow2Writer } from './disk/write/qcow2.ts';
 import { rawWriter } from './disk/write/raw.ts';
 import { vdiWriter } from './disk/write/vdi.ts';
+import { vhdWriter } from './disk/write/vhd.ts';
+import { vhdxWriter } from './disk/write/vhdx.ts';
 import { vmdkWriter } from './disk/write/vmdk.ts';
 import { guestFinders } from './filesystem/guest.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
@@ -36,4 +38,4 @@ export const finders: readonly Finder[] = [
 ];
 
 /** Everything that disks can be written as. */
-export const writers: readonly Writer[] = [rawWriter, qcow2Writer, vdiWriter, vmdkWriter];
+export const writers: readonly Writer[] = [rawWriter, qcow2Writer, vdiWriter, vmdkWriter, vhdWriter, vhdxWriter];
