@@ -10,6 +10,7 @@ import { seeded } from './make/content.ts';
 
 const MIB = 2 ** 20;
 const root = fs.mkdtempSync(join(tmpdir(), 'salvor-convert-back-'));
+const hasQemu = spawnSync('qemu-img', ['--version'], { stdio: 'ignore' }).status === 0;
 const hasVmdkinfo = spawnSync('vmdkinfo', ['-V'], { stdio: 'ignore' }).status === 0;
 /** Endings without a container to read, or whose reader is not there. */
 const isRead = (ending: string): boolean =>
@@ -68,4 +69,20 @@ test('flat: what the descriptor names is what was written beside it', async () =
   expect(fs.readFileSync(join(root, named!)).equals(fs.readFileSync(from))).toBe(true);
   const refused = await salvor('convert', from, join(root, 'a"b.vmdk'), '--to', 'flat');
   expect(refused).toMatchObject({ code: 2, err: expect.stringContaining('quotation marks') });
+});
+
+test.runIf(hasQemu).each(['vhdx', 'vhd', 'vmdk'])('%s: tables of more than one piece', async (variant) => {
+  const from = join(root, `wide-${variant}.raw`);
+  const fd = fs.openSync(from, 'w');
+  fs.ftruncateSync(fd, 9 * 1024 * MIB + 512);
+  for (const at of [0, 4095.5, 4096, 8191, 8192.5, 9215]) fs.writeSync(fd, Buffer.alloc(MIB, 1 + at), 0, MIB, at * MIB);
+  fs.closeSync(fd);
+  // A container says where its holes are, so that not all has to be read.
+  const sparse = join(root, `wide-${variant}.vdi`);
+  expect(spawnSync('qemu-img', ['convert', '-O', 'vdi', from, sparse]).status).toBe(0);
+  const out = join(root, `wide-out-${variant}.x`);
+  expect(await salvor('convert', sparse, out, '--to', variant)).toMatchObject({ code: 0 });
+  const format = variant === 'vhd' ? 'vpc' : variant;
+  const same = spawnSync('qemu-img', ['compare', '-f', 'raw', '-F', format, from, out], { encoding: 'utf8' });
+  expect(same.stdout + same.stderr).toContain('identical');
 });

@@ -2,9 +2,10 @@
 import * as path from 'node:path';
 import type { Command } from 'commander';
 import type { Node } from '../core/node.ts';
+import type { Packer } from '../core/packer.ts';
 import type { Writer } from '../core/writer.ts';
 import { type Converted, convert, ExportError } from '../export/index.ts';
-import { writers } from '../formats/index.ts';
+import { packers, writers } from '../formats/index.ts';
 import {
   type CommonOptions,
   common,
@@ -24,7 +25,7 @@ interface Options extends CommonOptions {
   readonly detect: boolean;
 }
 
-const VARIANTS = writers.flatMap((writer) => writer.variants);
+const VARIANTS = [...writers, ...packers].flatMap((writer) => writer.variants);
 
 export function register(program: Command): void {
   common(program.command('convert'))
@@ -90,8 +91,10 @@ async function diskOf(stack: Target['stack'], node: Node): Promise<Node> {
   return node;
 }
 
-function chosen(out: string, to: string | undefined): { writer: Writer; variant: string } {
+function chosen(out: string, to: string | undefined): { writer: Writer | Packer; variant: string } {
   const ending = path.extname(out).toLowerCase();
+  const packer = to === undefined ? undefined : packers.find((one) => one.variants.includes(to));
+  if (packer !== undefined) return { writer: packer, variant: to! };
   for (const writer of writers) {
     if (to !== undefined && writer.variants.includes(to)) return { writer, variant: to };
     if (to === undefined && writer.endings.includes(ending)) return { writer, variant: writer.variants[0] };

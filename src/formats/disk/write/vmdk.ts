@@ -85,7 +85,7 @@ function fillTables(table: Uint8Array, occupied: Occupied, first: number, dataAt
 }
 
 /** Throws RangeError where sectors of 32 bits do not reach. */
-export function checkRoom(disk: Source, sectors: number, fileSectors: number): void {
+export function checkRoom(disk: Pick<Source, 'size'>, sectors: number, fileSectors: number): void {
   if (Math.max(sectors, fileSectors) >= MAX_SECTORS)
     throw new RangeError(`a disk of ${disk.size} bytes is too large for a VMDK that grows, which ends at 2 TiB`);
 }
