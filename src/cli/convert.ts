@@ -83,7 +83,7 @@ async function run({ stack, node, at }: Target, out: string, options: Options, s
 }
 
 /** A container is converted by what it holds; anything else as it is. */
-async function diskOf(stack: Target['stack'], node: Node): Promise<Node> {
+export async function diskOf(stack: Target['stack'], node: Node): Promise<Node> {
   if (node.kind === 'disk') return node;
   const inside = node.children === undefined ? await stack.inside(node) : undefined;
   if (inside?.kind === 'disk') return inside;
@@ -117,6 +117,7 @@ function summary(done: Converted, disk: Node): string[] {
         .slice(0, 5)
         .join(', ')}).`,
     );
+  if (done.content !== undefined) lines.push(`Its bytes hash to ${done.content}, as salvor hash says it.`);
   if (done.map !== undefined) lines.push(`What was not had stands as zeros; ${done.map} names it.`);
   return lines;
 }

@@ -40,6 +40,8 @@ export interface ConvertOptions {
 
 export interface Converted {
   readonly files: readonly { readonly path: string; readonly size: number; readonly tree: string }[];
+  /** Hash of what the disk holds, where a file is written that is nothing but its bytes. */
+  readonly content: string | undefined;
   /** Bytes of the disk, and how certain they are. */
   readonly size: number;
   readonly certainty: FileEntry['certainty'];
@@ -100,6 +102,7 @@ export async function convert(stack: Stack, node: Node, options: ConvertOptions)
     if (map !== undefined) writeMap(map, disk.size, summary);
     return {
       files: written.map(({ name, size, tree }) => ({ path: name, size, tree })),
+      content: written[files.findIndex((file) => file.isDisk === true)]?.tree,
       size: disk.size,
       ...summary.entry(node.damage.length === 0),
       map,

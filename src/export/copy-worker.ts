@@ -220,5 +220,7 @@ parentPort?.on('message', (order: Order | undefined) => {
     const { path, code, message } = error as { path?: string; code?: string; message: string };
     answer = { id, error: { message, ...(path !== undefined && { path }), ...(code !== undefined && { code }) } };
   }
-  parentPort!.postMessage(answer);
+  // What was packed is handed over, not copied once more.
+  const packed = job.kind === 'pack' ? (answer.result as PackResult | undefined) : undefined;
+  parentPort!.postMessage(answer, packed === undefined ? [] : [packed.bytes.buffer as ArrayBuffer]);
 });
