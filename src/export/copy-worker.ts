@@ -162,21 +162,21 @@ function rehash(job: RehashJob): RehashResult {
 
 const NOTHING: Layout = { data: new Float64Array(0), fills: new Float64Array(0) };
 
-function pack({ at, length, layout = NOTHING, bytes, unit, method, worth }: PackJob): PackResult | undefined {
+function pack({ at, length, layout = NOTHING, bytes, unit, method, worth, room }: PackJob): PackResult | undefined {
   const from = bytes ?? buffer.subarray(0, length);
   if (bytes === undefined && new ChunkReader(layout, 'zero').read(at, from) === undefined) return undefined;
   const sizes = new Int32Array(length / unit);
-  const out: Uint8Array[] = [];
+  let end = 0;
   for (let i = 0; i < sizes.length; i++) {
     const plain = from.subarray(i * unit, (i + 1) * unit);
     if (isZero(plain)) continue;
     const packed = compress(method, plain);
     const isWorth = packed.length <= worth;
     sizes[i] = isWorth ? packed.length : -1;
-    out.push(isWorth ? packed : plain);
+    room.set(isWorth ? packed : plain, end);
+    end += isWorth ? packed.length : unit;
   }
-  // A copy: what lies in this thread's buffer is about to be written over.
-  return { bytes: Uint8Array.from(Buffer.concat(out)), sizes };
+  return { room, sizes };
 }
 
 function isZero(bytes: Uint8Array): boolean {
@@ -220,7 +220,7 @@ parentPort?.on('message', (order: Order | undefined) => {
     const { path, code, message } = error as { path?: string; code?: string; message: string };
     answer = { id, error: { message, ...(path !== undefined && { path }), ...(code !== undefined && { code }) } };
   }
-  // What was packed is handed over, not copied once more.
+  // The room is handed over, not copied once more.
   const packed = job.kind === 'pack' ? (answer.result as PackResult | undefined) : undefined;
-  parentPort!.postMessage(answer, packed === undefined ? [] : [packed.bytes.buffer as ArrayBuffer]);
+  parentPort!.postMessage(answer, packed === undefined ? [] : [packed.room.buffer as ArrayBuffer]);
 });

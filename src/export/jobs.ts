@@ -78,6 +78,8 @@ export interface PackJob {
   readonly method: Method;
   /** Larger results are dropped, and the unit comes back plain. */
   readonly worth: number;
+  /** Where results go: it is handed over with the job and comes back, so that few are ever made. */
+  readonly room: Uint8Array;
 }
 
 export type Job = ChunkJob | FilesJob | LeafJob | RehashJob | PackJob;
@@ -96,9 +98,9 @@ export interface RehashResult {
   readonly sha256?: string;
 }
 
-/** Units one behind the other. */
 export interface PackResult {
-  readonly bytes: Uint8Array;
+  /** Units one behind the other. */
+  readonly room: Uint8Array;
   /** For each unit its compressed length, -1 where it comes plain, 0 where it is zeros and not there. */
   readonly sizes: Int32Array;
 }

@@ -16,6 +16,8 @@ import type { Threads } from './threads.ts';
 
 /** Bytes that a thread compresses in one go. */
 const STRETCH = 1024 * 1024;
+/** Bytes by which a unit that cannot shrink may grow; units are no larger than a stretch. */
+const GROWTH = 1024;
 /** Stretches under way or waiting for their turn: 8 MiB of results at most. */
 const AHEAD = 8;
 
@@ -34,9 +36,12 @@ export async function pack(file: PackedFile, threads: Threads, meter: Meter): Pr
   const sequence = sequenceOf(file.disk, occupied);
   const units = unitsOf(occupied);
   const pending: { result: Promise<PackResult>; length: number }[] = [];
+  const rooms: Uint8Array[] = [];
   const take = async (): Promise<void> => {
     const { result, length } = pending.shift()!;
-    place(fd, packing, units, await result, occupied.unit);
+    const packed = await result;
+    place(fd, packing, units, packed, occupied.unit);
+    rooms.push(packed.room);
     meter.doneBytes += length;
     meter.tick(file.name);
   };
@@ -44,7 +49,8 @@ export async function pack(file: PackedFile, threads: Threads, meter: Meter): Pr
     for await (const stretch of stretchesOf(sequence)) {
       await threads.slot();
       if (signal.aborted) throw interrupted();
-      const result = compressed(file, sequence, stretch, threads, meter);
+      const room = rooms.pop() ?? roomFor(occupied.unit);
+      const result = compressed(file, sequence, stretch, room, threads, meter);
       // It is waited for in its turn; a fault before that must not count as nobody's.
       result.catch(() => undefined);
       pending.push({ result, length: stretch.length });
@@ -56,6 +62,10 @@ export async function pack(file: PackedFile, threads: Threads, meter: Meter): Pr
   } finally {
     await Promise.allSettled(pending.map((one) => one.result));
   }
+}
+
+function roomFor(unit: number): Uint8Array {
+  return new Uint8Array(STRETCH + (STRETCH / unit) * GROWTH);
 }
 
 /** The occupied units one behind the other, the last one filled up. */
@@ -104,12 +114,13 @@ async function compressed(
   { occupied, packing }: PackedFile,
   sequence: Source,
   { at, length, layout }: Stretch,
+  room: Uint8Array,
   threads: Threads,
   meter: Meter,
 ): Promise<PackResult> {
   const { method, worth } = packing;
   const job = { kind: 'pack', at, length, unit: occupied.unit, method, worth } as const;
-  const result = layout === undefined ? undefined : await threads.run<'pack'>({ ...job, layout });
+  const result = layout === undefined ? undefined : await threads.run<'pack'>({ ...job, room, layout });
   if (result !== undefined) return result;
   const bytes = new Uint8Array(length);
   for (const gap of await sequence.read(at, bytes)) {
@@ -120,19 +131,20 @@ async function compressed(
       if (evidence instanceof FileSource) evidence.markBad(list.at[i], list.at[i] + list.length[i]);
     });
   }
-  const again = await threads.run<'pack'>({ ...job, bytes });
-  return again!;
+  // A room that was handed over for nothing did not come back.
+  const again = room.length > 0 ? room : roomFor(occupied.unit);
+  return (await threads.run<'pack'>({ ...job, room: again, bytes }))!;
 }
 
 /** Hands the units of a result to the format, and writes what it makes of them. */
-function place(fd: number, packing: Packing, units: Generator<number>, { bytes, sizes }: PackResult, unit: number) {
+function place(fd: number, packing: Packing, units: Generator<number>, { room, sizes }: PackResult, unit: number) {
   let at = 0;
   for (const size of sizes) {
     const which = units.next().value as number;
     // Units of zeros that nobody called zeros need no room.
     if (size === 0) continue;
     const length = size < 0 ? unit : size;
-    for (const placed of packing.add(which, bytes.subarray(at, at + length), size > 0)) write(fd, placed);
+    for (const placed of packing.add(which, room.subarray(at, at + length), size > 0)) write(fd, placed);
     at += length;
   }
 }

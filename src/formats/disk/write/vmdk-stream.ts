@@ -55,13 +55,14 @@ class Stream implements Packing {
     if (table !== this.#current) out.push(...this.#closeTable());
     this.#current = table;
     viewOf(this.#table).setUint32((unit % ENTRIES) * 4, this.#sector(), true);
-    const grain = new Uint8Array(alignUp(MARKER + bytes.length, SECTOR));
-    const view = viewOf(grain);
+    const head = new Uint8Array(MARKER);
+    const view = viewOf(head);
     view.setUint32(0, (unit * GRAIN_SECTORS) >>> 0, true);
     view.setUint32(4, Math.floor((unit * GRAIN_SECTORS) / 2 ** 32), true);
     view.setUint32(8, bytes.length, true);
-    grain.set(bytes, MARKER);
-    out.push(this.#put(grain));
+    // The rest of the last sector is never written, and so zeros.
+    const at = this.#room(MARKER + bytes.length);
+    out.push({ at, bytes: head }, { at: at + MARKER, bytes });
     return out;
   }
 
@@ -93,10 +94,14 @@ class Stream implements Packing {
   }
 
   #put(bytes: Uint8Array): Placed {
+    return { at: this.#room(bytes.length), bytes };
+  }
+
+  #room(length: number): number {
     const at = this.#at;
-    this.#at += bytes.length;
+    this.#at += alignUp(length, SECTOR);
     checkRoom({ size: this.#sectors * SECTOR }, this.#sectors, this.#sector());
-    return { at, bytes };
+    return at;
   }
 }
 
