@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { writers } from '../src/formats/index.ts';
+import { packers, writers } from '../src/formats/index.ts';
 import { build, LAUNCHER, outcome, salvor } from './cli/salvor.ts';
 import { seeded } from './make/content.ts';
 
@@ -15,6 +15,8 @@ const hasQemu = spawnSync('qemu-img', ['--version'], { stdio: 'ignore' }).status
 const QEMU: Readonly<Record<string, string>> = {
   raw: 'raw',
   qcow2: 'qcow2',
+  'qcow2-zlib': 'qcow2',
+  'qcow2-zstd': 'qcow2',
   vdi: 'vdi',
   vmdk: 'vmdk',
   stream: 'vmdk',
@@ -22,7 +24,10 @@ const QEMU: Readonly<Record<string, string>> = {
   vhd: 'vpc',
   vhdx: 'vhdx',
 };
-const variants = writers.flatMap((writer) => writer.variants.map((variant) => [variant, writer.endings[0]] as const));
+const variants = [
+  ...writers.flatMap((writer) => writer.variants.map((variant) => [variant, writer.endings[0]] as const)),
+  ...packers.flatMap((packer) => packer.variants.map((variant) => [variant, '.packed'] as const)),
+];
 
 beforeAll(build);
 afterAll(() => fs.rmSync(root, { recursive: true, force: true }));
@@ -53,7 +58,9 @@ test.runIf(hasQemu).each(variants)(
     expect(done).toMatchObject({ code: 0 });
     const same = spawnSync('qemu-img', ['compare', '-f', 'raw', '-F', QEMU[variant], from, out], { encoding: 'utf8' });
     expect(same.stdout + same.stderr).toContain('identical');
-    if (variant === 'qcow2' || variant === 'vdi') {
+    const info = execFileSync('qemu-img', ['info', '--output=json', '-f', QEMU[variant], out], { encoding: 'utf8' });
+    expect(JSON.parse(info)).toMatchObject({ 'virtual-size': fs.statSync(from).size });
+    if (!['raw', 'flat', 'vhd'].includes(variant)) {
       expect(execFileSync('qemu-img', ['check', '-f', QEMU[variant], out], { encoding: 'utf8' })).toContain(
         'No errors',
       );

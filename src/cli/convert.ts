@@ -2,9 +2,10 @@
 import * as path from 'node:path';
 import type { Command } from 'commander';
 import type { Node } from '../core/node.ts';
+import type { Packer } from '../core/packer.ts';
 import type { Writer } from '../core/writer.ts';
 import { type Converted, convert, ExportError } from '../export/index.ts';
-import { writers } from '../formats/index.ts';
+import { packers, writers } from '../formats/index.ts';
 import {
   type CommonOptions,
   common,
@@ -24,7 +25,7 @@ interface Options extends CommonOptions {
   readonly detect?: boolean;
 }
 
-const VARIANTS = writers.flatMap((writer) => writer.variants);
+const VARIANTS = [...writers, ...packers].flatMap((writer) => writer.variants);
 
 export function register(program: Command): void {
   common(program.command('convert'))
@@ -83,7 +84,7 @@ async function run({ stack, node, at }: Target, out: string, options: Options, s
 }
 
 /** A container is converted by what it holds; anything else as it is. */
-async function diskOf(stack: Target['stack'], node: Node): Promise<Node> {
+export async function diskOf(stack: Target['stack'], node: Node): Promise<Node> {
   if (node.kind === 'disk') return node;
   const inside = node.children === undefined ? await stack.inside(node) : undefined;
   if (inside?.kind === 'disk') return inside;
@@ -91,8 +92,10 @@ async function diskOf(stack: Target['stack'], node: Node): Promise<Node> {
   return node;
 }
 
-function chosen(out: string, to: string | undefined): { writer: Writer; variant: string } {
+function chosen(out: string, to: string | undefined): { writer: Writer | Packer; variant: string } {
   const ending = path.extname(out).toLowerCase();
+  const packer = to === undefined ? undefined : packers.find((one) => one.variants.includes(to));
+  if (packer !== undefined) return { writer: packer, variant: to! };
   for (const writer of writers) {
     if (to !== undefined && writer.variants.includes(to)) return { writer, variant: to };
     if (to === undefined && writer.endings.includes(ending)) return { writer, variant: writer.variants[0] };
@@ -117,6 +120,7 @@ function summary(done: Converted, disk: Node, folder: string): string[] {
         .slice(0, 5)
         .join(', ')}).`,
     );
+  if (done.content !== undefined) lines.push(`Its bytes hash to ${done.content}, as salvor hash says it.`);
   if (done.map !== undefined) lines.push(`What was not had stands as zeros; ${shown(done.map)} names it.`);
   return lines;
 }

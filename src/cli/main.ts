@@ -18,6 +18,7 @@ const commands: Readonly<Record<string, () => Promise<{ register(program: Comman
   scan: () => import('./scan.ts'),
   recover: () => import('./recover.ts'),
   convert: () => import('./convert.ts'),
+  hash: () => import('./hash.ts'),
   verify: () => import('./verify.ts'),
 };
 

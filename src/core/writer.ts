@@ -6,6 +6,8 @@ import type { Source } from './source.ts';
 export interface WrittenFile {
   /** Put behind the name that the person gave, without its ending: '' for the file itself, '-flat.vmdk'. */
   readonly suffix: string;
+  /** It is the disk's own bytes in order, and nothing else: its hash is the disk's. */
+  readonly isDisk?: boolean;
   /** Its bytes: structures made in memory, and the disk's own where they lie. */
   readonly source: Source;
 }
@@ -15,6 +17,8 @@ export interface WriteOptions {
   readonly variant: string;
   /** Name of the file without directories, for formats that name their own parts. */
   readonly name: string;
+  /** The same without its ending: what suffixes are put behind. */
+  readonly stem: string;
   /** What the disk holds, in units of the writer's `unit`. */
   readonly occupied: Occupied;
 }

@@ -2,9 +2,11 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { formatMapfile, StatusMap } from '../codec/mapfile.ts';
+import { CHUNK, leavesOf, TreeHash } from '../codec/tree-hash.ts';
 import { FileSource } from '../core/evidence.ts';
 import type { Node } from '../core/node.ts';
 import { type Occupied, occupiedOf } from '../core/occupied.ts';
+import type { Packer, Packing } from '../core/packer.ts';
 import { DATA } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import type { Writer, WrittenFile } from '../core/writer.ts';
@@ -16,7 +18,8 @@ import { takeLock } from './lock.ts';
 import type { FileEntry } from './manifest.ts';
 import { Meter } from './meter.ts';
 import type { Progress } from './options.ts';
-import { finishPart, isThere, openPart } from './output.ts';
+import { finishPart, isThere, openPart, removeOwn } from './output.ts';
+import { pack } from './pack.ts';
 import { checkPlace, realOut } from './place.ts';
 import { identities } from './plan.ts';
 import { type Summary, summarize } from './summary.ts';
@@ -25,7 +28,7 @@ import { Threads } from './threads.ts';
 export interface ConvertOptions {
   /** The file that is written; nothing of that name may be there. */
   readonly out: string;
-  readonly writer: Writer;
+  readonly writer: Writer | Packer;
   readonly variant: string;
   /**
    * Read everything once before, so that zeros that nothing calls zeros take no room. Where nothing is said, that is
@@ -40,6 +43,8 @@ export interface ConvertOptions {
 
 export interface Converted {
   readonly files: readonly { readonly path: string; readonly size: number; readonly tree: string }[];
+  /** Hash of what the disk holds, where a file is written that is nothing but its bytes. */
+  readonly content: string | undefined;
   /** Bytes of the disk, and how certain they are. */
   readonly size: number;
   readonly certainty: FileEntry['certainty'];
@@ -69,8 +74,8 @@ export async function convert(stack: Stack, node: Node, options: ConvertOptions)
   const target = path.join(path.dirname(work), path.basename(out));
   const meter = new Meter(options.onProgress);
   meter.start('plan');
-  const summary = await summarize(disk);
-  const detect = options.detect ?? summary.data > disk.size * NEARLY_ALL;
+  const before = await summarize(disk);
+  const detect = options.detect ?? before.data > disk.size * NEARLY_ALL;
   const occupied = await occupiedIn(disk, detect, options, meter);
   const files = planned(disk, target, occupied, options);
   const names = files.map((file) => nameOf(target, file));
@@ -97,21 +102,30 @@ export async function convert(stack: Stack, node: Node, options: ConvertOptions)
     meter.filesTotal = files.length;
     meter.start('copy');
     const written = await write(work, files, names, { past, journal: new Journal(work, past, header), meter, options });
+    // Counted only now: reading has shown what cannot be read, and runs say so by now.
+    const summary = await summarize(disk);
     for (const { part, name } of written) finishPart(part, name, MODE, undefined);
     const map = summary.lost > 0 ? mapOf(target) : undefined;
     if (map !== undefined) writeMap(map, disk.size, summary);
     return {
       files: written.map(({ name, size, tree }) => ({ path: name, size, tree })),
+      content: written[files.findIndex((file) => file.isDisk === true)]?.tree,
       size: disk.size,
       ...summary.entry(node.damage.length === 0),
       map,
     };
   } catch (error) {
-    throw options.signal.aborted ? interrupted() : writeError(target, error);
+    throw options.signal.aborted ? stopped(options.writer) : writeError(target, errorOf(error));
   } finally {
     unlock();
     if (names.every(isThere)) fs.rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** A file of the result; with `packing` its source is the disk, and its size is known when it is written. */
+interface Planned extends WrittenFile {
+  readonly packing?: Packing;
+  readonly occupied?: Occupied;
 }
 
 function planned(
@@ -119,13 +133,29 @@ function planned(
   target: string,
   occupied: Occupied,
   { writer, variant }: ConvertOptions,
-): readonly WrittenFile[] {
+): readonly Planned[] {
+  const name = path.basename(target);
   try {
-    return writer.plan(disk, { variant, name: path.basename(target), occupied });
+    if ('pack' in writer) {
+      const packing = writer.pack({ variant, name, size: disk.size, occupied });
+      return [{ suffix: '', source: disk, packing, occupied }];
+    }
+    return writer.plan(disk, { variant, name, stem: stemOf(target), occupied });
   } catch (error) {
-    if (error instanceof RangeError) throw new ExportError('out', `${error.message}. Convert to another format.`);
-    throw error;
+    throw errorOf(error);
   }
+}
+
+/** What a format says when it is full, as a fault of the choice. */
+function errorOf(error: unknown): unknown {
+  return error instanceof RangeError
+    ? new ExportError('out', `${error.message}. Convert to another format.`, { cause: error })
+    : error;
+}
+
+function stopped(writer: Writer | Packer): ExportError {
+  if (!('pack' in writer)) return interrupted();
+  return new ExportError('interrupted', 'Interrupted. Nothing has the final name yet; the same command begins anew.');
 }
 
 async function occupiedIn(disk: Source, detect: boolean, options: ConvertOptions, meter: Meter): Promise<Occupied> {
@@ -138,7 +168,7 @@ async function occupiedIn(disk: Source, detect: boolean, options: ConvertOptions
   try {
     return await occupiedOf(disk, writer.unit(variant, disk.size), detect, signal, seen);
   } catch (error) {
-    throw signal.aborted ? interrupted() : error;
+    throw signal.aborted ? stopped(writer) : error;
   } finally {
     meter.doneBytes = 0;
   }
@@ -151,14 +181,22 @@ interface Context {
   readonly options: ConvertOptions;
 }
 
-async function write(work: string, files: readonly WrittenFile[], names: readonly string[], cx: Context) {
+async function write(work: string, files: readonly Planned[], names: readonly string[], cx: Context) {
   const { past, journal, meter, options } = cx;
   const threads = new Threads();
   const out: { part: ReturnType<typeof openPart>; name: string; size: number; tree: string }[] = [];
   try {
-    for (const [i, { source }] of files.entries()) {
+    for (const [i, planned] of files.entries()) {
+      const { source } = planned;
       const own = path.basename(names[i]);
       const known = past?.files.get(own);
+      if (planned.packing !== undefined) {
+        out.push({
+          name: names[i],
+          ...(await packed(path.join(work, own), planned, known !== undefined, threads, cx)),
+        });
+        continue;
+      }
       if (known === undefined) journal.add({ t: 'file', path: own, locator: own });
       const part = openPart(path.join(work, own), source.size, known !== undefined);
       const file = {
@@ -181,9 +219,45 @@ async function write(work: string, files: readonly WrittenFile[], names: readonl
   }
 }
 
+/** A compressed file: begun anew after a stop, for nothing says what a part of one holds. */
+async function packed(full: string, planned: Planned, known: boolean, threads: Threads, cx: Context) {
+  const { journal, meter, options } = cx;
+  const { source: disk, packing, occupied } = planned;
+  const name = path.basename(full);
+  if (known) removeOwn(full);
+  else journal.add({ t: 'file', path: name, locator: name });
+  const part = openPart(full, 0, false);
+  await pack(
+    { name, fd: part.fd, disk, occupied: occupied!, packing: packing!, signal: options.signal },
+    threads,
+    meter,
+  );
+  meter.filesDone++;
+  return { part, size: packing!.size, tree: await treeOfOpen(part.fd, packing!.size, threads) };
+}
+
+/** The hash of a file that was just written, by reading it. */
+async function treeOfOpen(fd: number, size: number, threads: Threads): Promise<string> {
+  const tree = new TreeHash(size);
+  const running: Promise<void>[] = [];
+  for (let i = 0; i < leavesOf(size); i++) {
+    await threads.slot();
+    const job = { kind: 'leaf', fd, at: i * CHUNK, length: Math.min(CHUNK, size - i * CHUNK) } as const;
+    const done = threads.run<'leaf'>(job).then((leaf) => tree.leaf(i, leaf));
+    done.catch(() => undefined);
+    running.push(done);
+  }
+  await Promise.all(running);
+  return tree.root();
+}
+
 function nameOf(target: string, { suffix }: WrittenFile): string {
   if (suffix === '') return target;
-  return path.join(path.dirname(target), path.basename(target, path.extname(target)) + suffix);
+  return path.join(path.dirname(target), stemOf(target) + suffix);
+}
+
+function stemOf(target: string): string {
+  return path.basename(target, path.extname(target));
 }
 
 function mapOf(target: string): string {

@@ -3,6 +3,7 @@ import { createHash, hash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { blake3, blake3Stream } from '../codec/blake3.ts';
+import { compress } from '../codec/compress.ts';
 import { CHUNK, zeroLeaf } from '../codec/tree-hash.ts';
 import { ChunkReader, readAll, writeChunk } from './chunk.ts';
 import type {
@@ -15,6 +16,8 @@ import type {
   Layout,
   LeafJob,
   Order,
+  PackJob,
+  PackResult,
   RehashJob,
   RehashResult,
   Results,
@@ -157,6 +160,30 @@ function rehash(job: RehashJob): RehashResult {
   }
 }
 
+const NOTHING: Layout = { data: new Float64Array(0), fills: new Float64Array(0) };
+
+function pack({ at, length, layout = NOTHING, bytes, unit, method, worth, room }: PackJob): PackResult | undefined {
+  const from = bytes ?? buffer.subarray(0, length);
+  if (bytes === undefined && new ChunkReader(layout, 'zero').read(at, from) === undefined) return undefined;
+  const sizes = new Int32Array(length / unit);
+  let end = 0;
+  for (let i = 0; i < sizes.length; i++) {
+    const plain = from.subarray(i * unit, (i + 1) * unit);
+    if (isZero(plain)) continue;
+    const packed = compress(method, plain);
+    const isWorth = packed.length <= worth;
+    sizes[i] = isWorth ? packed.length : -1;
+    room.set(isWorth ? packed : plain, end);
+    end += isWorth ? packed.length : unit;
+  }
+  return { room, sizes };
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  for (let i = 0; i < 16; i++) if (bytes[i] !== 0) return false;
+  return bytes.every((byte) => byte === 0);
+}
+
 function unreadable(at: number, length: number): Error {
   return Object.assign(new Error(`${length} bytes at ${at} could not be read back`), { code: 'EIO' });
 }
@@ -175,6 +202,8 @@ function perform(job: Job): Results[keyof Results] {
       return leaf(job);
     case 'rehash':
       return rehash(job);
+    case 'pack':
+      return pack(job);
   }
 }
 
@@ -191,5 +220,7 @@ parentPort?.on('message', (order: Order | undefined) => {
     const { path, code, message } = error as { path?: string; code?: string; message: string };
     answer = { id, error: { message, ...(path !== undefined && { path }), ...(code !== undefined && { code }) } };
   }
-  parentPort!.postMessage(answer);
+  // The room is handed over, not copied once more.
+  const packed = job.kind === 'pack' ? (answer.result as PackResult | undefined) : undefined;
+  parentPort!.postMessage(answer, packed === undefined ? [] : [packed.room.buffer as ArrayBuffer]);
 });

@@ -1,4 +1,5 @@
 /** The only room that writes recovered bytes. */
+export { type Content, type ContentOptions, contentHash } from './content-hash.ts';
 export { type Converted, type ConvertOptions, convert } from './convert.ts';
 export { type ExportCode, ExportError } from './error.ts';
 export { type ImageOptions, type ImageProgress, type ImageReport, image } from './image.ts';

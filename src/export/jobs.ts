@@ -1,4 +1,5 @@
 /** What main and copying threads say to each other. All of it can be cloned. */
+import type { Method } from '../core/packer.ts';
 
 export type Fill = 'zero' | 'pattern' | 'skip';
 
@@ -64,7 +65,24 @@ export interface RehashJob {
   readonly sha256: boolean;
 }
 
-export type Job = ChunkJob | FilesJob | LeafJob | RehashJob;
+/** A stretch of units that are compressed, each alone. */
+export interface PackJob {
+  readonly kind: 'pack';
+  /** Where the stretch starts in what the layout describes, and its length: whole units. */
+  readonly at: number;
+  readonly length: number;
+  readonly layout?: Layout;
+  /** The bytes themselves, where main had to read them. */
+  readonly bytes?: Uint8Array;
+  readonly unit: number;
+  readonly method: Method;
+  /** Larger results are dropped, and the unit comes back plain. */
+  readonly worth: number;
+  /** Where results go: it is handed over with the job and comes back, so that few are ever made. */
+  readonly room: Uint8Array;
+}
+
+export type Job = ChunkJob | FilesJob | LeafJob | RehashJob | PackJob;
 
 /** `leaf` is absent where evidence could not be read: main reads it again, patiently. */
 export interface ChunkResult {
@@ -80,11 +98,20 @@ export interface RehashResult {
   readonly sha256?: string;
 }
 
+export interface PackResult {
+  /** Units one behind the other. */
+  readonly room: Uint8Array;
+  /** For each unit its compressed length, -1 where it comes plain, 0 where it is zeros and not there. */
+  readonly sizes: Int32Array;
+}
+
 export interface Results {
   chunk: ChunkResult;
   files: readonly FileResult[];
   leaf: Uint8Array;
   rehash: RehashResult;
+  /** Undefined where evidence could not be read: main reads it again, patiently. */
+  pack: PackResult | undefined;
 }
 
 export interface Order {

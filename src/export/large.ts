@@ -281,7 +281,7 @@ function blocksOf({ data, fills }: Layout): number {
 }
 
 /** Calls `each` with every run of a stretch, and the offset where it starts. */
-async function eachRun(
+export async function eachRun(
   source: Source,
   from: number,
   end: number,

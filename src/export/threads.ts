@@ -36,7 +36,8 @@ export class Threads {
     const id = this.#id++;
     return new Promise<Results[K]>((resolve, reject) => {
       thread.jobs.set(id, { resolve, reject });
-      thread.worker.postMessage({ id, job } satisfies Order);
+      const handed = 'room' in job ? [job.room.buffer as ArrayBuffer] : [];
+      thread.worker.postMessage({ id, job } satisfies Order, handed);
     });
   }
 

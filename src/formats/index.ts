@@ -1,6 +1,7 @@
 /** The one list of formats. A new one is a line here. */
 import type { Finder } from '../core/finder.ts';
 import type { Format } from '../core/format.ts';
+import type { Packer } from '../core/packer.ts';
 import type { Writer } from '../core/writer.ts';
 import { parallels } from './disk/parallels/index.ts';
 import { qcow1 } from './disk/qcow1.ts';
@@ -11,8 +12,13 @@ import { vhdx } from './disk/vhdx/index.ts';
 import { descriptorFinder, sparseFinder } from './disk/vmdk/find.ts';
 import { vmdk } from './disk/vmdk/index.ts';
 import { qcow2Writer } from './disk/write/qcow2.ts';
+import { qcow2Packer } from './disk/write/qcow2-packed.ts';
 import { rawWriter } from './disk/write/raw.ts';
 import { vdiWriter } from './disk/write/vdi.ts';
+import { vhdWriter } from './disk/write/vhd.ts';
+import { vhdxWriter } from './disk/write/vhdx.ts';
+import { vmdkWriter } from './disk/write/vmdk.ts';
+import { streamPacker } from './disk/write/vmdk-stream.ts';
 import { guestFinders } from './filesystem/guest.ts';
 import { recognised } from './filesystem/recognised.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
@@ -53,4 +59,7 @@ export const finders: readonly Finder[] = [
 ];
 
 /** Everything that disks can be written as. */
-export const writers: readonly Writer[] = [rawWriter, qcow2Writer, vdiWriter];
+export const writers: readonly Writer[] = [rawWriter, qcow2Writer, vdiWriter, vmdkWriter, vhdWriter, vhdxWriter];
+
+/** Everything that disks can be written as with compressed units. */
+export const packers: readonly Packer[] = [qcow2Packer, streamPacker];

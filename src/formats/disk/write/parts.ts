@@ -43,8 +43,9 @@ export class Parts {
     return this;
   }
 
-  /** The occupied units of a disk, one behind the other, the last one filled up. */
-  units(disk: Source, occupied: Occupied): this {
+  /** The occupied units of a disk, one behind the other, the last one filled up; `before` stands in front of each. */
+  units(disk: Source, occupied: Occupied, before?: Uint8Array): this {
+    if (before !== undefined) return this.#framed(disk, occupied, before);
     const { unit, runs } = occupied;
     for (let i = 0; i < runs.length; i += 2) {
       const from = runs[i] * unit;
@@ -52,6 +53,17 @@ export class Parts {
       this.source(disk, from, Math.min(end, disk.size) - from);
       this.fill(this.at + Math.max(0, end - disk.size));
     }
+    return this;
+  }
+
+  #framed(disk: Source, occupied: Occupied, before: Uint8Array): this {
+    const { unit, units } = occupied;
+    const head = new MemorySource(before);
+    occupied.each(0, units, (i) => {
+      const from = i * unit;
+      this.source(head, 0, before.length).source(disk, from, Math.min(unit, disk.size - from));
+      this.fill(this.at + unit - Math.min(unit, disk.size - from));
+    });
     return this;
   }
 

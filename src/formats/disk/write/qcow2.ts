@@ -4,11 +4,11 @@ import type { Writer } from '../../../core/writer.ts';
 import { alignUp, Parts } from './parts.ts';
 
 const BITS = 16;
-const CLUSTER = 1 << BITS;
-const ENTRIES = CLUSTER / 8;
+export const CLUSTER: number = 1 << BITS;
+export const ENTRIES: number = CLUSTER / 8;
 /** Refcounts of 16 bits in one cluster. */
 const COUNTS = CLUSTER / 2;
-const COPIED = 0x80000000;
+export const COPIED = 0x80000000;
 const HEADER = 112;
 /** QEMU opens no larger table of first-level pointers. */
 const MAX_L1 = 32 * 1024 * 1024;
@@ -18,10 +18,7 @@ export const qcow2Writer: Writer = {
   endings: ['.qcow2'],
   unit: () => CLUSTER,
   plan(disk, { occupied }) {
-    const span = CLUSTER * ENTRIES;
-    const l1Entries = Math.ceil(disk.size / span);
-    if (l1Entries * 8 > MAX_L1)
-      throw new RangeError(`a disk of ${disk.size} bytes is too large for QCOW2 with 64 KiB clusters`);
+    const l1Entries = checkSize(disk.size);
     const l1Clusters = Math.max(1, Math.ceil((l1Entries * 8) / CLUSTER));
     const used: number[] = [];
     for (let i = 0; i < l1Entries; i++) if (occupied.any(i * ENTRIES, (i + 1) * ENTRIES)) used.push(i);
@@ -32,7 +29,7 @@ export const qcow2Writer: Writer = {
     const dataAt = l2At + used.length * CLUSTER;
     const total = rest + tables + blocks;
     const parts = new Parts();
-    parts.bytes(header(disk.size, l1Entries, l1At, tables)).fill(CLUSTER);
+    parts.bytes(header(disk.size, l1Entries, l1At, tables, CLUSTER, 0)).fill(CLUSTER);
     parts.bytes(pointers(tables * ENTRIES, (i) => (i < blocks ? (1 + tables + i) * CLUSTER : 0), 0));
     for (let block = 0; block < blocks; block++) {
       parts.table('refcounts', CLUSTER, (table) => refcounts(table, Math.min(COUNTS, total - block * COUNTS)));
@@ -66,7 +63,22 @@ function refcountsFor(rest: number): { tables: number; blocks: number } {
   }
 }
 
-function header(size: number, l1Entries: number, l1At: number, tables: number): Uint8Array {
+/** Entries of the first-level table for a disk of `size` bytes. Throws RangeError where it would be too large. */
+export function checkSize(size: number): number {
+  const entries = Math.ceil(size / (CLUSTER * ENTRIES));
+  if (entries * 8 > MAX_L1) throw new RangeError(`a disk of ${size} bytes is too large for QCOW2 with 64 KiB clusters`);
+  return entries;
+}
+
+/** `compression`: 0 for deflate, which readers of all ages know, 1 for Zstandard. */
+export function header(
+  size: number,
+  l1Entries: number,
+  l1At: number,
+  tables: number,
+  tablesAt: number,
+  compression: number,
+): Uint8Array {
   const out = new Uint8Array(alignUp(HEADER + 8, 8));
   const view = viewOf(out);
   view.setUint32(0, 0x514649fb);
@@ -75,14 +87,17 @@ function header(size: number, l1Entries: number, l1At: number, tables: number): 
   put(view, 24, size, 0);
   view.setUint32(36, l1Entries);
   put(view, 40, l1At, 0);
-  put(view, 48, CLUSTER, 0);
+  put(view, 48, tablesAt, 0);
   view.setUint32(56, tables);
+  if (compression !== 0) view.setUint32(76, 8); // only for readers that know the kind of compression
   view.setUint32(96, 4); // refcounts of 16 bits
   view.setUint32(100, HEADER);
+  out[104] = compression;
   return out;
 }
 
-function pointers(count: number, at: (i: number) => number, flag: number): Uint8Array {
+/** A table of pointers, 64 bits each, with a flag in those that lead somewhere. */
+export function pointers(count: number, at: (i: number) => number, flag: number): Uint8Array {
   const out = new Uint8Array(count * 8);
   const view = viewOf(out);
   for (let i = 0; i < count; i++) {
@@ -97,7 +112,7 @@ function refcounts(table: Uint8Array, count: number): void {
 }
 
 /** A 64-bit big-endian number below 2 ** 53, with a flag in its highest bits. */
-function put(view: DataView, at: number, value: number, flag: number): void {
+export function put(view: DataView, at: number, value: number, flag: number): void {
   view.setUint32(at, (Math.floor(value / 2 ** 32) | flag) >>> 0);
   view.setUint32(at + 4, value >>> 0);
 }

@@ -6,5 +6,5 @@ export const rawWriter: Writer = {
   variants: ['raw'],
   endings: ['.raw', '.img', '.bin', '.dd'],
   unit: () => 65536,
-  plan: (disk, { occupied }) => [{ suffix: '', source: new Parts().spread(disk, occupied).file() }],
+  plan: (disk, { occupied }) => [{ suffix: '', source: new Parts().spread(disk, occupied).file(), isDisk: true }],
 };

@@ -1,6 +1,7 @@
 /** VDI of VirtualBox, dynamic. Source: vdi.md sections 1 to 3. */
 import { viewOf } from '../../../core/struct.ts';
 import type { Writer } from '../../../core/writer.ts';
+import { identity } from './identity.ts';
 import { alignUp, Parts } from './parts.ts';
 
 const BLOCK = 1024 * 1024;
@@ -48,18 +49,7 @@ function header(size: number, blocks: number, allocated: number, dataAt: number)
   view.setUint32(0x180, blocks, true);
   view.setUint32(0x184, allocated, true);
   // The identity follows from what is written, so that the same disk gives the same file.
-  uuid(out, 0x188, size, allocated);
-  uuid(out, 0x198, allocated, blocks);
+  identity(out.subarray(0x188, 0x198), size, allocated);
+  identity(out.subarray(0x198, 0x1a8), allocated, blocks);
   return out;
-}
-
-/** A version-8 UUID (made by a rule of its own) of two numbers. */
-function uuid(out: Uint8Array, at: number, a: number, b: number): void {
-  let state = (0x9e3779b9 ^ Math.imul(a % 2 ** 32, 0x85ebca6b) ^ Math.imul(b % 2 ** 32, 0xc2b2ae35)) >>> 0;
-  for (let i = 0; i < 16; i++) {
-    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + i) >>> 0;
-    out[at + i] = state >>> 24;
-  }
-  out[at + 7] = (out[at + 7] & 0x0f) | 0x80;
-  out[at + 8] = (out[at + 8] & 0x3f) | 0x80;
 }
