@@ -12,6 +12,7 @@ import { qcow2Writer } from './disk/write/qcow2.ts';
 import { rawWriter } from './disk/write/raw.ts';
 import { vdiWriter } from './disk/write/vdi.ts';
 import { guestFinders } from './filesystem/guest.ts';
+import { tar } from './filesystem/tar/index.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
 import { vmxFinder } from './machine/find.ts';
 import { vmx } from './machine/vmx.ts';
@@ -21,7 +22,7 @@ import { lost } from './volume/lost.ts';
 import { mbr } from './volume/mbr.ts';
 import { vmfsLvm } from './volume/vmfs-lvm/index.ts';
 
-export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, vdi, vhd, vhdx, parallels, vmx, lost];
+export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, vdi, vhd, vhdx, parallels, vmx, tar, lost];
 
 /** All finders of all formats; a scan uses them in one pass. */
 export const finders: readonly Finder[] = [
