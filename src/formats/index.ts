@@ -3,6 +3,7 @@ import type { Finder } from '../core/finder.ts';
 import type { Format } from '../core/format.ts';
 import type { Writer } from '../core/writer.ts';
 import { parallels } from './disk/parallels/index.ts';
+import { split } from './disk/split.ts';
 import { vdi } from './disk/vdi/index.ts';
 import { vhd } from './disk/vhd/index.ts';
 import { vhdx } from './disk/vhdx/index.ts';
@@ -22,7 +23,21 @@ import { lost } from './volume/lost.ts';
 import { mbr } from './volume/mbr.ts';
 import { vmfsLvm } from './volume/vmfs-lvm/index.ts';
 
-export const formats: readonly Format[] = [gpt, mbr, vmfsLvm, vmfs, vmdk, vdi, vhd, vhdx, parallels, vmx, tar, lost];
+export const formats: readonly Format[] = [
+  gpt,
+  mbr,
+  vmfsLvm,
+  vmfs,
+  vmdk,
+  vdi,
+  vhd,
+  vhdx,
+  parallels,
+  split,
+  vmx,
+  tar,
+  lost,
+];
 
 /** All finders of all formats; a scan uses them in one pass. */
 export const finders: readonly Finder[] = [
