@@ -8,11 +8,12 @@ import type { Backing, Node } from '../core/node.ts';
 import { INFERRED, STATED, type Why } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { formats } from '../formats/index.ts';
+import { LocatorError, locate } from './locate.ts';
 import { siblingNode } from './siblings.ts';
 import { passesThrough, type Stack } from './stack.ts';
 
 /** Files of one directory that are opened in search of a parent that is not where its child says. */
-const MAX_SEARCHED = 256;
+const MAX_SEARCHED = 1024;
 const endings = formats.filter((format) => format.layer === 'disk').flatMap((format) => format.names ?? []);
 
 /** What a format opened, before anything was put below it. */
@@ -22,18 +23,48 @@ interface Alone {
   readonly identities: readonly string[];
 }
 
-interface Parent {
+/**
+ * How it is known that one disk lies on another: it says that it is what its child needs; the child does not know what
+ * that should be; it was written to since; by its name alone; several say the same; a person chose it.
+ */
+export type How = 'proved' | 'stated' | 'changed' | 'named' | 'alike' | 'chosen';
+
+/** What lies directly below a layer. */
+export interface Link {
   readonly file: Node;
   readonly alone: Alone;
-  /** It is known by what it says of itself, or the child does not know what that should be. */
-  readonly proved: boolean;
+  readonly how: How;
+  /** Others that say the same of themselves. */
+  readonly alike: readonly Node[];
 }
+
+/** A parent that a person chose for a layer: both as locators or paths. */
+export interface Choice {
+  readonly child: string;
+  readonly parent: string;
+}
+
+/** Parents to try instead of those that would be found, by the locator of the child. */
+export type Trial = ReadonlyMap<string, Node>;
+
+/** A layer that says of nothing that it lies on it. */
+const UNSAID: Backing = { names: [], at: 0 };
 
 export class Chains {
   readonly #stack: Stack;
+  readonly #choices: readonly Choice[];
+  readonly #used = new Set<Choice>();
+  /** The disks of a folder by what they say that they are. */
+  readonly #known = new Map<string, Promise<ReadonlyMap<string, readonly Node[]>>>();
 
-  constructor(stack: Stack) {
+  constructor(stack: Stack, choices: readonly Choice[]) {
     this.#stack = stack;
+    this.#choices = choices;
+  }
+
+  /** Choices of parents that nothing was opened for so far. */
+  get unused(): readonly Choice[] {
+    return this.#choices.filter((choice) => !this.#used.has(choice));
   }
 
   /** The disk that `opened`, found in `file`, is with all that lies below it. Others are answered as they are. */
@@ -42,87 +73,141 @@ export class Chains {
     if (source === undefined) return opened;
     const { backing, identities = [] } = opened;
     const top: Alone = { source, backing, identities };
-    if (backing === undefined) return opened;
+    if (backing === undefined && this.#choiceFor(file) === undefined) return opened;
     const damage: Damage[] = [];
     const whole = await this.#follow(file, top, only, damage);
-    return { ...opened, damage: [...opened.damage, ...damage], bytes: async () => whole };
+    const joined = { ...opened, damage: [...opened.damage, ...damage], bytes: async () => whole };
+    if (opened.snapshots === undefined) return joined;
+    // States that the file keeps lie on the same parents.
+    const snapshots = opened.snapshots.map((state) => {
+      const bytes = async (): Promise<Source> => (await this.joined(file, state, only)).bytes!();
+      return { ...state, bytes };
+    });
+    return { ...joined, snapshots, child: async (rawName) => snapshots.find((state) => state.rawName === rawName) };
   }
 
-  async #follow(file: Node, top: Alone, only: boolean, damage: Damage[]): Promise<Source> {
+  /** The bytes of a disk as they would be with other parents below some of its layers. */
+  async tried(file: Node, opened: Node, only: boolean, trial: Trial): Promise<Source | undefined> {
+    const source = await opened.bytes?.();
+    const { backing, identities = [] } = opened;
+    return source && this.#follow(file, { source, backing, identities }, only, [], trial);
+  }
+
+  /** What lies directly below a layer, if that is to be had. */
+  async below(child: Node, backing: Backing | undefined, only: boolean, trial?: Trial): Promise<Link | undefined> {
+    const tried = trial?.get(child.locator);
+    const chosen = tried ?? (await this.#chosen(child));
+    if (chosen !== undefined) {
+      const found = await this.#opened(chosen, backing ?? UNSAID);
+      const isProved = found?.how === 'proved' && backing?.identity !== undefined;
+      return found && { ...found, how: isProved ? 'proved' : 'chosen' };
+    }
+    return backing && this.#parent(child, backing, only);
+  }
+
+  async #follow(file: Node, top: Alone, only: boolean, damage: Damage[], trial?: Trial): Promise<Source> {
     const layers: ChainLayer[] = [{ source: top.source, certainty: STATED }];
     const seen = new Set([file.locator]);
     let child = file;
     let lower: Alone = top;
-    while (lower.backing !== undefined) {
-      const { backing } = lower;
+    for (;;) {
+      const link = await this.below(child, lower.backing, only, trial);
+      if (link === undefined && lower.backing === undefined) return chain(layers);
+      const backing = lower.backing ?? UNSAID;
       const at = `${child.locator}@${backing.at}`;
-      const parent = await this.#parent(child, backing, only);
-      const problem = troubleOf(parent, seen, layers.length);
-      if (parent === undefined || problem !== undefined) {
-        const named =
-          backing.names.map((name) => `"${printable(name)}"`).join(' or ') || (backing.identity ?? 'its parent');
+      const problem = troubleOf(link, seen, layers.length);
+      if (link === undefined || problem !== undefined) {
+        const named = nameOf(backing);
         const effect = 'what this layer and those above it do not hold is missing; give the parent as a further source';
-        const code = parent === undefined ? 'chain.parent' : 'chain.loop';
+        const code = link === undefined ? 'chain.parent' : 'chain.loop';
         damage.push({ code, at, expected: `a parent ${named}`, actual: problem ?? 'none', effect });
         return chain(layers, { what: `a parent ${named} that is not had`, code });
       }
-      let why: Why | undefined;
-      if (!parent.proved) {
-        const actual = parent.alone.identities.join(', ') || 'none';
-        const effect = 'it is read through all the same; what comes from it and below is inferred';
-        damage.push({
-          code: 'chain.identity',
-          at,
-          expected: `a parent that is ${backing.identity}`,
-          actual: `${parent.file.locator}: ${actual}`,
-          effect,
-        });
-        why = { what: `${parent.file.locator}, a parent by its name alone`, code: 'chain.identity' };
-      }
-      if (parent.proved && backing.unchanged !== undefined && !parent.alone.identities.includes(backing.unchanged)) {
-        damage.push({
-          code: 'chain.changed',
-          at,
-          expected: `${parent.file.locator} as it was: ${backing.unchanged}`,
-          actual: parent.alone.identities.join(', '),
-          effect: 'it was written to after this layer was made: what comes from it and below is inferred',
-        });
-        why = { what: `${parent.file.locator}, a parent that was written to later`, code: 'chain.changed' };
-      }
-      layers.push({ source: parent.alone.source, certainty: why ? INFERRED : STATED, ...(why && { why }) });
-      seen.add(parent.file.locator);
-      child = parent.file;
-      lower = parent.alone;
+      const doubt = doubtOf(link, backing, at);
+      if (doubt !== undefined) damage.push(doubt.damage);
+      const why: Why | undefined = doubt?.why;
+      layers.push({ source: link.alone.source, certainty: why ? INFERRED : STATED, ...(why && { why }) });
+      seen.add(link.file.locator);
+      child = link.file;
+      lower = link.alone;
     }
-    return chain(layers);
+  }
+
+  #choiceFor(child: Node): Choice | undefined {
+    return this.#choices.find(
+      (choice) =>
+        choice.child === child.locator ||
+        Buffer.from(choice.child, 'utf8').toString('latin1') === child.rawName ||
+        (child.kind === 'evidence' && path.resolve(choice.child) === path.resolve(child.locator)),
+    );
+  }
+
+  /** The parent that a person chose for a layer: inside what is open, else a file of that path. */
+  async #chosen(child: Node): Promise<Node | undefined> {
+    const choice = this.#choiceFor(child);
+    if (choice === undefined) return undefined;
+    this.#used.add(choice);
+    try {
+      return (await locate(this.#stack, choice.parent)).node;
+    } catch (error) {
+      if (!(error instanceof LocatorError)) throw error;
+      return this.#stack.evidence.further(choice.parent);
+    }
   }
 
   /** The file that a layer names; else one that says it is what the layer needs; else the named one all the same. */
-  async #parent(child: Node, backing: Backing, only: boolean): Promise<Parent | undefined> {
-    let named: Parent | undefined;
+  async #parent(child: Node, backing: Backing, only: boolean): Promise<Link | undefined> {
+    let named: Link | undefined;
     for (const name of backing.names) {
       const file = await siblingNode(this.#stack, child, name, only);
       if (file === undefined || file.locator === child.locator || file.bytes === undefined) continue;
       const found = await this.#opened(file, backing);
-      if (found?.proved === true) return found;
+      if (found !== undefined && found.how !== 'named') return found;
       named ??= found;
     }
     return (await this.#search(child, backing, only)) ?? named;
   }
 
-  async #search(child: Node, backing: Backing, only: boolean): Promise<Parent | undefined> {
+  async #search(child: Node, backing: Backing, only: boolean): Promise<Link | undefined> {
     if (backing.identity === undefined || backing.raw === true) return undefined;
-    let searched = 0;
+    const key = this.#stack.parentOf(child)?.locator ?? path.dirname(path.resolve(child.locator));
+    let known = this.#known.get(key);
+    if (known === undefined) {
+      known = this.#identify(child, only);
+      this.#known.set(key, known);
+    }
+    const files = ((await known).get(backing.identity) ?? []).filter(({ locator }) => locator !== child.locator);
+    const found: Link[] = [];
+    for (const file of files) {
+      const link = await this.#opened(file, backing);
+      if (link !== undefined) found.push(link);
+    }
+    const { unchanged } = backing;
+    // Of several, one that was not written to since is the one; without such a mark nothing tells them apart.
+    const kept = found.filter(({ how }) => how === 'proved');
+    if (unchanged !== undefined && kept.length === 1) return kept[0];
+    if (found.length < 2) return found[0];
+    const first = kept[0] ?? found[0];
+    const alike = found.filter((link) => link !== first).map(({ file }) => file);
+    return { ...first, how: 'alike', alike };
+  }
+
+  /** What the disks around a file say that they are; each is opened once. */
+  async #identify(child: Node, only: boolean): Promise<ReadonlyMap<string, readonly Node[]>> {
+    const out = new Map<string, Node[]>();
+    const seen = new Set<string>();
     for await (const file of this.#around(child, only)) {
       const name = file.rawName.toLowerCase();
       const isDisk =
         (file.kind === 'file' || file.kind === 'evidence') && endings.some((ending) => name.endsWith(ending));
-      if (!isDisk || file.locator === child.locator) continue;
-      if (++searched > MAX_SEARCHED) return undefined;
-      const found = await this.#opened(file, backing);
-      if (found?.proved === true) return found;
+      if (!isDisk || seen.has(path.resolve(file.locator))) continue;
+      if (seen.size >= MAX_SEARCHED) break;
+      seen.add(path.resolve(file.locator));
+      const opened = await this.#stack.layer(file);
+      if (opened?.kind !== 'disk') continue;
+      for (const identity of opened.identities ?? []) out.set(identity, [...(out.get(identity) ?? []), file]);
     }
-    return undefined;
+    return out;
   }
 
   /** What lies beside a file, then in the folder above: snapshots are often kept in one of their own. */
@@ -139,22 +224,62 @@ export class Chains {
     if (above !== undefined && isFolder(folder) && isFolder(above)) yield* this.#stack.children(above);
   }
 
-  async #opened(file: Node, backing: Backing): Promise<Parent | undefined> {
+  async #opened(file: Node, backing: Backing): Promise<Link | undefined> {
     const opened = backing.raw === true ? undefined : await this.#stack.layer(file);
     const source = await (opened?.kind === 'disk' ? opened : file).bytes?.();
     if (source === undefined) return undefined;
     const { backing: below, identities = [] } = opened?.kind === 'disk' ? opened : {};
-    const alone: Alone = { source, backing: below, identities };
-    const proved = backing.identity === undefined || alone.identities.includes(backing.identity);
-    return { file, alone, proved };
+    return { file, alone: { source, backing: below, identities }, how: howOf(backing, identities), alike: [] };
   }
+}
+
+function howOf({ identity, unchanged }: Backing, identities: readonly string[]): How {
+  if (identity === undefined) return 'stated';
+  if (!identities.includes(identity)) return 'named';
+  return unchanged === undefined || identities.includes(unchanged) ? 'proved' : 'changed';
+}
+
+/** What a layer calls its parent. */
+export function nameOf(backing: Backing): string {
+  return backing.names.map((name) => `"${printable(name)}"`).join(' or ') || (backing.identity ?? 'its parent');
+}
+
+/** Why what is read through a link is no more than inferred; undefined where it is as good as its layers. */
+function doubtOf(link: Link, backing: Backing, at: string): { damage: Damage; why: Why } | undefined {
+  const { file, alone, how, alike } = link;
+  const is = alone.identities.join(', ') || 'none';
+  const said = (code: string, expected: string, actual: string, effect: string, what: string) => ({
+    damage: { code, at, expected, actual, effect },
+    why: { what: `${file.locator}, ${what}`, code },
+  });
+  if (how === 'named') {
+    const effect = 'it is read through all the same; what comes from it and below is inferred';
+    const expected = `a parent that is ${backing.identity}`;
+    return said('chain.identity', expected, `${file.locator}: ${is}`, effect, 'a parent by its name alone');
+  }
+  if (how === 'changed') {
+    const effect = 'it was written to after this layer was made: what comes from it and below is inferred';
+    const expected = `${file.locator} as it was: ${backing.unchanged}`;
+    return said('chain.changed', expected, is, effect, 'a parent that was written to later');
+  }
+  if (how === 'alike') {
+    const effect = `${file.locator} is read through, and what comes from it and below is inferred; see salvor chain`;
+    const actual = [file, ...alike].map(({ locator }) => locator).join(', ');
+    return said('chain.alike', `one parent that is ${backing.identity}`, actual, effect, 'one of several parents');
+  }
+  if (how === 'chosen') {
+    const effect = 'it was chosen: what comes from it and below is inferred';
+    const expected = `a parent ${backing.identity === undefined ? nameOf(backing) : `that is ${backing.identity}`}`;
+    return said('chain.chosen', expected, `${file.locator}: ${is}`, effect, 'a parent that was chosen');
+  }
+  return undefined;
 }
 
 function isFolder(node: Node): boolean {
   return node.children !== undefined && !passesThrough(node);
 }
 
-function troubleOf(parent: Parent | undefined, seen: ReadonlySet<string>, layers: number): string | undefined {
+function troubleOf(parent: Link | undefined, seen: ReadonlySet<string>, layers: number): string | undefined {
   if (parent === undefined) return undefined;
   if (seen.has(parent.file.locator)) return `${parent.file.locator}, which is above it already`;
   return layers >= MAX_CHAIN ? `a chain of more than ${MAX_CHAIN} layers` : undefined;

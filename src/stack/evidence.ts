@@ -64,6 +64,11 @@ export class Evidence {
     return file;
   }
 
+  /** One more file that a person named, which is no source of its own. */
+  further(name: string): Node {
+    return this.#fileNode(name, path.basename(name), this.source(name).size);
+  }
+
   /** The other regular files beside the given ones: candidates for members, extents and parents. */
   neighbours(): Node[] {
     const given = new Set(this.nodes.map((node) => path.resolve(node.locator)));
