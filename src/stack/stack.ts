@@ -55,6 +55,11 @@ export class Stack {
     this.#chains = new Chains(this, options.parents ?? []);
   }
 
+  /** Whether nothing is used that was not given. */
+  get only(): boolean {
+    return this.#options.only === true;
+  }
+
   /** What was given, in the order given. */
   get roots(): readonly Node[] {
     return this.evidence.nodes;
