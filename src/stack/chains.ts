@@ -2,6 +2,7 @@
 import * as path from 'node:path';
 import { type ChainLayer, chain } from '../core/chain.ts';
 import type { Damage } from '../core/damage.ts';
+import { EvidenceError } from '../core/evidence.ts';
 import { MAX_CHAIN } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
 import type { Backing, Node } from '../core/node.ts';
@@ -60,6 +61,13 @@ export class Chains {
   constructor(stack: Stack, choices: readonly Choice[]) {
     this.#stack = stack;
     this.#choices = choices;
+    for (const { child, parent } of choices) {
+      const inner = choices.find((other) => parent.startsWith(`${other.child}::`));
+      if (inner === undefined) continue;
+      throw new EvidenceError(
+        `${parent} lies inside ${inner.child}, which lies on a chosen parent itself: ${child} cannot lie on it. Choose another.`,
+      );
+    }
   }
 
   /** Choices of parents that nothing was opened for so far. */
@@ -147,11 +155,17 @@ export class Chains {
     const choice = this.#choiceFor(child);
     if (choice === undefined) return undefined;
     this.#used.add(choice);
+    const { parent } = choice;
+    const isInside = this.#stack.roots.some(
+      ({ locator }) => parent === locator || /^(::|\/)/.test(below(parent, locator)),
+    );
+    // Nothing else is opened for a piece of evidence that is just being opened: it might be waited for itself.
+    if (!isInside && child.kind === 'evidence') return this.#stack.evidence.further(parent);
     try {
-      return (await locate(this.#stack, choice.parent)).node;
+      return (await locate(this.#stack, parent)).node;
     } catch (error) {
-      if (!(error instanceof LocatorError)) throw error;
-      return this.#stack.evidence.further(choice.parent);
+      if (isInside || !(error instanceof LocatorError)) throw error;
+      return this.#stack.evidence.further(parent);
     }
   }
 
@@ -237,6 +251,11 @@ function howOf({ identity, unchanged }: Backing, identities: readonly string[]):
   if (identity === undefined) return 'stated';
   if (!identities.includes(identity)) return 'named';
   return unchanged === undefined || identities.includes(unchanged) ? 'proved' : 'changed';
+}
+
+/** What follows a locator in one that is below it. */
+function below(locator: string, above: string): string {
+  return locator.startsWith(above) ? locator.slice(above.length) : '';
 }
 
 /** What a layer calls its parent. */
