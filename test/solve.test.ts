@@ -125,6 +125,19 @@ test.skipIf(qemuAbsent !== undefined)(
   },
 );
 
+test.skipIf(qemuAbsent !== undefined)('a chosen parent in another folder finds its extents there', async () => {
+  fs.mkdirSync(at('old'));
+  fs.writeFileSync(at('raw'), rawDisk(16 * MIB, 9));
+  const flat = ['convert', '-f', 'raw', '-O', 'vmdk', '-o', 'subformat=monolithicFlat'];
+  qemu('qemu-img', [...flat, at('raw'), at('old/base.vmdk')]);
+  qemu('qemu-img', ['create', '-q', '-f', 'vmdk', '-b', 'old/base.vmdk', '-F', 'vmdk', at('top.vmdk')]);
+  const stack = new Stack([at('top.vmdk')], { parents: [{ child: 'top.vmdk', parent: at('old/base.vmdk') }] });
+  const { bytes, lost, codes } = await whole(stack, at('top.vmdk'));
+  // It says itself that it is the parent: then the choice takes nothing from its certainty.
+  expect([bytes.equals(fs.readFileSync(at('raw'))), lost, codes]).toEqual([true, 0, []]);
+  stack.close();
+});
+
 const base = disk(11, MIB, 9, 60);
 const upper = disk(12, MIB, 9, 40);
 const link = (n: number, parent: number, of: Disk = upper): VdiSpec => ({
@@ -218,6 +231,18 @@ test('of two possible parents the one whose inside fits comes first', async () =
   expect(offers[0].guest).toMatchObject({ clashes: [], unknown: [] });
   expect(offers[0].guest?.fits.join()).toContain('NTFS');
   expect(offers[1].guest?.clashes.join()).toMatch(/NTFS says that it has \d+ bytes/);
+});
+
+test.skipIf(qemuAbsent !== undefined)('a machine that names an older state is told of', async () => {
+  threeOfQemu();
+  const config = ['.encoding = "UTF-8"', 'config.version = "8"', 'virtualHW.version = "13"', 'displayName = "web"'];
+  const slot = ['scsi0:0.present = "TRUE"', 'scsi0:0.fileName = "mid.vmdk"'];
+  fs.writeFileSync(at('web.vmx'), `${[...config, ...slot].join('\n')}\n`);
+  const stack = new Stack([dir]);
+  const [{ notices, levels }] = (await solve(stack)).chains;
+  expect(levels[1].users.join()).toContain('web.vmx (scsi0:0)');
+  expect(notices.join()).toMatch(/names .*mid.vmdk, and 1 newer layer lies on it/);
+  stack.close();
 });
 
 test('a chain of 255 links takes one pass over their tables', async () => {

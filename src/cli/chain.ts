@@ -48,10 +48,10 @@ const HOW: Readonly<Record<Tie['how'], string>> = {
 /** Sentences about the inside of a disk that are printed; --json has all. */
 const MAX_TOLD = 6;
 
-function isWhole({ levels, missing, guest }: SolvedChain): boolean {
+function isWhole({ levels, missing, guest, notices }: SolvedChain): boolean {
   const isSure = levels.every(({ tie }) => tie === undefined || tie.how === 'proved' || tie.how === 'stated');
   const isSound = levels.every(({ disk }) => (disk.layer?.damage.length ?? 0) === 0);
-  return isSure && isSound && missing === 0 && guest.clashes.length === 0;
+  return isSure && isSound && missing === 0 && notices.length === 0 && guest.clashes.length === 0;
 }
 
 function page(chains: readonly SolvedChain[], isCut: boolean, sources: readonly string[]): string[] {
@@ -63,21 +63,23 @@ function page(chains: readonly SolvedChain[], isCut: boolean, sources: readonly 
   return [...out, `${chains.length} chain${chains.length === 1 ? '' : 's'}, ${sure} whole and sure.`];
 }
 
-function lines({ levels, missing, guest }: SolvedChain, sources: readonly string[]): string[] {
+function lines({ levels, missing, guest, notices }: SolvedChain, sources: readonly string[]): string[] {
   const out: string[] = [];
   for (const [i, level] of levels.entries()) out.push(...levelLines(level, levels[i + 1]?.disk, sources));
+  for (const notice of notices) out.push(`  ! ${shown(notice)}`);
   const whole = levels[0].disk.source.size;
   const had = missing === 0 ? 'nothing of it is missing' : `${missing} bytes of it are missing (${size(missing)})`;
   out.push(`  together ${size(whole)}, ${had}`, ...guestLines(guest, '  '));
   return out;
 }
 
-function levelLines({ disk, held, tie }: Level, below: Disk | undefined, sources: readonly string[]): string[] {
+function levelLines({ disk, held, tie, users }: Level, below: Disk | undefined, sources: readonly string[]): string[] {
   const parts = [disk.layer?.format ?? 'plain sectors', size(disk.source.size), `${size(held.own)} in it`];
   if (disk.modified !== undefined) parts.push(`written ${timeInFull(disk.modified)}`);
   const out = [`${shown(disk.file.locator)}  ${parts.join(', ')}`];
   const damage = disk.layer?.damage.length ?? 0;
   if (damage > 0) out.push(`  ! ${damage} damage${damage === 1 ? '' : 's'}; salvor inspect tells`);
+  if (users.length > 0) out.push(`  named by ${shown(users.join(', '))}`);
   if (tie === undefined) return out;
   const onto = below === undefined ? tie.wants : below.file.locator;
   out.push(`  on ${shown(onto)}: ${HOW[tie.how]}; ${shown(tie.reasons.join('; '))}`);
@@ -122,13 +124,15 @@ function diskJson({ file, layer, source, modified }: Disk): Record<string, unkno
   };
 }
 
-function chainJson({ levels, missing, guest }: SolvedChain): unknown {
+function chainJson({ levels, missing, guest, notices }: SolvedChain): unknown {
   return {
     missing,
     guest,
-    levels: levels.map(({ disk, held, tie }) => ({
+    notices,
+    levels: levels.map(({ disk, held, tie, users }) => ({
       ...diskJson(disk),
       held,
+      users,
       damage: disk.layer?.damage ?? [],
       ...(tie && {
         tie: { ...tie, offers: tie.offers.map(({ disk: one, ...rest }) => ({ ...diskJson(one), ...rest })) },

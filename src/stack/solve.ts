@@ -5,6 +5,8 @@ import type { Source } from '../core/source.ts';
 import { type How, nameOf } from './chains.ts';
 import { type Disk, disksOf, type Held, heldBy, modifiedOf } from './disks.ts';
 import { type Guest, guestOf } from './guests.ts';
+import { filesystems } from './home.ts';
+import { machinesOf } from './machines.ts';
 import { type Offer, offersFor, type Wanted } from './offers.ts';
 import type { Stack } from './stack.ts';
 
@@ -24,6 +26,8 @@ export interface Level {
   readonly held: Held;
   /** Absent for a base. */
   readonly tie?: Tie;
+  /** Machines whose configuration names this layer, with the slot. */
+  readonly users: readonly string[];
 }
 
 export interface SolvedChain {
@@ -32,6 +36,8 @@ export interface SolvedChain {
   /** Bytes of the whole that are missing. */
   readonly missing: number;
   readonly guest: Guest;
+  /** What is odd about the chain as a whole, in sentences. */
+  readonly notices: readonly string[];
 }
 
 export interface Solved {
@@ -50,11 +56,32 @@ interface Edge {
 /** Puts all disks of the sources into chains. */
 export async function solve(stack: Stack): Promise<Solved> {
   const { disks, isCut } = await disksOf(stack);
-  const solver = new Solver(stack, disks);
+  const solver = new Solver(stack, disks, await usersOf(stack));
   return { chains: await solver.chains(), isCut };
 }
 
+/** Machines by the locators of the disks that their configurations name. */
+async function usersOf(stack: Stack): Promise<Map<string, string[]>> {
+  const out = new Map<string, string[]>();
+  for (const root of stack.roots) {
+    // Inside a disk there are no configurations of machines that lie on it.
+    const layer = root.kind === 'directory' ? undefined : await stack.layer(root);
+    const isStore = layer !== undefined && layer.kind !== 'disk';
+    const places = root.kind === 'directory' ? [root] : isStore ? await filesystems(stack, root) : [];
+    for (const place of places) {
+      for await (const { config, disks } of machinesOf(stack, place, false)) {
+        for (const { slot, chain } of disks) {
+          const user = `${config.locator} (${slot})`;
+          if (chain.length > 0) out.set(chain[0].locator, [...(out.get(chain[0].locator) ?? []), user]);
+        }
+      }
+    }
+  }
+  return out;
+}
+
 class Solver {
+  readonly #users: ReadonlyMap<string, readonly string[]>;
   readonly #stack: Stack;
   readonly #disks: readonly Disk[];
   readonly #byLocator: Map<string, Disk>;
@@ -63,7 +90,8 @@ class Solver {
   readonly #held = new Map<Disk, Held>();
   readonly #ties = new Map<Disk, Tie>();
 
-  constructor(stack: Stack, disks: readonly Disk[]) {
+  constructor(stack: Stack, disks: readonly Disk[], users: ReadonlyMap<string, readonly string[]>) {
+    this.#users = users;
     this.#stack = stack;
     this.#disks = disks;
     this.#byLocator = new Map(disks.map((disk) => [disk.file.locator, disk]));
@@ -134,10 +162,11 @@ class Solver {
     for (const [i, disk] of above.entries()) {
       const how = ties[i];
       const held = await this.#heldBy(disk);
-      levels.push({ disk, held, ...(how !== undefined && { tie: await this.#tied(top, above, i, how) }) });
+      const users = this.#users.get(disk.file.locator) ?? [];
+      levels.push({ disk, held, users, ...(how !== undefined && { tie: await this.#tied(top, above, i, how) }) });
     }
     const missing = (await heldBy(whole, this.#stack.signal)).missing;
-    return { levels, missing, guest: await guestOf(this.#stack, top.file, whole) };
+    return { levels, missing, guest: await guestOf(this.#stack, top.file, whole), notices: noticesOf(levels) };
   }
 
   async #whole(top: Disk): Promise<Source> {
@@ -169,6 +198,18 @@ class Solver {
     };
     return { how, wants, reasons, offers: await offersFor(this.#stack, [...this.#byLocator.values()], wanted) };
   }
+}
+
+/** A machine that runs on a layer with others on it goes on from an older state, and spoils those above. */
+function noticesOf(levels: readonly Level[]): string[] {
+  const out: string[] = [];
+  for (const [i, { users, disk }] of levels.entries()) {
+    if (i === 0 || users.length === 0) continue;
+    const newer = `${i} newer layer${i === 1 ? ' lies' : 's lie'} on it`;
+    const next = `${levels[0].disk.file.locator} is the newest state; do not start the machine`;
+    out.push(`${users.join(', ')} names ${disk.file.locator}, and ${newer}: ${next}`);
+  }
+  return out;
 }
 
 /** Why a link is what it is, for people. */

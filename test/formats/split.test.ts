@@ -1,17 +1,18 @@
 /** Disks in pieces: whole, with lacking and short pieces, and what only looks like one. */
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
+import { slice } from '../../src/core/map-source.ts';
 import { MemorySource } from '../../src/core/memory.ts';
 import type { Node } from '../../src/core/node.ts';
 import { flatten } from '../../src/core/resolve.ts';
-import { INFERRED, RunList } from '../../src/core/run.ts';
+import { INFERRED, RunList, VERIFIED } from '../../src/core/run.ts';
 import { split } from '../../src/formats/disk/split.ts';
 import { filesystems } from '../../src/stack/home.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { seeded } from '../make/content.ts';
-import { memoryImages } from '../make/images.ts';
 import { makeStore } from '../make/stores.ts';
 import { checkFormat } from '../suites/check-format.ts';
+import { evidenceOf } from './stores.ts';
 
 const PIECE = 256 * 1024;
 const raw = seeded(3, 4 * PIECE + 5120).read(0, 4 * PIECE + 5120);
@@ -68,20 +69,15 @@ test('a piece that was cut off leaves a gap up to the next one', async () => {
 
 test('a datastore is found in a disk in pieces', async () => {
   const store = makeStore(6, { seed: 6, members: [{ pes: 16 }], entries: [] });
-  const [image] = memoryImages(store);
+  const [{ source: image }] = evidenceOf(store);
   const half = Math.ceil(image.size / 1024) * 512;
-  const piece = async (from: number, length: number): Promise<MemorySource> => {
-    const bytes = new Uint8Array(length);
-    await image.read(from, bytes);
-    return new MemorySource(bytes);
-  };
-  const first = await piece(0, half);
+  const first = slice(image, 0, half, VERIFIED);
   const stack = new Stack([
     { name: 'lun.001', source: first },
-    { name: 'lun.002', source: await piece(half, image.size - half) },
+    { name: 'lun.002', source: slice(image, half, image.size - half, VERIFIED) },
   ]);
   expect(await filesystems(stack, stack.roots[0])).toHaveLength(1);
-  // Half of it says itself how much is lacking, where there is a third piece that says that it is in pieces.
+  // One piece alone is what it is.
   const alone = new Stack([{ name: 'lun.001', source: first }], { only: true });
   expect((await alone.inside(alone.roots[0]))?.format).not.toBe(split.title);
 });
