@@ -176,6 +176,16 @@ test('of two parents with one identity one is read, as inferred, and the other c
   expect(chosen.bytes.subarray(block * MIB, (block + 1) * MIB).equals(expected)).toBe(true);
 });
 
+test('of two copies of a parent the one that nobody wrote to is the one', async () => {
+  const child = { ...link(1, 2), linkModified: id(77) };
+  const files = { 'now.vdi': child, 'a.vdi': root(2), 'b.vdi': { ...root(2), modified: id(77) } };
+  const stack = vdis(files);
+  expect(shape(await solve(stack))[0]).toBe('now.vdi proved > b.vdi');
+  expect((await whole(stack, 'now.vdi')).weakest).toBe(STATED);
+  const { 'b.vdi': _kept, ...changed } = files;
+  expect(shape(await solve(vdis(changed)))[0]).toBe('now.vdi changed > a.vdi');
+});
+
 test('a loop ends, and is told', async () => {
   const stack = vdis({ 'a.vdi': link(1, 2), 'b.vdi': link(2, 3), 'c.vdi': link(3, 1) });
   const solved = await solve(stack);

@@ -176,10 +176,13 @@ export class Chains {
       const file = await siblingNode(this.#stack, child, name, only);
       if (file === undefined || file.locator === child.locator || file.bytes === undefined) continue;
       const found = await this.#opened(file, backing);
-      if (found !== undefined && found.how !== 'named') return found;
+      if (found?.how === 'proved' || found?.how === 'stated') return found;
       named ??= found;
     }
-    return (await this.#search(child, backing, only)) ?? named;
+    const elsewhere = await this.#search(child, backing, only);
+    // The very one that was written to since, where no copy of it was kept as it was.
+    if (named?.how === 'changed' && elsewhere?.how !== 'proved') return named;
+    return elsewhere ?? named;
   }
 
   async #search(child: Node, backing: Backing, only: boolean): Promise<Link | undefined> {
