@@ -8,11 +8,15 @@ import { flatten } from '../src/core/resolve.ts';
 import { INFERRED, LOST, RunList, STATED } from '../src/core/run.ts';
 import type { Source } from '../src/core/source.ts';
 import type { Choice } from '../src/stack/chains.ts';
+import { locate } from '../src/stack/locate.ts';
 import { type Solved, solve } from '../src/stack/solve.ts';
 import { Stack } from '../src/stack/stack.ts';
+import { evidenceOf } from './formats/stores.ts';
 import { type Disk, disk } from './make/disk/content.ts';
 import { makeVdi, type VdiSpec } from './make/disk/vdi.ts';
 import { qemu, qemuAbsent, rawDisk } from './make/disks.ts';
+import { machine } from './make/machines.ts';
+import { makeStore } from './make/stores.ts';
 
 const MIB = 1024 * 1024;
 let dir = '';
@@ -241,6 +245,23 @@ test('of two possible parents the one whose inside fits comes first', async () =
   expect(offers[0].guest).toMatchObject({ clashes: [], unknown: [] });
   expect(offers[0].guest?.fits.join()).toContain('NTFS');
   expect(offers[1].guest?.clashes.join()).toMatch(/NTFS says that it has \d+ bytes/);
+});
+
+test('what is read through a descriptor that was made anew is inferred', async () => {
+  const made = machine({ name: 'web', seed: 31, disks: [{ bytes: 8 * MIB, fill: 0.5, thin: true }], snapshots: 1 });
+  const entries = made.entries.filter((entry) => !entry.path.endsWith('/web.vmdk'));
+  const evidence = evidenceOf(makeStore(6, { seed: 6, members: [{ pes: 16 }], entries }));
+  const from = `${evidence[0].name}::vmfs/web`;
+  const parents = [{ child: `${from}/web-000001.vmdk`, parent: `${from}/+regenerated/web.vmdk` }];
+  const stack = new Stack(evidence, { parents });
+  const list = new RunList();
+  for (const name of ['+regenerated/web.vmdk', 'web-000001.vmdk']) {
+    const source = await (await locate(stack, `${from}/${name}::vmdk`)).node.bytes!();
+    list.clear();
+    await flatten(source, 0, source.size, list);
+    const grades = new Set(Array.from({ length: list.n }, (_, i) => list.certainty(i)));
+    expect([...grades].sort(), name).toEqual(name === 'web-000001.vmdk' ? [INFERRED, STATED] : [INFERRED]);
+  }
 });
 
 test.skipIf(qemuAbsent !== undefined)('a machine that names an older state is told of', async () => {

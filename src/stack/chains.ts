@@ -3,10 +3,11 @@ import * as path from 'node:path';
 import { type ChainLayer, chain } from '../core/chain.ts';
 import type { Damage } from '../core/damage.ts';
 import { EvidenceError } from '../core/evidence.ts';
-import { MAX_CHAIN } from '../core/limits.ts';
+import { MAX_CHAIN, MAX_TEXT } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
 import type { Backing, Node } from '../core/node.ts';
-import { INFERRED, STATED, type Why } from '../core/run.ts';
+import { flatten } from '../core/resolve.ts';
+import { type Certainty, INFERRED, LOST, RunList, STATED, type Why, weaker } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { formats } from '../formats/index.ts';
 import { LocatorError, locate } from './locate.ts';
@@ -22,6 +23,13 @@ interface Alone {
   readonly source: Source;
   readonly backing: Backing | undefined;
   readonly identities: readonly string[];
+  /** Where the text that names its extents is less than stated itself. */
+  readonly text?: TextDoubt;
+}
+
+interface TextDoubt {
+  readonly certainty: Certainty;
+  readonly why: Why;
 }
 
 /**
@@ -80,8 +88,8 @@ export class Chains {
     const source = opened.kind === 'disk' ? await opened.bytes?.() : undefined;
     if (source === undefined) return opened;
     const { backing, identities = [] } = opened;
-    const top: Alone = { source, backing, identities };
-    if (backing === undefined && this.#choiceFor(file) === undefined) return opened;
+    const top: Alone = { source, backing, identities, ...(await textDoubt(file, opened)) };
+    if (backing === undefined && top.text === undefined && this.#choiceFor(file) === undefined) return opened;
     const damage: Damage[] = [];
     const whole = await this.#follow(file, top, only, damage);
     const joined = { ...opened, damage: [...opened.damage, ...damage], bytes: async () => whole };
@@ -98,7 +106,8 @@ export class Chains {
   async tried(file: Node, opened: Node, only: boolean, trial: Trial): Promise<Source | undefined> {
     const source = await opened.bytes?.();
     const { backing, identities = [] } = opened;
-    return source && this.#follow(file, { source, backing, identities }, only, [], trial);
+    const top = { source: source!, backing, identities, ...(await textDoubt(file, opened)) };
+    return source && this.#follow(file, top, only, [], trial);
   }
 
   /** What lies directly below a layer, if that is to be had. */
@@ -114,7 +123,7 @@ export class Chains {
   }
 
   async #follow(file: Node, top: Alone, only: boolean, damage: Damage[], trial?: Trial): Promise<Source> {
-    const layers: ChainLayer[] = [{ source: top.source, certainty: STATED }];
+    const layers: ChainLayer[] = [{ source: top.source, certainty: STATED, ...top.text }];
     const seen = new Set([file.locator]);
     let child = file;
     let lower: Alone = top;
@@ -134,7 +143,9 @@ export class Chains {
       const doubt = doubtOf(link, backing, at);
       if (doubt !== undefined) damage.push(doubt.damage);
       const why: Why | undefined = doubt?.why;
-      layers.push({ source: link.alone.source, certainty: why ? INFERRED : STATED, ...(why && { why }) });
+      const { source, text } = link.alone;
+      const said: ChainLayer = { source, certainty: why ? INFERRED : STATED, ...(why && { why }) };
+      layers.push(text !== undefined && text.certainty < said.certainty ? { source, ...text } : said);
       seen.add(link.file.locator);
       child = link.file;
       lower = link.alone;
@@ -246,7 +257,8 @@ export class Chains {
     const source = await (opened?.kind === 'disk' ? opened : file).bytes?.();
     if (source === undefined) return undefined;
     const { backing: below, identities = [] } = opened?.kind === 'disk' ? opened : {};
-    return { file, alone: { source, backing: below, identities }, how: howOf(backing, identities), alike: [] };
+    const text = opened?.kind === 'disk' ? await textDoubt(file, opened) : undefined;
+    return { file, alone: { source, backing: below, identities, ...text }, how: howOf(backing, identities), alike: [] };
   }
 }
 
@@ -254,6 +266,21 @@ function howOf({ identity, unchanged }: Backing, identities: readonly string[]):
   if (identity === undefined) return 'stated';
   if (!identities.includes(identity)) return 'named';
   return unchanged === undefined || identities.includes(unchanged) ? 'proved' : 'changed';
+}
+
+/** A disk whose bytes lie in other files is no surer than the text that names them: one that was made anew, say. */
+async function textDoubt(file: Node, opened: Node): Promise<{ text?: TextDoubt }> {
+  const source = (opened.disk?.extents.length ?? 0) > 0 ? await file.bytes?.() : undefined;
+  if (source === undefined || source.size > MAX_TEXT) return {};
+  let certainty: Certainty = STATED;
+  const list = new RunList();
+  for (let at = 0; at < source.size; ) {
+    list.clear();
+    at = await flatten(source, at, source.size, list);
+    for (let i = 0; i < list.n; i++) if (list.certainty(i) !== LOST) certainty = weaker(certainty, list.certainty(i));
+  }
+  const why = { what: `${file.locator}, a description that is not stated itself`, code: 'chain.text' };
+  return certainty < STATED ? { text: { certainty, why } } : {};
 }
 
 /** What follows a locator in one that is below it. */

@@ -90,6 +90,7 @@ function weigh(disk: Disk, { child, above, taken, childrenOf }: Wanted): Weighed
     weight -= 2;
     reasons.push(`it is the parent of ${others.map(({ file }) => file.locator).join(', ')} already`);
   }
+  reasons.push(...(disk.file.notices ?? []));
   const lies = disk.layer?.backing !== undefined;
   if (lies) reasons.push('it lies on another disk itself');
   const isAbove = above.includes(disk);
