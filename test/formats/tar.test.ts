@@ -17,8 +17,10 @@ import { faulty, put, truncated, unreadable, zeroed } from '../faults/faults.ts'
 import { entry, pack } from '../make/archive/tar.ts';
 import { seeded } from '../make/content.ts';
 import { converted, qemuAbsent, rawDisk } from '../make/disks.ts';
+import { makeStore } from '../make/stores.ts';
 import { checkFormat } from '../suites/check-format.ts';
 import { brokenInvariants } from '../suites/check-source.ts';
+import { evidenceOf } from './stores.ts';
 
 const MIB = 1024 * 1024;
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'salvor-tar-'));
@@ -157,4 +159,13 @@ test.skipIf(qemuAbsent !== undefined)('the disk inside an OVA opens where it lie
   expect(node.damage).toEqual([]);
   expect((await read(node)).bytes.equals(Buffer.from(raw))).toBe(true);
   stack.close();
+});
+
+test('an OVA inside a datastore opens there', async () => {
+  const file = { path: '/iso/three.ova', kind: 'file' as const, mode: 0o600, content: three };
+  const folder = { path: '/iso', kind: 'directory' as const, mode: 0o755 };
+  const evidence = evidenceOf(makeStore(6, { seed: 6, members: [{ pes: 16 }], entries: [folder, file] }));
+  const stack = new Stack(evidence);
+  const { node } = await locate(stack, `${evidence[0].name}::vmfs/iso/three.ova::tar/vm-disk1.vmdk`);
+  expect((await read(node)).bytes.equals(Buffer.from(disk))).toBe(true);
 });
