@@ -6,6 +6,7 @@ import { CaseError } from '../case/error.ts';
 import { EvidenceError } from '../core/evidence.ts';
 import type { Node } from '../core/node.ts';
 import { ExportError } from '../export/error.ts';
+import type { Choice } from '../stack/chains.ts';
 import { home } from '../stack/home.ts';
 import { type Found, LocatorError, locate, splitArgument } from '../stack/locate.ts';
 import { Stack } from '../stack/stack.ts';
@@ -33,6 +34,7 @@ export interface CommonOptions {
   readonly only?: boolean;
   readonly as?: { readonly format: string; readonly at: number };
   readonly case?: string;
+  readonly parent?: Choice[];
 }
 
 /** What --deleted means wherever it is offered. */
@@ -45,7 +47,16 @@ export function common(command: Command): Command {
     .option('--json', 'one JSON document on standard output; progress as NDJSON on standard error')
     .option('--only', 'use the named sources only, not other files that lie beside them')
     .option('--as <format@offset>', 'take what lies at that byte of the source as this format', parseAs)
+    .option('--parent <child=parent>', 'read CHILD through this PARENT, as inferred (repeatable)', parseParent)
     .option('--case <dir>', 'where findings of scans are kept; by default NAME.salvor in the working directory');
+}
+
+function parseParent(value: string, before: Choice[] = []): Choice[] {
+  const [child, parent, more] = value.split('=');
+  if (!child || !parent || more !== undefined) {
+    throw new InvalidArgumentError('Write it as CHILD=PARENT, both as "salvor chain" names them; %3D stands for "=".');
+  }
+  return [...before, { child: child.replaceAll('%3D', '='), parent: parent.replaceAll('%3D', '=') }];
 }
 
 function parseAs(value: string): { format: string; at: number } {
@@ -73,12 +84,15 @@ export async function withStack(
     only: options.only === true,
     signal,
     ...(options.as !== undefined && { as: options.as }),
+    ...(options.parent !== undefined && { parents: options.parent }),
     ...(kept !== undefined && { found: kept }),
   });
   try {
     if (kept !== undefined) await (await import('./case.ts')).useScans(kept, stack);
     const code = await action(stack, inner, signal);
     for (const line of mapfileNotes(stack)) note(line);
+    for (const { child, parent } of stack.unusedParents)
+      note(`--parent ${child}=${parent} was not used: no disk "${child}" was opened. "salvor chain" names them.`);
     if (stack.borrowed.length > 0)
       note(`Used beside what was named: ${stack.borrowed.join(', ')} (--only turns this off).`);
     process.exitCode = signal.aborted ? INTERRUPTED : code;

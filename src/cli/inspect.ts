@@ -167,7 +167,8 @@ function title(node: Node): string {
   if (node.kind === 'partition') return `${node.name}: ${details?.type ?? ''}${extent}, from byte ${details?.start}`;
   if (node.kind === 'machine') return `machine "${node.name}"`;
   if (node.kind === 'filesystem') {
-    return `${node.format} ${details?.version ?? ''} "${node.name}"${extent}, UUID ${details?.uuid} (${node.locator})`;
+    const uuid = details?.uuid === undefined ? '' : `, UUID ${details.uuid}`;
+    return `${node.format} ${details?.version ?? ''} "${node.name}"${extent}${uuid} (${node.locator})`;
   }
   const members = details?.devices === undefined ? '' : `, ${details.present} of ${details.devices} devices`;
   return `${node.format ?? node.kind}${extent}${members} (${node.locator})`;

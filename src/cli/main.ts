@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<{ register(program: Comman
   find: () => import('./find.ts'),
   cat: () => import('./cat.ts'),
   map: () => import('./map.ts'),
+  chain: () => import('./chain.ts'),
   image: () => import('./image.ts'),
   scan: () => import('./scan.ts'),
   recover: () => import('./recover.ts'),

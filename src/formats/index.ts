@@ -6,6 +6,7 @@ import type { Writer } from '../core/writer.ts';
 import { parallels } from './disk/parallels/index.ts';
 import { qcow1 } from './disk/qcow1.ts';
 import { qcow2 } from './disk/qcow2/index.ts';
+import { split } from './disk/split.ts';
 import { vdi } from './disk/vdi/index.ts';
 import { vhd } from './disk/vhd/index.ts';
 import { vhdx } from './disk/vhdx/index.ts';
@@ -21,6 +22,7 @@ import { vmdkWriter } from './disk/write/vmdk.ts';
 import { streamPacker } from './disk/write/vmdk-stream.ts';
 import { guestFinders } from './filesystem/guest.ts';
 import { recognised } from './filesystem/recognised.ts';
+import { tar } from './filesystem/tar/index.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
 import { vmxFinder } from './machine/find.ts';
 import { vmx } from './machine/vmx.ts';
@@ -42,8 +44,10 @@ export const formats: readonly Format[] = [
   vhd,
   vhdx,
   parallels,
+  split,
   recognised,
   vmx,
+  tar,
   lost,
 ];
 

@@ -2,17 +2,20 @@
 import * as path from 'node:path';
 import { type ChainLayer, chain } from '../core/chain.ts';
 import type { Damage } from '../core/damage.ts';
-import { MAX_CHAIN } from '../core/limits.ts';
+import { EvidenceError } from '../core/evidence.ts';
+import { MAX_CHAIN, MAX_TEXT } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
 import type { Backing, Node } from '../core/node.ts';
-import { INFERRED, STATED, type Why } from '../core/run.ts';
+import { flatten } from '../core/resolve.ts';
+import { type Certainty, INFERRED, LOST, RunList, STATED, type Why, weaker } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { formats } from '../formats/index.ts';
+import { LocatorError, locate } from './locate.ts';
 import { siblingNode } from './siblings.ts';
 import { passesThrough, type Stack } from './stack.ts';
 
 /** Files of one directory that are opened in search of a parent that is not where its child says. */
-const MAX_SEARCHED = 256;
+const MAX_SEARCHED = 1024;
 const endings = formats.filter((format) => format.layer === 'disk').flatMap((format) => format.names ?? []);
 
 /** What a format opened, before anything was put below it. */
@@ -20,20 +23,64 @@ interface Alone {
   readonly source: Source;
   readonly backing: Backing | undefined;
   readonly identities: readonly string[];
+  /** Where the text that names its extents is less than stated itself. */
+  readonly text?: TextDoubt;
 }
 
-interface Parent {
+interface TextDoubt {
+  readonly certainty: Certainty;
+  readonly why: Why;
+}
+
+/**
+ * How it is known that one disk lies on another: it says that it is what its child needs; the child does not know what
+ * that should be; it was written to since; by its name alone; several say the same; a person chose it.
+ */
+export type How = 'proved' | 'stated' | 'changed' | 'named' | 'alike' | 'chosen';
+
+/** What lies directly below a layer. */
+export interface Link {
   readonly file: Node;
   readonly alone: Alone;
-  /** It is known by what it says of itself, or the child does not know what that should be. */
-  readonly proved: boolean;
+  readonly how: How;
+  /** Others that say the same of themselves. */
+  readonly alike: readonly Node[];
 }
+
+/** A parent that a person chose for a layer: both as locators or paths. */
+export interface Choice {
+  readonly child: string;
+  readonly parent: string;
+}
+
+/** Parents to try instead of those that would be found, by the locator of the child. */
+export type Trial = ReadonlyMap<string, Node>;
+
+/** A layer that says of nothing that it lies on it. */
+const UNSAID: Backing = { names: [], at: 0 };
 
 export class Chains {
   readonly #stack: Stack;
+  readonly #choices: readonly Choice[];
+  readonly #used = new Set<Choice>();
+  /** The disks of a folder by what they say that they are. */
+  readonly #known = new Map<string, Promise<ReadonlyMap<string, readonly Node[]>>>();
 
-  constructor(stack: Stack) {
+  constructor(stack: Stack, choices: readonly Choice[]) {
     this.#stack = stack;
+    this.#choices = choices;
+    for (const { child, parent } of choices) {
+      const inner = choices.find((other) => parent.startsWith(`${other.child}::`));
+      if (inner === undefined) continue;
+      throw new EvidenceError(
+        `${parent} lies inside ${inner.child}, which lies on a chosen parent itself: ${child} cannot lie on it. Choose another.`,
+      );
+    }
+  }
+
+  /** Choices of parents that nothing was opened for so far. */
+  get unused(): readonly Choice[] {
+    return this.#choices.filter((choice) => !this.#used.has(choice));
   }
 
   /** The disk that `opened`, found in `file`, is with all that lies below it. Others are answered as they are. */
@@ -41,8 +88,8 @@ export class Chains {
     const source = opened.kind === 'disk' ? await opened.bytes?.() : undefined;
     if (source === undefined) return opened;
     const { backing, identities = [] } = opened;
-    const top: Alone = { source, backing, identities };
-    if (backing === undefined) return opened;
+    const top: Alone = { source, backing, identities, ...(await textDoubt(file, opened)) };
+    if (backing === undefined && top.text === undefined && this.#choiceFor(file) === undefined) return opened;
     const damage: Damage[] = [];
     const whole = await this.#follow(file, top, only, damage);
     const joined = { ...opened, damage: [...opened.damage, ...damage], bytes: async () => whole };
@@ -55,81 +102,140 @@ export class Chains {
     return { ...joined, snapshots, child: async (rawName) => snapshots.find((state) => state.rawName === rawName) };
   }
 
-  async #follow(file: Node, top: Alone, only: boolean, damage: Damage[]): Promise<Source> {
-    const layers: ChainLayer[] = [{ source: top.source, certainty: STATED }];
+  /** The bytes of a disk as they would be with other parents below some of its layers. */
+  async tried(file: Node, opened: Node, only: boolean, trial: Trial): Promise<Source | undefined> {
+    const source = await opened.bytes?.();
+    const { backing, identities = [] } = opened;
+    const top = { source: source!, backing, identities, ...(await textDoubt(file, opened)) };
+    return source && this.#follow(file, top, only, [], trial);
+  }
+
+  /** What lies directly below a layer, if that is to be had. */
+  async below(child: Node, backing: Backing | undefined, only: boolean, trial?: Trial): Promise<Link | undefined> {
+    const tried = trial?.get(child.locator);
+    const chosen = tried ?? (await this.#chosen(child));
+    if (chosen !== undefined) {
+      const found = await this.#opened(chosen, backing ?? UNSAID);
+      const isProved = found?.how === 'proved' && backing?.identity !== undefined;
+      return found && { ...found, how: isProved ? 'proved' : 'chosen' };
+    }
+    return backing && this.#parent(child, backing, only);
+  }
+
+  async #follow(file: Node, top: Alone, only: boolean, damage: Damage[], trial?: Trial): Promise<Source> {
+    const layers: ChainLayer[] = [{ source: top.source, certainty: STATED, ...top.text }];
     const seen = new Set([file.locator]);
     let child = file;
     let lower: Alone = top;
-    while (lower.backing !== undefined) {
-      const { backing } = lower;
+    for (;;) {
+      const link = await this.below(child, lower.backing, only, trial);
+      if (link === undefined && lower.backing === undefined) return chain(layers);
+      const backing = lower.backing ?? UNSAID;
       const at = `${child.locator}@${backing.at}`;
-      const parent = await this.#parent(child, backing, only);
-      const problem = troubleOf(parent, seen, layers.length);
-      if (parent === undefined || problem !== undefined) {
-        const named =
-          backing.names.map((name) => `"${printable(name)}"`).join(' or ') || (backing.identity ?? 'its parent');
+      const problem = troubleOf(link, seen, layers.length);
+      if (link === undefined || problem !== undefined) {
+        const named = nameOf(backing);
         const effect = 'what this layer and those above it do not hold is missing; give the parent as a further source';
-        const code = parent === undefined ? 'chain.parent' : 'chain.loop';
+        const code = link === undefined ? 'chain.parent' : 'chain.loop';
         damage.push({ code, at, expected: `a parent ${named}`, actual: problem ?? 'none', effect });
         return chain(layers, { what: `a parent ${named} that is not had`, code });
       }
-      let why: Why | undefined;
-      if (!parent.proved) {
-        const actual = parent.alone.identities.join(', ') || 'none';
-        const effect = 'it is read through all the same; what comes from it and below is inferred';
-        damage.push({
-          code: 'chain.identity',
-          at,
-          expected: `a parent that is ${backing.identity}`,
-          actual: `${parent.file.locator}: ${actual}`,
-          effect,
-        });
-        why = { what: `${parent.file.locator}, a parent by its name alone`, code: 'chain.identity' };
-      }
-      if (parent.proved && backing.unchanged !== undefined && !parent.alone.identities.includes(backing.unchanged)) {
-        damage.push({
-          code: 'chain.changed',
-          at,
-          expected: `${parent.file.locator} as it was: ${backing.unchanged}`,
-          actual: parent.alone.identities.join(', '),
-          effect: 'it was written to after this layer was made: what comes from it and below is inferred',
-        });
-        why = { what: `${parent.file.locator}, a parent that was written to later`, code: 'chain.changed' };
-      }
-      layers.push({ source: parent.alone.source, certainty: why ? INFERRED : STATED, ...(why && { why }) });
-      seen.add(parent.file.locator);
-      child = parent.file;
-      lower = parent.alone;
+      const doubt = doubtOf(link, backing, at);
+      if (doubt !== undefined) damage.push(doubt.damage);
+      const why: Why | undefined = doubt?.why;
+      const { source, text } = link.alone;
+      const said: ChainLayer = { source, certainty: why ? INFERRED : STATED, ...(why && { why }) };
+      layers.push(text !== undefined && text.certainty < said.certainty ? { source, ...text } : said);
+      seen.add(link.file.locator);
+      child = link.file;
+      lower = link.alone;
     }
-    return chain(layers);
+  }
+
+  #choiceFor(child: Node): Choice | undefined {
+    return this.#choices.find(
+      (choice) =>
+        choice.child === child.locator ||
+        Buffer.from(choice.child, 'utf8').toString('latin1') === child.rawName ||
+        (child.kind === 'evidence' && path.resolve(choice.child) === path.resolve(child.locator)),
+    );
+  }
+
+  /** The parent that a person chose for a layer: inside what is open, else a file of that path. */
+  async #chosen(child: Node): Promise<Node | undefined> {
+    const choice = this.#choiceFor(child);
+    if (choice === undefined) return undefined;
+    this.#used.add(choice);
+    const { parent } = choice;
+    const isInside = this.#stack.roots.some(
+      ({ locator }) => parent === locator || /^(::|\/)/.test(below(parent, locator)),
+    );
+    // Nothing else is opened for a piece of evidence that is just being opened: it might be waited for itself.
+    if (!isInside && child.kind === 'evidence') return this.#stack.evidence.further(parent);
+    try {
+      return (await locate(this.#stack, parent)).node;
+    } catch (error) {
+      if (isInside || !(error instanceof LocatorError)) throw error;
+      return this.#stack.evidence.further(parent);
+    }
   }
 
   /** The file that a layer names; else one that says it is what the layer needs; else the named one all the same. */
-  async #parent(child: Node, backing: Backing, only: boolean): Promise<Parent | undefined> {
-    let named: Parent | undefined;
+  async #parent(child: Node, backing: Backing, only: boolean): Promise<Link | undefined> {
+    let named: Link | undefined;
     for (const name of backing.names) {
       const file = await siblingNode(this.#stack, child, name, only);
       if (file === undefined || file.locator === child.locator || file.bytes === undefined) continue;
       const found = await this.#opened(file, backing);
-      if (found?.proved === true) return found;
+      if (found?.how === 'proved' || found?.how === 'stated') return found;
       named ??= found;
     }
-    return (await this.#search(child, backing, only)) ?? named;
+    const elsewhere = await this.#search(child, backing, only);
+    // The very one that was written to since, where no copy of it was kept as it was.
+    if (named?.how === 'changed' && elsewhere?.how !== 'proved') return named;
+    return elsewhere ?? named;
   }
 
-  async #search(child: Node, backing: Backing, only: boolean): Promise<Parent | undefined> {
+  async #search(child: Node, backing: Backing, only: boolean): Promise<Link | undefined> {
     if (backing.identity === undefined || backing.raw === true) return undefined;
-    let searched = 0;
+    const key = this.#stack.parentOf(child)?.locator ?? path.dirname(path.resolve(child.locator));
+    let known = this.#known.get(key);
+    if (known === undefined) {
+      known = this.#identify(child, only);
+      this.#known.set(key, known);
+    }
+    const files = ((await known).get(backing.identity) ?? []).filter(({ locator }) => locator !== child.locator);
+    const found: Link[] = [];
+    for (const file of files) {
+      const link = await this.#opened(file, backing);
+      if (link !== undefined) found.push(link);
+    }
+    const { unchanged } = backing;
+    // Of several, one that was not written to since is the one; without such a mark nothing tells them apart.
+    const kept = found.filter(({ how }) => how === 'proved');
+    if (unchanged !== undefined && kept.length === 1) return kept[0];
+    if (found.length < 2) return found[0];
+    const first = kept[0] ?? found[0];
+    const alike = found.filter((link) => link !== first).map(({ file }) => file);
+    return { ...first, how: 'alike', alike };
+  }
+
+  /** What the disks around a file say that they are; each is opened once. */
+  async #identify(child: Node, only: boolean): Promise<ReadonlyMap<string, readonly Node[]>> {
+    const out = new Map<string, Node[]>();
+    const seen = new Set<string>();
     for await (const file of this.#around(child, only)) {
       const name = file.rawName.toLowerCase();
       const isDisk =
         (file.kind === 'file' || file.kind === 'evidence') && endings.some((ending) => name.endsWith(ending));
-      if (!isDisk || file.locator === child.locator) continue;
-      if (++searched > MAX_SEARCHED) return undefined;
-      const found = await this.#opened(file, backing);
-      if (found?.proved === true) return found;
+      if (!isDisk || seen.has(path.resolve(file.locator))) continue;
+      if (seen.size >= MAX_SEARCHED) break;
+      seen.add(path.resolve(file.locator));
+      const opened = await this.#stack.layer(file);
+      if (opened?.kind !== 'disk') continue;
+      for (const identity of opened.identities ?? []) out.set(identity, [...(out.get(identity) ?? []), file]);
     }
-    return undefined;
+    return out;
   }
 
   /** What lies beside a file, then in the folder above: snapshots are often kept in one of their own. */
@@ -146,22 +252,83 @@ export class Chains {
     if (above !== undefined && isFolder(folder) && isFolder(above)) yield* this.#stack.children(above);
   }
 
-  async #opened(file: Node, backing: Backing): Promise<Parent | undefined> {
+  async #opened(file: Node, backing: Backing): Promise<Link | undefined> {
     const opened = backing.raw === true ? undefined : await this.#stack.layer(file);
     const source = await (opened?.kind === 'disk' ? opened : file).bytes?.();
     if (source === undefined) return undefined;
     const { backing: below, identities = [] } = opened?.kind === 'disk' ? opened : {};
-    const alone: Alone = { source, backing: below, identities };
-    const proved = backing.identity === undefined || alone.identities.includes(backing.identity);
-    return { file, alone, proved };
+    const text = opened?.kind === 'disk' ? await textDoubt(file, opened) : undefined;
+    return { file, alone: { source, backing: below, identities, ...text }, how: howOf(backing, identities), alike: [] };
   }
+}
+
+function howOf({ identity, unchanged }: Backing, identities: readonly string[]): How {
+  if (identity === undefined) return 'stated';
+  if (!identities.includes(identity)) return 'named';
+  return unchanged === undefined || identities.includes(unchanged) ? 'proved' : 'changed';
+}
+
+/** A disk whose bytes lie in other files is no surer than the text that names them: one that was made anew, say. */
+async function textDoubt(file: Node, opened: Node): Promise<{ text?: TextDoubt }> {
+  const source = (opened.disk?.extents.length ?? 0) > 0 ? await file.bytes?.() : undefined;
+  if (source === undefined || source.size > MAX_TEXT) return {};
+  let certainty: Certainty = STATED;
+  const list = new RunList();
+  for (let at = 0; at < source.size; ) {
+    list.clear();
+    at = await flatten(source, at, source.size, list);
+    for (let i = 0; i < list.n; i++) if (list.certainty(i) !== LOST) certainty = weaker(certainty, list.certainty(i));
+  }
+  const why = { what: `${file.locator}, a description that is not stated itself`, code: 'chain.text' };
+  return certainty < STATED ? { text: { certainty, why } } : {};
+}
+
+/** What follows a locator in one that is below it. */
+function below(locator: string, above: string): string {
+  return locator.startsWith(above) ? locator.slice(above.length) : '';
+}
+
+/** What a layer calls its parent. */
+export function nameOf(backing: Backing): string {
+  return backing.names.map((name) => `"${printable(name)}"`).join(' or ') || (backing.identity ?? 'its parent');
+}
+
+/** Why what is read through a link is no more than inferred; undefined where it is as good as its layers. */
+function doubtOf(link: Link, backing: Backing, at: string): { damage: Damage; why: Why } | undefined {
+  const { file, alone, how, alike } = link;
+  const is = alone.identities.join(', ') || 'none';
+  const said = (code: string, expected: string, actual: string, effect: string, what: string) => ({
+    damage: { code, at, expected, actual, effect },
+    why: { what: `${file.locator}, ${what}`, code },
+  });
+  if (how === 'named') {
+    const effect = 'it is read through all the same; what comes from it and below is inferred';
+    const expected = `a parent that is ${backing.identity}`;
+    return said('chain.identity', expected, `${file.locator}: ${is}`, effect, 'a parent by its name alone');
+  }
+  if (how === 'changed') {
+    const effect = 'it was written to after this layer was made: what comes from it and below is inferred';
+    const expected = `${file.locator} as it was: ${backing.unchanged}`;
+    return said('chain.changed', expected, is, effect, 'a parent that was written to later');
+  }
+  if (how === 'alike') {
+    const effect = `${file.locator} is read through, and what comes from it and below is inferred; see salvor chain`;
+    const actual = [file, ...alike].map(({ locator }) => locator).join(', ');
+    return said('chain.alike', `one parent that is ${backing.identity}`, actual, effect, 'one of several parents');
+  }
+  if (how === 'chosen') {
+    const effect = 'it was chosen: what comes from it and below is inferred';
+    const expected = `a parent ${backing.identity === undefined ? nameOf(backing) : `that is ${backing.identity}`}`;
+    return said('chain.chosen', expected, `${file.locator}: ${is}`, effect, 'a parent that was chosen');
+  }
+  return undefined;
 }
 
 function isFolder(node: Node): boolean {
   return node.children !== undefined && !passesThrough(node);
 }
 
-function troubleOf(parent: Parent | undefined, seen: ReadonlySet<string>, layers: number): string | undefined {
+function troubleOf(parent: Link | undefined, seen: ReadonlySet<string>, layers: number): string | undefined {
   if (parent === undefined) return undefined;
   if (seen.has(parent.file.locator)) return `${parent.file.locator}, which is above it already`;
   return layers >= MAX_CHAIN ? `a chain of more than ${MAX_CHAIN} layers` : undefined;

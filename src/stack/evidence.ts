@@ -24,6 +24,8 @@ export class Evidence {
   readonly #open = new Map<string, FileSource>();
   readonly #named = new Map<string, Source>();
   readonly #directories: string[] = [];
+  /** Files that were named later. */
+  readonly #further: Node[] = [];
   readonly #only: boolean;
   readonly #notes = new Map<string, string>();
 
@@ -64,11 +66,24 @@ export class Evidence {
     return file;
   }
 
+  /** One more file that a person named, which is no source of its own. What lies beside it can belong to it. */
+  further(name: string): Node {
+    const full = path.resolve(name);
+    const known = [...this.nodes, ...this.#further].find(
+      (node) => node.kind === 'evidence' && path.resolve(node.locator) === full,
+    );
+    if (known !== undefined) return known;
+    const node = this.#fileNode(full, path.basename(full), this.source(full).size);
+    this.#further.push(node);
+    return node;
+  }
+
   /** The other regular files beside the given ones: candidates for members, extents and parents. */
   neighbours(): Node[] {
-    const given = new Set(this.nodes.map((node) => path.resolve(node.locator)));
+    const nodes = [...this.nodes, ...this.#further];
+    const given = new Set(nodes.map((node) => path.resolve(node.locator)));
     const folders = new Set<string>();
-    for (const node of this.nodes) {
+    for (const node of nodes) {
       if (node.kind === 'evidence' && !this.#named.has(node.locator))
         folders.add(path.dirname(path.resolve(node.locator)));
     }

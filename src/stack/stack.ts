@@ -8,7 +8,7 @@ import { type Node, NotThis } from '../core/node.ts';
 import { VERIFIED } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { formats } from '../formats/index.ts';
-import { Chains } from './chains.ts';
+import { Chains, type Choice, type Link, type Trial } from './chains.ts';
 import { Evidence, type NamedSource } from './evidence.ts';
 import { Members } from './members.ts';
 import { MENDED, mendedFolder } from './mend.ts';
@@ -19,6 +19,8 @@ export interface OpenOptions {
   readonly only?: boolean;
   /** Take what lies at a byte offset of the evidence as this format. */
   readonly as?: { readonly format: string; readonly at: number };
+  /** Parents that a person chose, by the disks that lie on them. */
+  readonly parents?: readonly Choice[];
   readonly signal?: AbortSignal;
   /** What scans of the evidence found. */
   readonly found?: Found;
@@ -50,7 +52,12 @@ export class Stack {
     this.signal = options.signal ?? new AbortController().signal;
     this.evidence = new Evidence(given, options.only === true);
     this.#members = new Members(this, options.only === true);
-    this.#chains = new Chains(this);
+    this.#chains = new Chains(this, options.parents ?? []);
+  }
+
+  /** Whether nothing is used that was not given. */
+  get only(): boolean {
+    return this.#options.only === true;
   }
 
   /** What was given, in the order given. */
@@ -97,6 +104,21 @@ export class Stack {
   /** As `inside`, of a disk that differs from another one only what it holds itself. */
   layer(node: Node): Promise<Node | undefined> {
     return this.#once(this.#layers, node, () => this.#openBest(node));
+  }
+
+  /** What lies directly below a disk that `layer` answered for `file`. */
+  below(file: Node, layer: Node): Promise<Link | undefined> {
+    return this.#chains.below(file, layer.backing, this.#options.only === true);
+  }
+
+  /** The bytes of a disk as they would be with other parents below some of its layers. */
+  tried(file: Node, layer: Node, trial: Trial): Promise<Source | undefined> {
+    return this.#chains.tried(file, layer, this.#options.only === true, trial);
+  }
+
+  /** Choices of parents that nothing was opened for so far. */
+  get unusedParents(): readonly Choice[] {
+    return this.#chains.unused;
   }
 
   #once(
