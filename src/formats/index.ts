@@ -13,6 +13,7 @@ import { vmdk } from './disk/vmdk/index.ts';
 import { qcow2Writer } from './disk/write/qcow2.ts';
 import { rawWriter } from './disk/write/raw.ts';
 import { vdiWriter } from './disk/write/vdi.ts';
+import { ext } from './filesystem/ext/index.ts';
 import { guestFinders } from './filesystem/guest.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
 import { vmxFinder } from './machine/find.ts';
@@ -28,6 +29,7 @@ export const formats: readonly Format[] = [
   mbr,
   vmfsLvm,
   vmfs,
+  ext,
   vmdk,
   qcow2,
   qcow1,
