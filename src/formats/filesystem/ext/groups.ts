@@ -96,7 +96,7 @@ export class Groups {
   }
 
   async #load(n: number): Promise<readonly (Group | undefined)[]> {
-    const out: (Group | undefined)[] = new Array<Group | undefined>(this.#g.descriptorsPerBlock).fill(undefined);
+    const out: (Group | undefined)[] = Array.from({ length: this.#g.descriptorsPerBlock }, () => undefined);
     const first = n * this.#g.descriptorsPerBlock;
     const count = Math.min(out.length, this.#g.groups - first);
     const bytes = new Uint8Array(this.#g.blockSize);

@@ -3,6 +3,7 @@ import { hex } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
+import { readMember } from '../../volume/vmfs-lvm/member.ts';
 import { rootNode } from './files.ts';
 import { fromCopy, type Geometry, primary } from './geometry.ts';
 import { COMPAT_JOURNAL, INCOMPAT_EXTENTS, INCOMPAT_RECOVER, STATE_CLEAN, STATE_ERRORS, SUPER_AT } from './structs.ts';
@@ -18,10 +19,13 @@ export const ext: Format = {
     'A superblock is made up for with a copy of it; a volume without any copy is not opened.',
     'Content of encrypted files is missing; extended attributes are listed by name where the inode holds them.',
     'A journal on another device is not read.',
+    'Where the header of a datastore survives beneath it, the datastore is shown; this one is entered with "::ext".',
   ],
   async probe(source) {
     const found = await primary(source);
-    if (found !== undefined) return found.isDoubtful ? 60 : 93;
+    // The datastore beneath it, or made over it, is what people come for; it leaves out what this one has taken.
+    const isDatastore = found !== undefined && (await readMember(source, '')) !== undefined;
+    if (found !== undefined) return isDatastore ? 30 : found.isDoubtful ? 60 : 93;
     // Without its start a volume is known by a copy that agrees with its own place.
     return source.size > 2 * SUPER_AT && (await fromCopy(source)) !== undefined ? 35 : 0;
   },
