@@ -6,6 +6,8 @@ import { type Node, NotThis } from '../../../core/node.ts';
 import { readMember } from '../../volume/vmfs-lvm/member.ts';
 import { rootNode } from './files.ts';
 import { fromCopy, type Geometry, primary } from './geometry.ts';
+import { journalOf, replay } from './journal.ts';
+import { overlay } from './overlay.ts';
 import { COMPAT_JOURNAL, INCOMPAT_EXTENTS, INCOMPAT_RECOVER, STATE_CLEAN, STATE_ERRORS, SUPER_AT } from './structs.ts';
 import { Volume } from './volume.ts';
 
@@ -45,11 +47,38 @@ export const ext: Format = {
         cx.damage(SUPER_AT, 'ext.super.checksum', 'a superblock with its checksum', 'another', effect),
       );
     }
-    return filesystemNode(volume, cx);
+    const { now, notice } = await recovered(volume, cx);
+    return filesystemNode(now, cx, notice);
   },
 };
 
-async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
+/** The volume as it would be once its journal was put in place. */
+async function recovered(volume: Volume, cx: Cx): Promise<{ now: Volume; notice?: string }> {
+  const { geometry, source } = volume;
+  if ((geometry.super.incompat & INCOMPAT_RECOVER) === 0 || geometry.superAt !== SUPER_AT) return { now: volume };
+  const journal = await journalOf(volume);
+  const done = journal === undefined ? undefined : await replay(journal);
+  const doubt = volume.doubt ?? (done === undefined ? 'ext.journal.lost' : done.doubt);
+  const isOverlaid = journal !== undefined && done !== undefined && done.copies.size > 0;
+  const whole = isOverlaid ? overlay(source, journal, done.copies) : source;
+  const now = new Volume(whole, (isOverlaid ? await primary(whole) : undefined) ?? geometry, cx, doubt);
+  now.damage.push(...volume.damage);
+  if (doubt !== undefined && doubt !== volume.doubt) {
+    const actual =
+      done === undefined ? 'none that can be read' : `one that is followed for ${done.transactions} transactions`;
+    const effect = 'the last changes are not known, so all of the volume is inferred';
+    now.damage.push(cx.damage(SUPER_AT + 0xe0, doubt, 'a journal that can be followed to its end', actual, effect));
+  }
+  if (done === undefined) return { now };
+  const { copies, transactions } = done;
+  const blocks = `${copies.size} blocks of ${transactions} transactions`;
+  return {
+    now,
+    notice: `It was mounted when this copy was made; ${blocks} are read from its journal, not from their places.`,
+  };
+}
+
+async function filesystemNode(volume: Volume, cx: Cx, notice?: string): Promise<Node> {
   const g = volume.geometry;
   const sb = g.super;
   const version = versionOf(g);
@@ -63,7 +92,7 @@ async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
   return {
     ...root,
     format: `${version} file system`,
-    notices: noticesOf(g),
+    notices: [...(notice === undefined ? [] : [notice]), ...noticesOf(g)],
     facts: {
       ...root.facts,
       size: Math.min(end, volume.source.size),
@@ -98,9 +127,6 @@ function stateOf({ super: sb }: Geometry): string {
 
 function noticesOf(g: Geometry): string[] {
   const out: string[] = [];
-  if ((g.super.incompat & INCOMPAT_RECOVER) !== 0) {
-    out.push('It was mounted when this copy was made: its journal holds changes that are not in their places yet.');
-  }
   if ((g.super.state & STATE_ERRORS) !== 0) out.push('The system that used it had marked it as having errors.');
   return out;
 }
