@@ -256,6 +256,7 @@ export async function* blocksOf(
   volume: Volume,
   inode: Inode,
   report: (doubt: Doubt) => void,
+  isDead = false,
 ): AsyncGenerator<DirectoryBlock> {
   if ((inode.flags & FLAG_INLINE_DATA) !== 0) {
     const { raw, at } = inode;
@@ -265,7 +266,7 @@ export async function* blocksOf(
     return;
   }
   const unit = volume.geometry.blockSize;
-  const source = await volume.bytes(inode, undefined);
+  const source = await volume.bytes(inode, undefined, isDead);
   const list = new RunList(1);
   let offset = 0;
   for (let count = 0; offset + unit <= source.size && count < MAX_DIRECTORY_BLOCKS; count++) {

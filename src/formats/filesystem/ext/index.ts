@@ -4,9 +4,10 @@ import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
 import { readMember } from '../../volume/vmfs-lvm/member.ts';
+import { DeletedOf } from './deleted.ts';
 import { rootNode } from './files.ts';
 import { fromCopy, type Geometry, primary } from './geometry.ts';
-import { journalOf, replay } from './journal.ts';
+import { type Journal, journalOf, replay } from './journal.ts';
 import { overlay } from './overlay.ts';
 import { COMPAT_JOURNAL, INCOMPAT_EXTENTS, INCOMPAT_RECOVER, STATE_CLEAN, STATE_ERRORS, SUPER_AT } from './structs.ts';
 import { Volume } from './volume.ts';
@@ -47,15 +48,21 @@ export const ext: Format = {
         cx.damage(SUPER_AT, 'ext.super.checksum', 'a superblock with its checksum', 'another', effect),
       );
     }
-    const { now, notice } = await recovered(volume, cx);
-    return filesystemNode(now, cx, notice);
+    return filesystemNode(await recovered(volume, cx), cx);
   },
 };
 
+interface Recovered {
+  readonly now: Volume;
+  readonly journal: Journal | undefined;
+  readonly notice?: string;
+}
+
 /** The volume as it would be once its journal was put in place. */
-async function recovered(volume: Volume, cx: Cx): Promise<{ now: Volume; notice?: string }> {
+async function recovered(volume: Volume, cx: Cx): Promise<Recovered> {
   const { geometry, source } = volume;
-  if ((geometry.super.incompat & INCOMPAT_RECOVER) === 0 || geometry.superAt !== SUPER_AT) return { now: volume };
+  if ((geometry.super.incompat & INCOMPAT_RECOVER) === 0 || geometry.superAt !== SUPER_AT)
+    return { now: volume, journal: await journalOf(volume) };
   const journal = await journalOf(volume);
   const done = journal === undefined ? undefined : await replay(journal);
   const doubt = volume.doubt ?? (done === undefined ? 'ext.journal.lost' : done.doubt);
@@ -69,20 +76,22 @@ async function recovered(volume: Volume, cx: Cx): Promise<{ now: Volume; notice?
     const effect = 'the last changes are not known, so all of the volume is inferred';
     now.damage.push(cx.damage(SUPER_AT + 0xe0, doubt, 'a journal that can be followed to its end', actual, effect));
   }
-  if (done === undefined) return { now };
+  if (done === undefined) return { now, journal };
   const { copies, transactions } = done;
   const blocks = `${copies.size} blocks of ${transactions} transactions`;
   return {
     now,
+    journal,
     notice: `It was mounted when this copy was made; ${blocks} are read from its journal, not from their places.`,
   };
 }
 
-async function filesystemNode(volume: Volume, cx: Cx, notice?: string): Promise<Node> {
+async function filesystemNode({ now: volume, journal, notice }: Recovered, cx: Cx): Promise<Node> {
   const g = volume.geometry;
   const sb = g.super;
   const version = versionOf(g);
   const root = await rootNode(volume, cx.self, sb.label === '' ? version : sb.label);
+  const deleted = new DeletedOf(volume, journal, root.locator);
   const end = g.blocks * g.blockSize;
   if (end > volume.source.size) {
     const effect = `the last ${end - volume.source.size} bytes of the volume are missing`;
@@ -91,6 +100,8 @@ async function filesystemNode(volume: Volume, cx: Cx, notice?: string): Promise<
   }
   return {
     ...root,
+    // The root's own children come first in listings; these are there for who asks by name.
+    child: async (rawName) => (await deleted.node(rawName)) ?? root.child?.(rawName),
     format: `${version} file system`,
     notices: [...(notice === undefined ? [] : [notice]), ...noticesOf(g)],
     facts: {
