@@ -96,3 +96,22 @@ export function debugfs(image: string, commands: readonly string[], write = true
     stdio: ['pipe', 'pipe', 'ignore'],
   });
 }
+
+/** Puts blocks into the journal of a volume as one transaction, with sums; a mount would write them to their places. */
+export function logBlocks(image: string, blocks: ReadonlyMap<number, Uint8Array>): void {
+  const content = `${image}.blocks`;
+  fs.writeFileSync(content, Buffer.concat([...blocks.values()]));
+  debugfs(image, ['jo -c', `jw -b ${[...blocks.keys()].join(',')} ${content}`, 'jc']);
+  fs.rmSync(content);
+}
+
+/** The blocks in which two volumes of one size differ, as the second has them. */
+export function differingBlocks(before: string, after: string, blockSize: number): Map<number, Uint8Array> {
+  const [a, b] = [fs.readFileSync(before), fs.readFileSync(after)];
+  const out = new Map<number, Uint8Array>();
+  for (let at = 0; at < b.length; at += blockSize) {
+    const block = b.subarray(at, at + blockSize);
+    if (!block.equals(a.subarray(at, at + blockSize))) out.set(at / blockSize, block);
+  }
+  return out;
+}
