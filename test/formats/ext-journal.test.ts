@@ -183,7 +183,7 @@ test.runIf(ext2progsAbsent === undefined).each(kinds)(
 
 test.runIf(ext2progsAbsent === undefined)('blocks of a deleted file that another one has now are missing', async () => {
   const image = join(root, 'reused.img');
-  makeExt(image, '32M', from, ['-t', 'ext2', '-b', '1024']);
+  makeExt(image, '32M', from, ['-t', 'ext4', '-b', '1024']);
   const large = entries.find(({ path }) => path === 'large')!;
   const other = join(root, 'other');
   fs.writeFileSync(other, Buffer.alloc(600_000, 0x55));

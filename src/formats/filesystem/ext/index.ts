@@ -21,7 +21,8 @@ export const ext: Format = {
     'Whether two files claim one block is not checked; where inodes have no checksums, their block counts are.',
     'A superblock is made up for with a copy of it; a volume without any copy is not opened.',
     'Content of encrypted files is missing; extended attributes are listed by name where the inode holds them.',
-    'A journal on another device is not read.',
+    'A journal on another device, and fast commits, are not read; where they matter all of the volume is inferred.',
+    'Deleted files come back by inodes that keep their maps and by older inodes in the journal; lost tables of extents are not searched for.',
     'Where the header of a datastore survives beneath it, the datastore is shown; this one is entered with "::ext".',
   ],
   async probe(source) {
