@@ -173,6 +173,24 @@ if (ext2progsAbsent === undefined) {
     expect(changed).toBeGreaterThan(10);
   });
 
+  test('a pointer that leads into another file is not stated, in neither of the two', async () => {
+    const stack = new Stack([{ name: 'two.img', source: two }], { only: true });
+    const found = await everything(stack, (await stack.inside(stack.roots[0]))!);
+    const mapAt = async (path: string): Promise<number> => {
+      const size = superBlock.decode(await part(two, 1024, 1024)).inodeSize;
+      return (await tableOf(two)) + (Number(found.get(path)!.facts.details!.inode) - 1) * size + 0x28;
+    };
+    const other = (await part(two, await mapAt('large'), 60)).subarray(20, 24);
+    const fault = put((await mapAt('home/x/notes.txt')) + 12, other);
+    const damaged = faulty(two, [fault]);
+    const again = new Stack([{ name: 'x.img', source: damaged }], { only: true });
+    const now = await everything(again, (await again.inside(again.roots[0]))!);
+    expect(await weakest(await now.get('home/x/notes.txt')!.bytes!())).toBe(INFERRED);
+    expect(await weakest(await now.get('large')!.bytes!())).toBe(INFERRED);
+    expect(await weakest(await now.get('block')!.bytes!())).toBe(STATED);
+    expect((await judge(damaged, fault.at, fault.at + 4)).lies).toEqual([]);
+  });
+
   test('a lost superblock is made up for with a copy, and all is inferred', async () => {
     const source = faulty(four, [zeroed(0, 4096)]);
     const stack = new Stack([{ name: 'four.img', source }], { only: true });
@@ -185,6 +203,12 @@ if (ext2progsAbsent === undefined) {
       if (content.size > 0) expect(await weakest(content)).toBe(INFERRED);
     }
   });
+}
+
+async function part(source: Source, at: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  await source.read(at, bytes);
+  return bytes;
 }
 
 /** Where the inode table of the first group stands, by its descriptor. */

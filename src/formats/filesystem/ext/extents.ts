@@ -57,15 +57,17 @@ export class ExtentMap implements Mapping {
     this.#root = { ...this.#root, certainty: weaker(certainty, INFERRED), why: this.#placer.reason(why, code) };
   }
 
-  /** Blocks of data and of the tree itself; undefined where the tree is damaged or too large to be counted. */
-  async blocks(): Promise<number | undefined> {
+  /** Counts, and shows to `visit`, blocks of data and of the tree itself; undefined where the tree is damaged or too large to be counted. */
+  async blocks(visit?: (start: number, length: number) => void): Promise<number | undefined> {
     let count = 0;
     const queue: Branch[] = [this.#root];
     for (let seen = 0; queue.length > 0; seen++) {
       const branch = queue.pop()!;
       if (branch.lost !== undefined || seen > MAX_COUNTED) return undefined;
       for (let i = 0; i < branch.n; i++) {
-        count += branch.depth === 0 ? branch.length[i] : 1;
+        const length = branch.depth === 0 ? branch.length[i] : 1;
+        count += length;
+        visit?.(branch.start[i], length);
         if (branch.depth > 0) queue.push(await this.#branch(branch, i));
       }
     }

@@ -129,8 +129,8 @@ export async function inodeNode(
     const facts = { ...node.facts, target: await targetOf(await bytes()) };
     return { ...node, facts, bytes };
   }
-  const children = () => childrenOf(volume, inode, place, damage, failed);
-  return { ...node, bytes, children, child: (rawName) => childNamed(children(), rawName) };
+  const children = (only?: string) => childrenOf(volume, inode, place, damage, failed, only);
+  return { ...node, bytes, children: () => children(), child: (rawName) => childNamed(children(rawName), rawName) };
 }
 
 function lostMap(volume: Volume, inode: Inode): string | undefined {
@@ -199,6 +199,7 @@ async function* childrenOf(
   place: Place,
   damage: Damage[],
   failed: string | undefined,
+  only?: string,
 ): AsyncGenerator<Node> {
   const above = [...place.above, inode.number];
   const effect = 'entries of this directory may be missing or wrong';
@@ -219,6 +220,8 @@ async function* childrenOf(
     const before = names.get(entry.name) ?? 0;
     names.set(entry.name, before + 1);
     const rawName = before === 0 ? entry.name : `${entry.name};${before + 1}`;
+    // Whoever asks for one name does not need the inodes of all others.
+    if (only !== undefined && rawName !== only) continue;
     const locator = `${place.locator}/${encodeName(rawName)}`;
     yield await entryNode(volume, entry, { locator, rawName, above, ...(place.state && { state: place.state }) }, at);
   }

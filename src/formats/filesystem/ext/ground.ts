@@ -11,6 +11,7 @@ import {
   weaker,
 } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
+import type { Claims } from './claims.ts';
 import { firstOf, type Geometry } from './geometry.ts';
 import { bitOf, type Groups, groupOf, UNREADABLE } from './groups.ts';
 
@@ -18,6 +19,8 @@ export interface Ground {
   readonly source: Source;
   readonly geometry: Geometry;
   readonly groups: Groups;
+  /** Present once a file was read of a volume whose inodes have no sums. */
+  readonly claims?: Claims | undefined;
 }
 
 /** Reasons kept of one map; whys are few, and those of tables read long ago are not asked for again. */
@@ -64,7 +67,9 @@ export class Placer {
       }
       return this.emit(out, DATA, weaker(own, INFERRED), at, end, why, this.#ground.source, place);
     }
-    const code = used === true ? undefined : used === false ? 'ext.block-free' : 'ext.bitmap';
+    const isDisputed = this.#ground.claims?.disputed(from, last + 1) === true;
+    const claimed = isDisputed ? 'ext.block-claimed' : undefined;
+    const code = used === true ? claimed : used === false ? 'ext.block-free' : 'ext.bitmap';
     const certainty = code === undefined ? own : weaker(own, INFERRED);
     const reason = code === undefined ? why : this.reason(why, code);
     return this.emit(out, DATA, certainty, at, end, reason, this.#ground.source, place);

@@ -18,7 +18,7 @@ export const ext: Format = {
   title: 'ext file system',
   spec: 'guestfs.md part B',
   gaps: [
-    'Whether two files claim one block is not checked; where inodes have no checksums, their block counts are.',
+    'Whether two files claim one block is checked where inodes have no checksums, on volumes of up to two million inodes.',
     'A superblock is made up for with a copy of it; a volume without any copy is not opened.',
     'Content of encrypted files is missing; extended attributes are listed by name where the inode holds them.',
     'A journal on another device, and fast commits, are not read; where they matter all of the volume is inferred.',

@@ -1,5 +1,6 @@
 /** The journal: which blocks of the volume it holds newer bytes of, and every copy that still stands in it. */
 import { crc32cUpdate } from '../../../codec/crc32c.ts';
+import { MapSource } from '../../../core/map-source.ts';
 import type { Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { viewOf } from '../../../core/struct.ts';
@@ -76,7 +77,7 @@ export async function journalOf(volume: Volume): Promise<Journal | undefined> {
   // The superblock keeps a second copy of the journal's map.
   for (const one of [found, fromBackup(volume), inode]) {
     if (one === undefined || one.size < 2 * blockSize || one.size / blockSize > MAX_BLOCKS) continue;
-    const source = await volume.bytes(one, undefined);
+    const source = new MapSource(volume.sizeOf(one), volume.map(one));
     const block = new Uint8Array(journalSuper.size);
     if ((await source.read(0, block)).length > 0) continue;
     const head = journalSuper.decode(block);

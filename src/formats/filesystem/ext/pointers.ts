@@ -63,8 +63,8 @@ export class PointerMap implements Mapping {
     this.#top = { ...this.#top, certainty: weaker(certainty, INFERRED), why: this.#placer.reason(why, code) };
   }
 
-  /** Blocks of data and of tables; undefined where tables are damaged or too many to be counted. */
-  async blocks(): Promise<number | undefined> {
+  /** Counts, and shows to `visit`, blocks of data and of tables; undefined where tables are damaged or too many to be counted. */
+  async blocks(visit?: (start: number, length: number) => void): Promise<number | undefined> {
     let count = 0;
     let seen = 0;
     const queue: { block: number; levels: number }[] = [];
@@ -74,13 +74,16 @@ export class PointerMap implements Mapping {
     while (queue.length > 0) {
       const { block, levels } = queue.pop()!;
       count++;
+      visit?.(block, 1);
       if (levels === 0) continue;
       const table = await this.#table(block);
       if (table.lost !== undefined || seen++ > MAX_COUNTED) return undefined;
       for (const word of table.words) {
         if (word === 0) continue;
-        if (levels === 1) count++;
-        else queue.push({ block: word, levels: levels - 1 });
+        if (levels === 1) {
+          count++;
+          visit?.(word, 1);
+        } else queue.push({ block: word, levels: levels - 1 });
       }
     }
     return count;

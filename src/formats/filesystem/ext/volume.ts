@@ -6,6 +6,7 @@ import { INFERRED, type Why, weaker } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { viewOf } from '../../../core/struct.ts';
 import { inlineRest } from './attributes.ts';
+import { type Claims, claimsOf } from './claims.ts';
 import { ExtentMap } from './extents.ts';
 import type { Geometry } from './geometry.ts';
 import type { Ground } from './ground.ts';
@@ -20,6 +21,7 @@ import {
   MAP_AT,
   MAP_BYTES,
   TYPE_DIRECTORY,
+  TYPE_REGULAR,
   TYPE_SYMLINK,
 } from './structs.ts';
 
@@ -37,6 +39,8 @@ export class Volume implements Ground {
   readonly directories = new Map<number, string>();
   /** Why nothing of the volume can be stated, where that is so. */
   readonly doubt: string | undefined;
+  claims: Claims | undefined;
+  #claiming: Promise<void> | undefined;
 
   constructor(source: Source, geometry: Geometry, cx: Cx, doubt?: string) {
     this.source = source;
@@ -62,10 +66,19 @@ export class Volume implements Ground {
     if (isFastLink(inode)) {
       return segments([this.#part(inode, MAP_AT, Math.min(size, MAP_BYTES), code)]);
     }
+    if (this.geometry.seed === undefined && inode.type === TYPE_REGULAR && !isDead) await this.#claim();
     const map = this.map(inode, isDead);
     if (code !== undefined) map.doubt(code);
     else if (!isDead && (await this.#miscounts(inode, map))) map.doubt('ext.inode.blocks');
     return new MapSource(size, map);
+  }
+
+  /** Finds out once which blocks are claimed twice. Opening the journal comes before, and is not judged. */
+  #claim(): Promise<void> {
+    this.#claiming ??= claimsOf(this).then((claims) => {
+      this.claims = claims;
+    });
+    return this.#claiming;
   }
 
   /** The map of what is neither inline nor a short link. */
