@@ -16,14 +16,21 @@ function tables(): Uint32Array {
 
 /** CRC-32C of `bytes`, as an unsigned number; four bytes from `hole` on count as zeros: where a structure keeps its own. */
 export function crc32c(bytes: Uint8Array, hole = -1): number {
-  const t = TABLES;
   let crc = 0xffffffff;
   let at = 0;
-  const end = bytes.length;
   if (hole >= 0) {
-    const stop = Math.min(end, hole + 4);
-    for (; at < stop; at++) crc = t[(crc ^ (at < hole ? bytes[at] : 0)) & 0xff] ^ (crc >>> 8);
+    const stop = Math.min(bytes.length, hole + 4);
+    for (; at < stop; at++) crc = TABLES[(crc ^ (at < hole ? bytes[at] : 0)) & 0xff] ^ (crc >>> 8);
   }
+  return (crc32cUpdate(crc, at === 0 ? bytes : bytes.subarray(at)) ^ 0xffffffff) >>> 0;
+}
+
+/** The state of the sum after `bytes`, from the state before: for sums over several pieces, and those without a last step. */
+export function crc32cUpdate(state: number, bytes: Uint8Array): number {
+  const t = TABLES;
+  let crc = state;
+  let at = 0;
+  const end = bytes.length;
   for (; at + 8 <= end; at += 8) {
     crc ^= bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
     crc =
@@ -37,5 +44,5 @@ export function crc32c(bytes: Uint8Array, hole = -1): number {
       t[bytes[at + 7]];
   }
   for (; at < end; at++) crc = t[(crc ^ bytes[at]) & 0xff] ^ (crc >>> 8);
-  return (crc ^ 0xffffffff) >>> 0;
+  return crc >>> 0;
 }

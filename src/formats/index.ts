@@ -20,6 +20,7 @@ import { vhdWriter } from './disk/write/vhd.ts';
 import { vhdxWriter } from './disk/write/vhdx.ts';
 import { vmdkWriter } from './disk/write/vmdk.ts';
 import { streamPacker } from './disk/write/vmdk-stream.ts';
+import { ext } from './filesystem/ext/index.ts';
 import { guestFinders } from './filesystem/guest.ts';
 import { recognised } from './filesystem/recognised.ts';
 import { tar } from './filesystem/tar/index.ts';
@@ -37,6 +38,7 @@ export const formats: readonly Format[] = [
   mbr,
   vmfsLvm,
   vmfs,
+  ext,
   vmdk,
   qcow2,
   qcow1,

@@ -1,0 +1,321 @@
+/** Files and directories of an ext volume as nodes. */
+import type { Damage } from '../../../core/damage.ts';
+import { MAX_DAMAGES, MAX_ENTRIES, MAX_PATH_DEPTH } from '../../../core/limits.ts';
+import { encodeName, printable } from '../../../core/locator.ts';
+import type { Facts, Kind, Node, NodeState } from '../../../core/node.ts';
+import { DATA, RunList } from '../../../core/run.ts';
+import type { Source } from '../../../core/source.ts';
+import { latin1, viewOf } from '../../../core/struct.ts';
+import { attributesOf, inlineRest } from './attributes.ts';
+import { type Bounds, type Entry, entriesIn, isIndexNode, isSummed } from './directory.ts';
+import type { Doubt, Inode } from './inodes.ts';
+import {
+  ENTRY_TYPES,
+  FLAG_ENCRYPTED,
+  FLAG_EXTENTS,
+  FLAG_INLINE_DATA,
+  MAP_AT,
+  MAP_BYTES,
+  ROOT_INODE,
+  TYPE_BLOCK,
+  TYPE_CHARACTER,
+  TYPE_DIRECTORY,
+  TYPE_FIFO,
+  TYPE_SOCKET,
+  TYPE_SYMLINK,
+} from './structs.ts';
+import { isFastLink, type Volume } from './volume.ts';
+
+const MAX_TARGET = 4096;
+/** 4 GiB of entries with blocks of 4 KiB. */
+const MAX_DIRECTORY_BLOCKS = 2 ** 20;
+const INCOMPAT_FILETYPE = 2;
+const MAX_NAMED_ATTRIBUTES = 20;
+/** Bytes of the parent's number in front of the entries that an inode holds itself. */
+const INLINE_PARENT = 4;
+const SPECIAL: Readonly<Record<number, string>> = {
+  [TYPE_FIFO]: 'named pipe',
+  [TYPE_CHARACTER]: 'character device',
+  [TYPE_BLOCK]: 'block device',
+  [TYPE_SOCKET]: 'socket',
+};
+
+/** Where a node stands in the tree: what is above it, for loops and for depth. */
+export interface Place {
+  readonly locator: string;
+  readonly rawName: string;
+  /** Inodes from the root down to the directory that names it. */
+  readonly above: readonly number[];
+  readonly state?: NodeState;
+}
+
+/** The root directory; a node without children where its inode is lost. */
+export async function rootNode(volume: Volume, locator: string, name: string): Promise<Node> {
+  const place: Place = { locator, rawName: name, above: [] };
+  const inode = await volume.inodes.get(ROOT_INODE);
+  if (inode === undefined || inode.type !== TYPE_DIRECTORY) {
+    const group = await volume.groups.get(0);
+    const at = group === undefined ? volume.geometry.superAt : group.inodeTable * volume.geometry.blockSize;
+    const effect = 'names and folders are lost; the files themselves may still be there';
+    volume.damage.push(volume.cx.damage(at, 'ext.root', 'the inode of the root directory', 'none', effect));
+    return { ...bare(place, 'filesystem'), damage: volume.damage };
+  }
+  const node = await inodeNode(volume, inode, place, [], volume.damage);
+  return { ...node, kind: 'filesystem' };
+}
+
+export function bare(place: Place, kind: Kind, facts: Facts = {}, damage: readonly Damage[] = []): Node {
+  const { rawName, locator } = place;
+  return { name: printable(rawName), rawName, locator, kind, state: place.state ?? 'live', facts, damage };
+}
+
+async function entryNode(volume: Volume, entry: Entry, place: Place, position: number): Promise<Node> {
+  const inode = await volume.inodes.get(entry.inode);
+  const type = ENTRY_TYPES[entry.type] ?? 0;
+  if (inode === undefined) {
+    const effect = `${printable(entry.name)} is known by name only; its bytes are missing`;
+    const actual = 'an empty or unreadable one';
+    const damage = volume.cx.damage(position, 'ext.inode.missing', `inode ${entry.inode}`, actual, effect);
+    return { ...bare(place, kindOf(type)), damage: [damage] };
+  }
+  const doubts: Doubt[] = [];
+  if (type !== 0 && type !== inode.type) {
+    const expected = `type ${type}, as its directory entry says`;
+    doubts.push({ at: inode.at, code: 'ext.inode.type', expected, actual: String(inode.type) });
+  }
+  if (entry.doubt !== undefined) {
+    const expected = 'a block of entries whose checks agree';
+    doubts.push({ at: position, code: entry.doubt, expected, actual: 'one whose check fails' });
+  }
+  return inodeNode(volume, inode, place, doubts);
+}
+
+function kindOf(type: number): Kind {
+  if (type === TYPE_DIRECTORY) return 'directory';
+  if (type === TYPE_SYMLINK) return 'symlink';
+  return SPECIAL[type] === undefined ? 'file' : 'system';
+}
+
+/** An inode as a node; `doubts` are those of the entry that led to it. */
+export async function inodeNode(
+  volume: Volume,
+  inode: Inode,
+  place: Place,
+  doubts: readonly Doubt[],
+  damage: Damage[] = [],
+): Promise<Node> {
+  for (const doubt of [...inode.doubts, ...doubts]) {
+    damage.push(volume.note(doubt, 'what it leads to is inferred, not stated'));
+  }
+  if (inode.type !== TYPE_DIRECTORY && inode.size > volume.sizeOf(inode)) {
+    const expected = `at most ${volume.sizeOf(inode)} bytes`;
+    const doubt = { at: inode.at + 4, code: 'ext.inode.size', expected, actual: String(inode.size) };
+    damage.push(volume.note(doubt, 'only what a map could lead to is shown'));
+  }
+  const failed = doubts[0]?.code;
+  const node = bare(place, kindOf(inode.type), factsOf(volume, inode), damage);
+  if (node.kind === 'system') return node;
+  const bytes = () => volume.bytes(inode, failed);
+  if (node.kind === 'file') {
+    const lost = lostMap(volume, inode);
+    if (lost !== undefined) {
+      const actual = 'none that could be used';
+      const doubt = { at: inode.at + MAP_AT, code: lost, expected: 'where its blocks lie', actual };
+      damage.push(volume.note(doubt, 'its bytes are missing'));
+    }
+    return { ...node, bytes };
+  }
+  if (node.kind === 'symlink') {
+    const facts = { ...node.facts, target: await targetOf(await bytes()) };
+    return { ...node, facts, bytes };
+  }
+  const children = (only?: string) => childrenOf(volume, inode, place, damage, failed, only);
+  return { ...node, bytes, children: () => children(), child: (rawName) => childNamed(children(rawName), rawName) };
+}
+
+function lostMap(volume: Volume, inode: Inode): string | undefined {
+  if ((inode.flags & (FLAG_INLINE_DATA | FLAG_ENCRYPTED)) !== 0 || inode.size === 0) return undefined;
+  return volume.map(inode).lost;
+}
+
+/** What an inode says of its file, whether it lives or not. */
+export function factsOf(volume: Volume, inode: Inode): Facts {
+  const details: Record<string, string | number | boolean> = {
+    inode: inode.number,
+    generation: inode.generation,
+    allocation: allocationOf(inode),
+    allocated: inode.allocated,
+  };
+  if (inode.made !== undefined) details.created = inode.made;
+  if (inode.deleted !== 0 && inode.links === 0) details.deleted = inode.deleted;
+  if ((inode.flags & FLAG_ENCRYPTED) !== 0) details.encrypted = true;
+  const special = SPECIAL[inode.type];
+  if (special !== undefined) details.type = special;
+  if (inode.type === TYPE_CHARACTER || inode.type === TYPE_BLOCK) details.device = deviceOf(inode);
+  const names = attributesOf(inode).filter(({ name }) => name !== 'system.data');
+  if (names.length > 0)
+    details.attributes = printable(
+      names
+        .slice(0, MAX_NAMED_ATTRIBUTES)
+        .map((a) => a.name)
+        .join(', '),
+    );
+  return {
+    size: special === undefined ? volume.sizeOf(inode) : 0,
+    mode: inode.mode,
+    uid: inode.uid,
+    gid: inode.gid,
+    links: inode.links,
+    modified: inode.modified,
+    changed: inode.changed,
+    accessed: inode.accessed,
+    details,
+  };
+}
+
+function allocationOf(inode: Inode): string {
+  if ((inode.flags & FLAG_INLINE_DATA) !== 0 || isFastLink(inode)) return 'inline';
+  return (inode.flags & FLAG_EXTENTS) !== 0 ? 'extents' : 'block pointers';
+}
+
+/** "major:minor", from the older form or the newer one. */
+function deviceOf({ map }: Inode): string {
+  const view = viewOf(map);
+  const old = view.getUint32(0, true);
+  if (old !== 0) return `${old >>> 8}:${old & 0xff}`;
+  const word = view.getUint32(4, true);
+  return `${(word >>> 8) & 0xfff}:${(word & 0xff) | ((word >>> 12) & 0xfff00)}`;
+}
+
+async function targetOf(source: Source): Promise<string> {
+  const block = new Uint8Array(Math.min(source.size, MAX_TARGET));
+  await source.read(0, block);
+  return latin1(block, 0, block.length);
+}
+
+async function* childrenOf(
+  volume: Volume,
+  inode: Inode,
+  place: Place,
+  damage: Damage[],
+  failed: string | undefined,
+  only?: string,
+): AsyncGenerator<Node> {
+  const above = [...place.above, inode.number];
+  const effect = 'entries of this directory may be missing or wrong';
+  const report = (doubt: Doubt): void => {
+    // A directory is listed more than once; what is wrong with it is said once.
+    const note = volume.note(doubt, effect);
+    if (damage.length < MAX_DAMAGES && !damage.some((d) => d.at === note.at && d.code === note.code)) damage.push(note);
+  };
+  const refusal = whyNot(volume, inode, place);
+  if (refusal !== undefined) return report({ at: inode.at, ...refusal });
+  const names = new Map<string, number>();
+  let count = 0;
+  for await (const { entry, at } of entriesOf(volume, inode, report, failed)) {
+    if (++count > MAX_ENTRIES) {
+      const expected = `at most ${MAX_ENTRIES} entries`;
+      return report({ at: inode.at, code: 'ext.directory.entries', expected, actual: 'more' });
+    }
+    const before = names.get(entry.name) ?? 0;
+    names.set(entry.name, before + 1);
+    const rawName = before === 0 ? entry.name : `${entry.name};${before + 1}`;
+    // Whoever asks for one name does not need the inodes of all others.
+    if (only !== undefined && rawName !== only) continue;
+    const locator = `${place.locator}/${encodeName(rawName)}`;
+    yield await entryNode(volume, entry, { locator, rawName, above, ...(place.state && { state: place.state }) }, at);
+  }
+}
+
+export function boundsOf(volume: Volume): Bounds {
+  const { super: sb, inodes } = volume.geometry;
+  return { inodes, hasTypes: (sb.incompat & INCOMPAT_FILETYPE) !== 0 };
+}
+
+/** The entries of a directory with their positions on the volume, block by block. */
+export async function* entriesOf(
+  volume: Volume,
+  inode: Inode,
+  report: (doubt: Doubt) => void,
+  failed?: string,
+): AsyncGenerator<{ entry: Entry; at: number }> {
+  const bounds = boundsOf(volume);
+  for await (const { block, at, doubt } of blocksOf(volume, inode, report)) {
+    const noted = (one: Doubt): void => report(one);
+    for (const entry of entriesIn(block, at, bounds, noted, doubt ?? failed)) yield { entry, at: entry.at };
+  }
+}
+
+export interface DirectoryBlock {
+  readonly block: Uint8Array;
+  /** Bytes from the start of the volume. */
+  readonly at: number;
+  /** The check that it failed. */
+  readonly doubt?: string;
+}
+
+/** The blocks of a directory that could be read, or the two rooms for entries in its inode. */
+export async function* blocksOf(
+  volume: Volume,
+  inode: Inode,
+  report: (doubt: Doubt) => void,
+  isDead = false,
+): AsyncGenerator<DirectoryBlock> {
+  if ((inode.flags & FLAG_INLINE_DATA) !== 0) {
+    const { raw, at } = inode;
+    yield { block: raw.subarray(MAP_AT + INLINE_PARENT, MAP_AT + MAP_BYTES), at: at + MAP_AT + INLINE_PARENT };
+    const rest = inlineRest(inode);
+    if (rest !== undefined) yield { block: raw.subarray(rest.at, rest.at + rest.length), at: at + rest.at };
+    return;
+  }
+  const unit = volume.geometry.blockSize;
+  const source = await volume.bytes(inode, undefined, isDead);
+  const list = new RunList(1);
+  let offset = 0;
+  for (let count = 0; offset + unit <= source.size && count < MAX_DIRECTORY_BLOCKS; count++) {
+    list.clear();
+    await source.runs(offset, source.size, list);
+    const isData = list.state(0) === DATA;
+    const at = list.sourceOf(0) === volume.source ? list.at[0] : inode.at;
+    const block = new Uint8Array(unit);
+    const gaps = isData ? await source.read(offset, block) : [];
+    if (gaps.length > 0 || !isData) {
+      // A directory has no holes: what is not there is lost.
+      const expected = `block ${offset / unit} of directory inode ${inode.number}`;
+      report({ at, code: 'ext.directory.block', expected, actual: 'none that can be read' });
+    }
+    if (isData) yield { block, at, ...doubtOf(block, inode, at, report) };
+    offset += isData ? unit : Math.max(unit, list.length[0] - (list.length[0] % unit));
+  }
+}
+
+function doubtOf(block: Uint8Array, inode: Inode, at: number, report: (doubt: Doubt) => void): { doubt?: string } {
+  if (inode.seed === undefined) return {};
+  // A root of a hash tree can still carry the sum of the plain block that it was.
+  const summed = isIndexNode(block) ? true : isSummed(block, inode.seed);
+  if (summed === true) return {};
+  const code = 'ext.directory.checksum';
+  const actual = summed === undefined ? 'no checksum' : 'one that does not agree';
+  report({ at, code, expected: 'a block of entries with its checksum', actual });
+  return { doubt: code };
+}
+
+/** Loops, endless depth, and directories with two parents, which would be walked again and again. */
+function whyNot(volume: Volume, inode: Inode, place: Place): Omit<Doubt, 'at'> | undefined {
+  const actual = `inode ${inode.number} again`;
+  if (place.above.includes(inode.number)) {
+    return { code: 'ext.directory.loop', expected: 'a directory that is not inside itself', actual };
+  }
+  if (place.above.length >= MAX_PATH_DEPTH) {
+    return { code: 'ext.directory.depth', expected: `at most ${MAX_PATH_DEPTH} levels of directories`, actual: 'more' };
+  }
+  const first = volume.directories.get(inode.number) ?? place.locator;
+  volume.directories.set(inode.number, first);
+  if (first === place.locator) return undefined;
+  return { code: 'ext.directory.two-parents', expected: `a directory of its own, not ${first} a second time`, actual };
+}
+
+async function childNamed(children: AsyncIterable<Node>, rawName: string): Promise<Node | undefined> {
+  for await (const node of children) if (node.rawName === rawName) return node;
+  return undefined;
+}

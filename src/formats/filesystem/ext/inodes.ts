@@ -1,0 +1,240 @@
+/** Inodes: what a file is, and the 60 bytes from which its map starts. */
+import { crc32cUpdate } from '../../../codec/crc32c.ts';
+import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
+import type { Gap, Source } from '../../../core/source.ts';
+import { TableCache } from '../../../core/tables.ts';
+import type { Geometry } from './geometry.ts';
+import type { Group, Groups } from './groups.ts';
+import {
+  FLAG_HUGE_FILE,
+  INODE_BASE,
+  inodeExtra,
+  inodeStruct,
+  MAP_AT,
+  RO_HUGE_FILE,
+  TYPE_DIRECTORY,
+  TYPE_REGULAR,
+} from './structs.ts';
+
+/** A check that failed. */
+export interface Doubt {
+  /** Bytes from the start of the volume. */
+  readonly at: number;
+  readonly code: string;
+  readonly expected: string;
+  readonly actual: string;
+}
+
+export interface Inode {
+  readonly number: number;
+  /** Bytes from the start of what it was read from. */
+  readonly at: number;
+  /** What it was read from: the volume, or a journal. */
+  readonly source: Source;
+  /** The upper four bits of the mode. */
+  readonly type: number;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  readonly links: number;
+  readonly flags: number;
+  /** Bytes that are set aside for it. */
+  readonly allocated: number;
+  readonly accessed: number;
+  readonly changed: number;
+  readonly modified: number;
+  readonly made: number | undefined;
+  /** When it was deleted, or the next inode in the list of orphans. */
+  readonly deleted: number;
+  readonly generation: number;
+  /** Block of extended attributes, or 0. */
+  readonly acl: number;
+  readonly map: Uint8Array;
+  /** The whole inode. */
+  readonly raw: Uint8Array;
+  /** What sums of its own blocks start from; undefined where there are none. */
+  readonly seed: number | undefined;
+  readonly doubts: readonly Doubt[];
+  readonly certainty: Certainty;
+  readonly why: Why;
+}
+
+interface Page {
+  readonly bytes: Uint8Array;
+  readonly gaps: readonly Gap[];
+}
+
+/** Bytes of an inode table that are read at once. */
+const PAGE = 64 * 1024;
+const EPOCH_BITS = 3;
+
+export class Inodes {
+  readonly #source: Source;
+  readonly #g: Geometry;
+  readonly #groups: Groups;
+  readonly #pages = new TableCache<Page>();
+
+  constructor(source: Source, geometry: Geometry, groups: Groups) {
+    this.#source = source;
+    this.#g = geometry;
+    this.#groups = groups;
+  }
+
+  /** An inode that is in use, with what is doubtful about it; undefined where it cannot be read or is empty. */
+  async get(number: number): Promise<Inode | undefined> {
+    const found = await this.raw(number);
+    if (found === undefined || found.mode === 0) return undefined;
+    const group = (await this.#groups.get(Math.floor((number - 1) / this.#g.super.inodesPerGroup)))!;
+    const doubts = [...found.doubts];
+    if (found.links === 0) {
+      const at = found.at + inodeStruct.fields.links.at;
+      doubts.push({ at, code: 'ext.inode.links', expected: 'one link or more', actual: 'none: it was deleted' });
+    }
+    const inUse = await this.#groups.inodeInUse(group, (number - 1) % this.#g.super.inodesPerGroup);
+    if (inUse === false) {
+      const at = group.inodeBitmap * this.#g.blockSize;
+      doubts.push({ at, code: 'ext.inode.free', expected: `inode ${number} in use`, actual: 'free in the bitmap' });
+    } else if (inUse === 'unreadable') {
+      const at = group.inodeBitmap * this.#g.blockSize;
+      doubts.push({
+        at,
+        code: 'ext.inode.bitmap',
+        expected: `the bitmap of group ${group.number}`,
+        actual: 'unreadable',
+      });
+    }
+    return doubts.length === found.doubts.length ? found : withDoubts(found, doubts);
+  }
+
+  /** An inode as it stands in its table, in use or not; undefined where it cannot be read. */
+  async raw(number: number): Promise<Inode | undefined> {
+    const g = this.#g;
+    if (!(number >= 1 && number <= g.inodes)) return undefined;
+    const group = await this.#groups.get(Math.floor((number - 1) / g.super.inodesPerGroup));
+    if (group === undefined) return undefined;
+    const offset = ((number - 1) % g.super.inodesPerGroup) * g.inodeSize;
+    const start = offset - (offset % PAGE);
+    const base = group.inodeTable * g.blockSize + start;
+    const page = this.#pages.get(base) ?? (await this.#read(base, g.super.inodesPerGroup * g.inodeSize - start));
+    const at = base + offset - start;
+    if (page.gaps.some((gap) => gap.offset < at + g.inodeSize && gap.offset + gap.length > at)) return undefined;
+    const bytes = page.bytes.subarray(offset - start, offset - start + g.inodeSize);
+    return inodeOf(g, number, bytes, this.#source, at, group);
+  }
+
+  async #read(base: number, left: number): Promise<Page> {
+    const bytes = new Uint8Array(Math.min(PAGE, left));
+    const page = { bytes, gaps: await this.#source.read(base, bytes) };
+    this.#pages.set(base, page, bytes.length);
+    return page;
+  }
+}
+
+/** Decodes an inode; `group` names the descriptor that led to it. */
+export function inodeOf(
+  g: Geometry,
+  number: number,
+  from: Uint8Array,
+  source: Source,
+  at: number,
+  group?: Group,
+): Inode {
+  const base = inodeStruct.decode(from);
+  const room = g.inodeSize > INODE_BASE ? inodeExtra.decode(padded(from)) : undefined;
+  const extra = room !== undefined && room.extraSize <= g.inodeSize - INODE_BASE ? room : undefined;
+  const has = (field: { at: number; size: number }): boolean => (extra?.extraSize ?? 0) >= field.at + field.size;
+  const fields = inodeExtra.fields;
+  const time = (seconds: number, more: number | undefined): number => (seconds | 0) + epoch(more);
+  const pick = (field: keyof typeof fields): number | undefined =>
+    extra !== undefined && has(fields[field]) ? extra[field] : undefined;
+  const type = base.mode >>> 12;
+  const isSized = type === TYPE_REGULAR || type === TYPE_DIRECTORY;
+  const raw = from.slice(0, g.inodeSize);
+  const seed = g.seed === undefined ? undefined : seedOf(g.seed, number, base.generation);
+  const doubts: Doubt[] = [];
+  if (seed !== undefined && base.mode !== 0) checkSum(raw, seed, base.checksum, pick('checksumHigh'), at, doubts);
+  if (group?.doubt !== undefined) {
+    const expected = `the descriptor of group ${group.number} with its checksum`;
+    doubts.push({ at: group.at, code: group.doubt, expected, actual: 'a copy, or one whose checksum fails' });
+  }
+  const inBlocks = (base.flags & FLAG_HUGE_FILE) !== 0 && (g.super.roCompat & RO_HUGE_FILE) !== 0;
+  const made = pick('made');
+  const inode: Inode = {
+    number,
+    at,
+    source,
+    type,
+    mode: base.mode & 0o7777,
+    uid: base.uid + base.uidHigh * 65536,
+    gid: base.gid + base.gidHigh * 65536,
+    size: base.size + (isSized ? base.sizeHigh * 2 ** 32 : 0),
+    links: base.links,
+    flags: base.flags,
+    allocated: (base.sectors + base.sectorsHigh * 2 ** 32) * (inBlocks ? g.blockSize : 512),
+    accessed: time(base.accessed, pick('accessedExtra')),
+    changed: time(base.changed, pick('changedExtra')),
+    modified: time(base.modified, pick('modifiedExtra')),
+    made: made === undefined ? undefined : time(made, pick('madeExtra')),
+    deleted: base.deleted,
+    generation: base.generation,
+    acl: base.acl + base.aclHigh * 2 ** 32,
+    map: raw.subarray(MAP_AT, MAP_AT + 60),
+    raw,
+    seed,
+    doubts: [],
+    certainty: STATED,
+    why: { what: `ext inode ${number}`, source, at },
+  };
+  return doubts.length === 0 ? inode : withDoubts(inode, doubts);
+}
+
+/** The same inode, inferred because of `doubts`. */
+export function withDoubts(inode: Inode, doubts: readonly Doubt[]): Inode {
+  const why = { what: inode.why.what, source: inode.source, at: inode.at, code: doubts[0].code };
+  return { ...inode, doubts, certainty: INFERRED, why };
+}
+
+/** What sums over an inode, and over the blocks that belong to it, start from. */
+function seedOf(seed: number, number: number, generation: number): number {
+  const both = new Uint8Array(8);
+  const view = new DataView(both.buffer);
+  view.setUint32(0, number, true);
+  view.setUint32(4, generation, true);
+  return crc32cUpdate(seed, both);
+}
+
+const CHECKSUM_LOW = inodeStruct.fields.checksum.at;
+const CHECKSUM_HIGH = INODE_BASE + inodeExtra.fields.checksumHigh.at;
+
+function checkSum(
+  raw: Uint8Array,
+  seed: number,
+  low: number,
+  high: number | undefined,
+  at: number,
+  doubts: Doubt[],
+): void {
+  const copy = raw.slice();
+  copy.fill(0, CHECKSUM_LOW, CHECKSUM_LOW + 2);
+  if (high !== undefined) copy.fill(0, CHECKSUM_HIGH, CHECKSUM_HIGH + 2);
+  const sum = crc32cUpdate(seed, copy);
+  const expected = high === undefined ? sum & 0xffff : sum;
+  const actual = low + (high ?? 0) * 65536;
+  if (expected === actual) return;
+  const text = (value: number): string => `checksum 0x${value.toString(16)}`;
+  doubts.push({ at: at + CHECKSUM_LOW, code: 'ext.inode.checksum', expected: text(expected), actual: text(actual) });
+}
+
+/** Seconds beyond 2038, and the nanoseconds, that the extra word of a time holds. */
+function epoch(extra: number | undefined): number {
+  if (extra === undefined) return 0;
+  const nanoseconds = extra >>> 2;
+  return (extra & EPOCH_BITS) * 2 ** 32 + (nanoseconds < 1e9 ? nanoseconds / 1e9 : 0);
+}
+
+function padded(from: Uint8Array): Uint8Array {
+  const out = new Uint8Array(inodeExtra.size);
+  out.set(from.subarray(INODE_BASE, Math.min(from.length, INODE_BASE + inodeExtra.size)));
+  return out;
+}
