@@ -43,7 +43,7 @@ async function* beside(
     return;
   }
   const out = place.path('photorec');
-  const command = ['photorec', '/log', '/d', out, '/cmd', image, 'partition_none,options,mode_ext2,search'];
+  const command = ['photorec', '/d', out, '/cmd', image, 'partition_none,options,mode_ext2,search'];
   const peer = await timed({ name: 'photorec', command });
   place.remove(...Array.from({ length: 50 }, (_, i) => `${out}.${i + 1}`));
   yield faster(
