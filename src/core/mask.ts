@@ -50,6 +50,14 @@ export class Mask {
     }
   }
 
+  /** Whether the byte at `at` of `source` was written over for certain. */
+  async isWritten(source: Source, at: number): Promise<boolean> {
+    const list = new RunList(1);
+    await flatten(source, at, at + 1, list);
+    const spans = list.n === 1 && list.state(0) === DATA ? this.#spans.get(list.sourceOf(0)!) : undefined;
+    return spans !== undefined && next(spans.written, list.at[0], list.at[0] + 1).inside;
+  }
+
   /** `source` with what was written over missing, and what may have been no more than guessed. */
   over(source: Source): Source {
     return new Masked(source, this);

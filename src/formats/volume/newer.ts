@@ -7,6 +7,7 @@ import { maskGuest } from '../filesystem/allocated/mask.ts';
 import { maskLive } from '../filesystem/vmfs/index.ts';
 import { gpt } from './gpt.ts';
 import { mbr } from './mbr.ts';
+import { isOlder } from './vmfs-lvm/guest.ts';
 import { vmfsLvm } from './vmfs-lvm/index.ts';
 import { readMember } from './vmfs-lvm/member.ts';
 
@@ -46,8 +47,9 @@ export async function maskOf(disk: Source, places: readonly Place[], cx: Cx): Pr
     await mask.add(disk, Math.max(0, disk.size - TABLE), disk.size, true);
   }
   for (const { source } of places) {
-    await maskGuest(source, mask);
-    await maskVmfs(source, cx, mask);
+    const member = await readMember(source, cx.source);
+    if (member === undefined || !(await isOlder(member))) await maskGuest(source, mask);
+    if (member !== undefined) await maskVmfs(source, cx, mask);
   }
   mask.seal();
   return mask;
@@ -59,8 +61,6 @@ function notThis(error: unknown): undefined {
 }
 
 async function maskVmfs(source: Source, cx: Cx, mask: Mask): Promise<void> {
-  const member = await readMember(source, cx.source);
-  if (member === undefined) return;
   const opened = await vmfsLvm.open(source, cx).catch(notThis);
   const volume = await opened?.bytes?.();
   if (volume === undefined || !(await maskLive(volume, cx, mask))) return;

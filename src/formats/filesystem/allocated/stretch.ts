@@ -26,3 +26,17 @@ export function* bitRuns(bitmap: Uint8Array, count: number): Generator<[number, 
   }
   if (from >= 0) yield [from, most];
 }
+
+/** [from, end) cut where `spans` ([start, end, …], sorted) say that nothing was written since it was taken. */
+export function* cut(from: number, end: number, spans: readonly number[]): Generator<Stretch> {
+  let at = from;
+  for (let i = 0; i < spans.length && at < end; i += 2) {
+    const start = Math.max(at, spans[i]);
+    const stop = Math.min(end, spans[i + 1]);
+    if (start >= stop) continue;
+    if (start > at) yield { from: at, end: start, written: true };
+    yield { from: start, end: stop, written: false };
+    at = stop;
+  }
+  if (at < end) yield { from: at, end, written: true };
+}

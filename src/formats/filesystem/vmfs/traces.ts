@@ -52,9 +52,7 @@ const PLANS: readonly Plan[] = [
 /** Whether `source` has, from `base` on, what only the start of a VMFS volume has. The header does not count. */
 export async function hasTraces(source: Source, base: number): Promise<boolean> {
   if ((await fittingPlan(source, base)) !== undefined) return true;
-  return (
-    (await heartbeatsOf(source, base, 512)) >= ENOUGH_SLOTS || (await heartbeatsOf(source, base, 4096)) >= ENOUGH_SLOTS
-  );
+  return (await heartbeatsAt(source, base)).length >= ENOUGH_SLOTS;
 }
 
 /** Whether the header's magic stands where it belongs. */
@@ -184,17 +182,23 @@ async function subBlocksOf(
   return size === 8192 || size === 65536 ? { subBlockSize: size, dense: perCluster > 16 } : usual;
 }
 
-async function heartbeatsOf(source: Source, base: number, stride: number): Promise<number> {
+/** Where in `source` the first heartbeats stand of a volume that starts at `base`, each in its own place. */
+export async function heartbeatsAt(source: Source, base: number): Promise<number[]> {
+  const [narrow, wide] = [await slotsAt(source, base, 512), await slotsAt(source, base, 4096)];
+  return narrow.length >= wide.length ? narrow : wide;
+}
+
+async function slotsAt(source: Source, base: number, stride: number): Promise<number[]> {
   const area = await bytesAt(source, base + HEARTBEATS_AT, SLOTS * stride);
-  if (area === undefined) return 0;
+  if (area === undefined) return [];
   const view = viewOf(area);
-  let count = 0;
-  for (let i = 0; i < SLOTS; i++) {
-    const state = view.getUint32(i * stride, true);
+  const out: number[] = [];
+  for (let at = 0; at < area.length; at += stride) {
+    const state = view.getUint32(at, true);
     const known = state === HEARTBEAT_FREE || state === HEARTBEAT_IN_USE;
-    if (known && readU64(view, i * stride + 4) === HEARTBEATS_AT + i * stride) count++;
+    if (known && readU64(view, at + 4) === HEARTBEATS_AT + at) out.push(base + HEARTBEATS_AT + at);
   }
-  return count;
+  return out;
 }
 
 async function bytesAt(source: Source, at: number, length: number): Promise<Uint8Array | undefined> {

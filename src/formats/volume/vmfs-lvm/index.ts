@@ -1,14 +1,13 @@
 /** VMFS LVM: one or several partitions make the logical volume that a datastore lives on. */
 import { type Damage, hex } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
-import { data, missing, type Segment, segments, slice } from '../../../core/map-source.ts';
-import { Mask } from '../../../core/mask.ts';
+import { data, missing, type Segment, segments } from '../../../core/map-source.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
 import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
-import { maskGuest } from '../../filesystem/allocated/mask.ts';
 import { hasHeader, hasTraces } from '../../filesystem/vmfs/traces.ts';
 import { lvmFinder } from './find.ts';
+import { withoutGuest } from './guest.ts';
 import { bareMember, type Extent, type Member, readExtents, readMember } from './member.ts';
 import { DATA_AT, HEADER_AT, PE_BYTES, volumeDescriptor } from './structs.ts';
 
@@ -33,29 +32,12 @@ export const vmfsLvm: Format = {
     if (first === undefined)
       throw new NotThis('no VMFS LVM header 1 MiB into it, and no VMFS volume where one would be');
     const damage: Damage[] = [];
-    const members = await Promise.all((await gather(first, cx)).map((member) => withoutNewer(member, damage, cx)));
+    const members = await Promise.all((await gather(first, cx)).map((member) => withoutGuest(member, damage, cx)));
     const { map, damage: found } = await assemble(first, members, cx);
     damage.push(...found);
     return volumeNode(first, members, map, damage, cx);
   },
 };
-
-/** A member without what a file system of another kind, that was made over it, has written. VMFS leaves its first MiB free. */
-async function withoutNewer(member: Member, damage: Damage[], cx: Cx): Promise<Member> {
-  const mask = new Mask('a newer file system in the same partition');
-  if (!(await maskGuest(member.source, mask))) return member;
-  mask.seal();
-  const effect = 'what it wrote is missing, what it took is guessed, and all else is inferred';
-  const found = cx.damage(0, 'vmfs-lvm.newer', 'nothing before the LVM header', 'a newer file system', effect);
-  damage.push({ ...found, at: `${member.locator}@0` });
-  const why: Why = {
-    what: 'a partition that a newer file system lives in',
-    source: member.source,
-    at: 0,
-    code: 'vmfs-lvm.newer',
-  };
-  return { ...member, source: slice(mask.over(member.source), 0, member.source.size, INFERRED, why) };
-}
 
 /** Whether a VMFS volume starts where the first device of one has it, whatever became of the LVM. */
 async function isBare(source: Source): Promise<boolean> {
