@@ -8,7 +8,7 @@ import { Case } from '../src/case/case.ts';
 import { FileSource } from '../src/core/evidence.ts';
 import type { Hit } from '../src/core/finder.ts';
 import { finders } from '../src/formats/index.ts';
-import { SCAN, SCAN_VERSION, scan } from '../src/jobs/scan.ts';
+import { SCAN, scan } from '../src/jobs/scan.ts';
 import { sweepSource } from '../src/scan/shard.ts';
 import { Sweep } from '../src/scan/sweep.ts';
 import { build, LAUNCHER, outcome, salvor } from './cli/salvor.ts';
@@ -50,13 +50,13 @@ async function imageOf(name: string, made: Made, shift = 0, size?: number): Prom
 }
 
 async function scanned(file: string, dir: string, threads = 2): Promise<Map<string, readonly Hit[]>> {
-  const kept = Case.begin(dir, 'test');
+  const kept = Case.begin(dir, 'test', SCAN);
   const source = new FileSource(file);
   try {
     const report = await scan(kept, [source], { threads, signal: new AbortController().signal });
     expect(report.whole).toBe(true);
-    expect(kept.use('evidence', source, SCAN, SCAN_VERSION)).toBe(true);
-    return new Map(kept.kinds('evidence').map(({ kind }) => [kind, kept.hits('evidence', kind)]));
+    expect(kept.whole(source)).toBe(true);
+    return new Map(kept.kinds(source).map(({ kind }) => [kind, kept.hits(source, kind)]));
   } finally {
     source.close();
     kept.close();

@@ -2,9 +2,10 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import type { FileSource } from '../core/evidence.ts';
+import { FileSource } from '../core/evidence.ts';
 import type { Found, Hit } from '../core/finder.ts';
 import { CERTAINTY_NAMES, INFERRED } from '../core/run.ts';
+import type { Source } from '../core/source.ts';
 import { CaseError } from './error.ts';
 import { known, register } from './register.ts';
 import { FILE_NAME, inTransaction, openStore } from './store.ts';
@@ -19,22 +20,30 @@ export interface JobRecord {
   readonly done: ReadonlySet<number>;
 }
 
+/** Which jobs answer what was found: older ones were made with other finders. */
+export interface Scan {
+  readonly kind: string;
+  readonly version: string;
+}
+
 export class Case implements Found {
   readonly dir: string;
   readonly #db: DatabaseSync;
   readonly #program: string;
-  /** Number of the finished scan of a file, by the locator it has now; undefined where there is none. */
-  readonly #scans = new Map<string, number | undefined>();
+  readonly #scan: Scan;
+  /** Number of the finished scan of a file; undefined where there is none. Looked up when somebody asks. */
+  #scans = new WeakMap<Source, { readonly job: number | undefined }>();
   readonly #hits = new Map<string, readonly Hit[]>();
 
-  private constructor(dir: string, program: string) {
+  private constructor(dir: string, program: string, scan: Scan) {
+    this.#scan = scan;
     this.dir = dir;
     this.#program = program;
     this.#db = openStore(dir);
   }
 
   /** Opens the case in `dir`, or begins one there: an empty directory, or none. Throws CaseError. */
-  static begin(dir: string, program: string): Case {
+  static begin(dir: string, program: string, scan: Scan): Case {
     if (!fs.existsSync(path.join(dir, FILE_NAME)) && fs.existsSync(dir) && fs.readdirSync(dir).length > 0) {
       throw new CaseError(`${dir} has other things in it and is no case. Give --case a new or empty directory.`);
     }
@@ -43,12 +52,12 @@ export class Case implements Found {
     } catch (error) {
       throw new CaseError(`${dir} cannot be made: ${(error as Error).message}. Give --case another directory.`);
     }
-    return new Case(dir, program);
+    return new Case(dir, program, scan);
   }
 
   /** The case in `dir`, or undefined where there is none. Throws CaseError where there is one that cannot be used. */
-  static at(dir: string, program: string): Case | undefined {
-    return fs.existsSync(path.join(dir, FILE_NAME)) ? new Case(dir, program) : undefined;
+  static at(dir: string, program: string, scan: Scan): Case | undefined {
+    return fs.existsSync(path.join(dir, FILE_NAME)) ? new Case(dir, program, scan) : undefined;
   }
 
   /** Enters into the custody log what is being done. */
@@ -59,7 +68,7 @@ export class Case implements Found {
   }
 
   /** The job of that kind over a file, begun anew where there is none or where the file has changed. */
-  job(file: FileSource, kind: string, version: string, shard: number): JobRecord {
+  job(file: FileSource, { kind, version }: Scan, shard: number): JobRecord {
     return inTransaction(this.#db, () => {
       const evidence = register(this.#db, file);
       const shards = Math.ceil(file.size / shard);
@@ -97,29 +106,28 @@ export class Case implements Found {
   /** Says that all shards of a job are done. */
   endJob(job: JobRecord): void {
     this.#db.prepare('UPDATE jobs SET ended = ? WHERE id = ? AND ended IS NULL').run(new Date().toISOString(), job.id);
-    this.#scans.clear();
+    this.#scans = new WeakMap();
     this.#hits.clear();
   }
 
-  /** Lets the findings of a file's ended job of that kind be asked for by the file's locator. */
-  use(locator: string, file: FileSource, kind: string, version: string): boolean {
-    const evidence = known(this.#db, file);
-    const row =
-      evidence === undefined
-        ? undefined
-        : this.#db
-            .prepare('SELECT id FROM jobs WHERE kind = ? AND evidence = ? AND version = ? AND ended IS NOT NULL')
-            .get(kind, evidence, version);
-    this.#scans.set(locator, row?.id as number | undefined);
-    return row !== undefined;
+  whole(evidence: Source): boolean {
+    return this.#scanOf(evidence) !== undefined;
   }
 
-  whole(locator: string): boolean {
-    return this.#scans.get(locator) !== undefined;
+  #scanOf(evidence: Source): number | undefined {
+    if (!(evidence instanceof FileSource)) return undefined;
+    const asked = this.#scans.get(evidence);
+    if (asked !== undefined) return asked.job;
+    const id = known(this.#db, evidence);
+    const ended = 'SELECT id FROM jobs WHERE kind = ? AND evidence = ? AND version = ? AND ended IS NOT NULL';
+    const row = id === undefined ? undefined : this.#db.prepare(ended).get(this.#scan.kind, id, this.#scan.version);
+    const job = row?.id as number | undefined;
+    this.#scans.set(evidence, { job });
+    return job;
   }
 
-  hits(locator: string, kind: string): readonly Hit[] {
-    const job = this.#scans.get(locator);
+  hits(evidence: Source, kind: string): readonly Hit[] {
+    const job = this.#scanOf(evidence);
     if (job === undefined) return [];
     const key = `${job} ${kind}`;
     const cached = this.#hits.get(key);
@@ -141,9 +149,9 @@ export class Case implements Found {
     return hits;
   }
 
-  /** Kinds that were found on the evidence of a locator, with how many pieces of each. */
-  kinds(locator: string): { kind: string; count: number; places: number }[] {
-    const job = this.#scans.get(locator);
+  /** Kinds that were found on a piece of evidence, with how many pieces of each. */
+  kinds(evidence: Source): { kind: string; count: number; places: number }[] {
+    const job = this.#scanOf(evidence);
     if (job === undefined) return [];
     return this.#db
       .prepare(

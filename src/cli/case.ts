@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { Case } from '../case/case.ts';
 import { checkPlace, realOut } from '../export/index.ts';
-import { SCAN, SCAN_VERSION } from '../jobs/scan.ts';
+import { SCAN } from '../jobs/scan.ts';
 import type { Stack } from '../stack/stack.ts';
 
 /** The program's name and version, for the log. */
@@ -12,7 +12,7 @@ export function programName(): string {
 
 /** Opens a case that is there. */
 export function openCase(dir: string): Case {
-  return Case.at(dir, programName())!;
+  return Case.at(dir, programName(), SCAN)!;
 }
 
 /** Opens the case, or begins it where it may be; never on the evidence. */
@@ -27,14 +27,10 @@ export function beginCase(dir: string, stack: Stack): Case {
     undefined,
     'Give a directory on another disk with --case.',
   );
-  return Case.begin(dir, programName());
+  return Case.begin(dir, programName(), SCAN);
 }
 
-/** Lets `kept` answer for every file whose finished scan it holds; answers the locators of those it has none of. */
-export async function useScans(kept: Case, stack: Stack): Promise<string[]> {
-  const missing: string[] = [];
-  for (const { locator, source } of await stack.files()) {
-    if (!kept.use(locator, source, SCAN, SCAN_VERSION)) missing.push(locator);
-  }
-  return missing;
+/** Locators of the files of a stack that have no finished scan in a case. */
+export async function unscanned(kept: Case, stack: Stack): Promise<string[]> {
+  return (await stack.files()).filter(({ source }) => !kept.whole(source)).map(({ locator }) => locator);
 }

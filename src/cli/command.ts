@@ -88,7 +88,6 @@ export async function withStack(
     ...(kept !== undefined && { found: kept }),
   });
   try {
-    if (kept !== undefined) await (await import('./case.ts')).useScans(kept, stack);
     const code = await action(stack, inner, signal);
     for (const line of mapfileNotes(stack)) note(line);
     for (const { child, parent } of stack.unusedParents)

@@ -84,10 +84,10 @@ async function withScan(
   signal: AbortSignal,
   action: () => Promise<number>,
 ): Promise<number> {
-  const [{ beginCase, useScans }, { scanInto }] = await Promise.all([import('./case.ts'), import('./scan.ts')]);
+  const [{ beginCase, unscanned }, { scanInto }] = await Promise.all([import('./case.ts'), import('./scan.ts')]);
   const kept = beginCase(caseDir(options.case, sources), stack);
   try {
-    if ((await useScans(kept, stack)).length > 0) {
+    if ((await unscanned(kept, stack)).length > 0) {
       const report = await scanInto(kept, stack, SCAN_THREADS, options.json === true, signal);
       if (signal.aborted) {
         note(
@@ -95,7 +95,6 @@ async function withScan(
         );
         return INTERRUPTED;
       }
-      await useScans(kept, stack);
     }
     stack.use(kept);
     return await action();

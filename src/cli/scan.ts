@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { Case } from '../case/case.ts';
 import { type ScanProgress, type ScanReport, scan } from '../jobs/scan.ts';
 import type { Stack } from '../stack/stack.ts';
-import { beginCase, useScans } from './case.ts';
+import { beginCase } from './case.ts';
 import { type CommonOptions, caseDir, common, INTACT, INTERRUPTED, NOTHING, UsageError, withStack } from './command.ts';
 import { note, print, printJson, size } from './output.ts';
 import { duration, lineOf } from './progress.ts';
@@ -59,8 +59,7 @@ async function run(
     note(`Stopped; ${size(report.before + report.swept)} are done. The same command goes on from there.`);
     return INTERRUPTED;
   }
-  await useScans(kept, stack);
-  const found = (await stack.files()).map(({ locator }) => ({ source: locator, kinds: kept.kinds(locator) }));
+  const found = (await stack.files()).map(({ locator, source }) => ({ source: locator, kinds: kept.kinds(source) }));
   if (json) printJson({ case: kept.dir, ...report, found });
   else
     print(

@@ -1,4 +1,5 @@
 /** Finders: how pieces of a structure are recognised anywhere in bytes, by what they say of themselves. */
+import type { Source } from './source.ts';
 
 /** What a finder looks for. A block is handed to `examine` when all bytes of one of its keys stand there. */
 export interface Key {
@@ -34,12 +35,12 @@ export interface Finder {
   examine(block: Uint8Array, at: number, emit: (hit: Hit) => void): void;
 }
 
-/** What a scan found, for formats that can use it. Positions are bytes of the source whose locator is asked for. */
+/** What a scan found, for formats that can use it. Only evidence itself is scanned, not what is inside it. */
 export interface Found {
-  /** All hits of one kind on the evidence of that locator, by position; empty where none was scanned. */
-  hits(locator: string, kind: string): readonly Hit[];
-  /** Whether the evidence of that locator was scanned to its end. */
-  whole(locator: string): boolean;
+  /** All hits of one kind on a piece of evidence, by position; empty where it was not scanned. */
+  hits(evidence: Source, kind: string): readonly Hit[];
+  /** Whether a piece of evidence was scanned to its end. */
+  whole(evidence: Source): boolean;
 }
 
 /** The key that is a text of ASCII characters. */

@@ -50,7 +50,7 @@ export interface Cx {
   /** Locator that the opened node gets. */
   readonly self: string;
   readonly signal: AbortSignal;
-  /** What scans found; only positions on the evidence itself are known, so ask with `source` where that is evidence. */
+  /** What scans found on evidence. */
   readonly found?: Found;
   /** A damage at `at` bytes from the start of the source. */
   damage(at: number, code: string, expected: string, actual: string, effect: string): Damage;

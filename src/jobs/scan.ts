@@ -1,14 +1,13 @@
 /** The scan: one pass over the whole of each piece of evidence with all finders, kept in a case shard by shard. */
-import type { Case, JobRecord } from '../case/case.ts';
+import type { Case, JobRecord, Scan } from '../case/case.ts';
 import type { FileSource } from '../core/evidence.ts';
 import { finders } from '../formats/index.ts';
 import { type Shard, type Swept, sweepSource } from '../scan/shard.ts';
 import { Sweep } from '../scan/sweep.ts';
 import { sweepShards } from '../scan/threads.ts';
 
-export const SCAN = 'scan';
-/** Raised whenever a finder is added or changed: older findings are then not all there is. */
-export const SCAN_VERSION = '1';
+/** The version is raised whenever a finder is added or changed: older findings are then not all there is. */
+export const SCAN: Scan = { kind: 'scan', version: '1' };
 /** Bytes of a shard: seconds of work on a slow disk, and few enough transactions on a fast one. */
 const SHARD = 64 * 1024 * 1024;
 
@@ -43,7 +42,7 @@ export async function scan(into: Case, files: readonly FileSource[], options: Sc
   let swept = 0;
   let hits = 0;
   const sweep = new Sweep(finders);
-  const jobs = files.map((file) => ({ file, job: into.job(file, SCAN, SCAN_VERSION, SHARD) }));
+  const jobs = files.map((file) => ({ file, job: into.job(file, SCAN, SHARD) }));
   for (const { file, job } of jobs) for (const shard of job.done) before += lengthOf(file, job, shard);
   for (const { file, job } of jobs) {
     const take = async (shard: Shard, found: Swept): Promise<void> => {

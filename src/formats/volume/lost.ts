@@ -14,7 +14,7 @@ import { VMFS_KINDS } from '../filesystem/vmfs/find.ts';
 import { openOlder, readHeader } from '../filesystem/vmfs/index.ts';
 import { FS_HEADER_AT, FS_MAGIC, HEARTBEAT_FREE, HEARTBEAT_IN_USE } from '../filesystem/vmfs/structs.ts';
 import { olderHeaders, rebuiltHeader } from '../filesystem/vmfs/traces.ts';
-import { livePlaces, maskOf } from './newer.ts';
+import { livePlaces, maskOf, type Place } from './newer.ts';
 import { vmfsLvm } from './vmfs-lvm/index.ts';
 import { readMember } from './vmfs-lvm/member.ts';
 import { DATA_AT, HEADER_AT, MAGIC } from './vmfs-lvm/structs.ts';
@@ -48,15 +48,16 @@ export const lost: Format = {
     const found = await starts(source, cx);
     const live = new Set(places.map((place) => place.start));
     const children: Node[] = [];
-    // What newer things wrote is not the older ones' any more, whatever leads to it.
-    const mask = await maskOf(source, places, cx);
-    const rest = mask.empty ? source : mask.over(source);
+    // What newer things wrote is not the older ones' any more, whatever leads to it. Working it out reads all their
+    // metadata, so that is done only where something older is there.
+    let rest: Promise<Source> | undefined;
+    const remaining = (): Promise<Source> => (rest ??= restOf(source, places, cx));
     for (const start of found) {
       // What starts with the disk, or in the table with its header whole, is no lost partition.
       if (start === 0 || (live.has(start) && (await hasHeadOf(source, start)))) continue;
-      children.push(await place(rest, start, found, cx));
+      children.push(await place(await remaining(), start, found, cx));
     }
-    for (const start of new Set([...found, ...live])) children.push(...(await older(source, rest, start, cx)));
+    for (const start of new Set([...found, ...live])) children.push(...(await older(source, remaining, start, cx)));
     if (children.length === 0) throw new NotThis('nothing in it knows where a volume starts');
     return {
       name: lost.id,
@@ -79,6 +80,12 @@ export const lost: Format = {
   },
 };
 
+/** A disk without what the file systems that live on it have written. */
+async function restOf(disk: Source, places: readonly Place[], cx: Cx): Promise<Source> {
+  const mask = await maskOf(disk, places, cx);
+  return mask.empty ? disk : mask.over(disk);
+}
+
 /** Whether the LVM header of a partition that starts there is whole. */
 async function hasHeadOf(source: Source, start: number): Promise<boolean> {
   const member = await readMember(slice(source, start, source.size - start, INFERRED), '');
@@ -86,14 +93,15 @@ async function hasHeadOf(source: Source, start: number): Promise<boolean> {
 }
 
 /** Volumes that lay at a start before what is there now, as file systems of their own. */
-async function older(disk: Source, rest: Source, start: number, cx: Cx): Promise<Node[]> {
+async function older(disk: Source, rest: () => Promise<Source>, start: number, cx: Cx): Promise<Node[]> {
   const at = start + DATA_AT;
   if (at >= disk.size) return [];
   const why = whyOf(disk, start);
-  const volume = slice(rest, at, disk.size - at, INFERRED, why);
   const out: Node[] = [];
   const now = slice(disk, at, disk.size - at, INFERRED, why);
   const live = (await readHeader(now)) ?? (await rebuiltHeader(now));
+  if ((await olderHeaders(now, live)).length === 0) return out;
+  const volume = slice(await rest(), at, disk.size - at, INFERRED, why);
   for (const header of await olderHeaders(volume, live)) {
     const name = `at${start}-vmfs${header.major >= 24 ? 6 : header.major >= 14 ? 5 : 3}`;
     if (out.some((node) => node.rawName === name)) continue;
@@ -105,7 +113,7 @@ async function older(disk: Source, rest: Source, start: number, cx: Cx): Promise
 
 /** Starts of volumes that structures vote for and that open, in order. */
 async function starts(source: Source, cx: Cx): Promise<number[]> {
-  const votes = cx.found?.whole(cx.source) === true ? votesFound(cx.found, cx.source) : await votesNear(source);
+  const votes = cx.found?.whole(source) === true ? votesFound(cx.found, source) : await votesNear(source);
   const out: number[] = [];
   const ranked = [...votes]
     .filter(([at, count]) => at >= 0 && at < source.size - DATA_AT && count >= ENOUGH_VOTES)
@@ -118,10 +126,10 @@ async function starts(source: Source, cx: Cx): Promise<number[]> {
 }
 
 /** What a scan of the whole disk says. */
-function votesFound(found: Found, locator: string): Map<number, number> {
+function votesFound(found: Found, evidence: Source): Map<number, number> {
   const votes = new Map<number, number>();
   const count = (kind: string, before: number, weight: number): void => {
-    for (const hit of found.hits(locator, kind)) {
+    for (const hit of found.hits(evidence, kind)) {
       const start = (hit.base ?? 0) - before;
       votes.set(start, (votes.get(start) ?? 0) + weight * (hit.count ?? 1));
     }
