@@ -289,8 +289,13 @@ describe('globs', () => {
       ['[!c].vmx', 'c.vmx', false],
       ['c.vm(x)+', 'c.vm(x)+', true],
       ['/a/', 'a', true],
+      ['\\*.vmx', '*.vmx', true],
+      ['\\*.vmx', 'a.vmx', false],
+      ['[]a].vmx', '].vmx', true],
+      ['[a', '[a', true],
     ];
     for (const [glob, name, wanted] of cases) expect(globs([glob])(name), `${glob} ${name}`).toBe(wanted);
+    expect(() => globs(['[z-a]'])).toThrow('The glob [z-a] has a range that runs backwards.');
   });
 });
 

@@ -1,6 +1,7 @@
 /** salvor find: things by name, kind, size, time or health, as locators. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Node } from '../core/node.ts';
+import { GlobError, globExpression } from '../export/glob.ts';
 import { common, DELETED, INTACT, NOTHING, type Target, UNCERTAIN, withNode } from './command.ts';
 import { JsonList, nodeJson, note, Stream, shown } from './output.ts';
 import { lossOf, type Step, walk, wholeNumber } from './tree.ts';
@@ -14,8 +15,8 @@ export function register(program: Command): void {
         '2024-05-01T08:30). In a GLOB, * stands for any characters, ? for one, [a-z] for one of these.',
     )
     .argument('<locator...>', 'where to look')
-    .option('--name <glob>', 'the name is like this', (glob) => globExpression(glob, 'su'))
-    .option('--iname <glob>', 'as --name, whatever the case of its letters', (glob) => globExpression(glob, 'sui'))
+    .option('--name <glob>', 'the name is like this', (glob) => parseGlob(glob))
+    .option('--iname <glob>', 'as --name, whatever the case of its letters', (glob) => parseGlob(glob, 'i'))
     .addOption(new Option('--type <kind>', 'it is one of these').choices(TYPES))
     .option('--larger <size>', 'it has more bytes than this', parseSize)
     .option('--smaller <size>', 'it has fewer bytes than this', parseSize)
@@ -111,22 +112,12 @@ function tests(options: FindOptions): Test[] {
   return out;
 }
 
-/** A shell glob on one name as an expression: '*', '?', '[a-z]', '[!a]', and '\' before a character that is meant. */
-export function globExpression(glob: string, flags: string): RegExp {
-  const parts = glob.match(/\\.|\[[!^]?\]?[^\]]*\]|\*+|./gsu) ?? [];
-  const expression = parts.map((part) => {
-    if (part.startsWith('*')) return '.*';
-    if (part === '?') return '.';
-    if (part.startsWith('[') && part.length > 2) {
-      const [, not, set] = /^\[([!^]?)(.*)\]$/s.exec(part)!;
-      if (set !== '') return `[${not === '' ? '' : '^'}${set.replace(/[\\\][^]/g, '\\$&')}]`;
-    }
-    return (part.length > 1 && part.startsWith('\\') ? part.slice(1) : part).replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
-  });
+/** The argument of an option that takes a glob. */
+export function parseGlob(glob: string, flags = ''): RegExp {
   try {
-    return new RegExp(`^${expression.join('')}$`, flags);
-  } catch {
-    throw new InvalidArgumentError(`The glob ${glob} has a range that runs backwards.`);
+    return globExpression(glob, flags);
+  } catch (error) {
+    throw error instanceof GlobError ? new InvalidArgumentError(error.message) : error;
   }
 }
 
