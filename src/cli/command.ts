@@ -42,6 +42,9 @@ export interface CommonOptions {
 export const DELETED =
   'also what was deleted or lost its directory, as +deleted and +orphan in the root; from metadata alone, without a scan';
 
+/** What --guest-files means to commands that walk. */
+export const GUEST_FILES = 'what is inside the disks, not the disks: the files of their file systems';
+
 /** Adds the options that every command on evidence has. */
 export function common(command: Command): Command {
   return command
@@ -139,6 +142,21 @@ export function withNode(
   return withStack(args, options, async (stack, inner, signal) => {
     const found = inner === undefined ? { node: await home(stack) } : await locate(stack, inner);
     return action({ stack, ...found }, signal);
+  });
+}
+
+/** As withNode; with `guests` what is named is the inside of all disks at and below it. */
+export function withTree(
+  args: readonly string[],
+  options: CommonOptions & { readonly guestFiles?: boolean },
+  action: (target: Target, signal: AbortSignal) => Promise<number>,
+): Promise<void> {
+  if (options.guestFiles !== true) return withNode(args, options, action);
+  return withStack(args, options, async (stack, inner, signal) => {
+    // Loaded only where it is asked for: most commands start without it.
+    const { guestTree } = await import('../stack/inside.ts');
+    const from = inner === undefined ? undefined : (await locate(stack, inner)).node;
+    return action({ stack, node: await guestTree(stack, from) }, signal);
   });
 }
 

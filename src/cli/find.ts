@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Node } from '../core/node.ts';
 import { GlobError, globExpression } from '../export/glob.ts';
-import { common, DELETED, INTACT, NOTHING, type Target, UNCERTAIN, withNode } from './command.ts';
+import { common, DELETED, GUEST_FILES, INTACT, NOTHING, type Target, UNCERTAIN, withTree } from './command.ts';
 import { JsonList, nodeJson, note, Stream, shown } from './output.ts';
 import { lossOf, type Step, walk, wholeNumber } from './tree.ts';
 
@@ -20,14 +20,15 @@ export function register(program: Command): void {
     .addOption(new Option('--type <kind>', 'it is one of these').choices(TYPES))
     .option('--larger <size>', 'it has more bytes than this', parseSize)
     .option('--smaller <size>', 'it has fewer bytes than this', parseSize)
-    .option('--newer <date>', 'it was modified after this', parseDate)
-    .option('--older <date>', 'it was modified before this', parseDate)
+    .option('--newer, --after <date>', 'it was modified after this', parseDate)
+    .option('--older, --before <date>', 'it was modified before this', parseDate)
     .option('--damaged', 'it is damaged or has bytes missing; looks where every byte of each file lies')
     .option('--deleted', DELETED)
+    .option('--guest-files', GUEST_FILES)
     .option('--limit <count>', 'stop after this many', wholeNumber)
     .addHelpText('after', EXAMPLES)
     .action((args: string[], options: FindOptions) =>
-      withNode(args, options, (target, signal) => find(target, options, signal)),
+      withTree(args, options, (target, signal) => find(target, options, signal)),
     );
 }
 
@@ -40,8 +41,8 @@ interface FindOptions {
   readonly type?: string;
   readonly larger?: number;
   readonly smaller?: number;
-  readonly newer?: number;
-  readonly older?: number;
+  readonly after?: number;
+  readonly before?: number;
   readonly damaged?: boolean;
   readonly deleted?: boolean;
   readonly limit?: number;
@@ -52,7 +53,8 @@ Examples:
   salvor find lun0.img --name '*.vmx'
   salvor find lun0.img::/web01 --type file --larger 1GiB
   salvor find lun0.img --iname '*payroll*' --newer 2024-05-01 --json
-  salvor find lun0.img --damaged             what has lost something`;
+  salvor find lun0.img --damaged             what has lost something
+  salvor find lun0.img --guest-files --deleted --name '*.docx' --after 2024-05-01`;
 
 async function find(target: Target, options: FindOptions, signal: AbortSignal): Promise<number> {
   const out = new Stream();
@@ -98,7 +100,7 @@ async function match(
 type Test = (node: Node) => boolean;
 
 function tests(options: FindOptions): Test[] {
-  const { name, iname, type, larger, smaller, newer, older } = options;
+  const { name, iname, type, larger, smaller, after, before } = options;
   const out: Test[] = [];
   const within = (fact: 'size' | 'modified', holds: (value: number) => boolean): void => {
     out.push(({ facts }) => facts[fact] !== undefined && holds(facts[fact]));
@@ -107,8 +109,8 @@ function tests(options: FindOptions): Test[] {
   if (type !== undefined) out.push((node) => node.kind === type);
   if (larger !== undefined) within('size', (bytes) => bytes > larger);
   if (smaller !== undefined) within('size', (bytes) => bytes < smaller);
-  if (newer !== undefined) within('modified', (seconds) => seconds > newer);
-  if (older !== undefined) within('modified', (seconds) => seconds < older);
+  if (after !== undefined) within('modified', (seconds) => seconds > after);
+  if (before !== undefined) within('modified', (seconds) => seconds < before);
   return out;
 }
 

@@ -12,6 +12,7 @@ const commands: Readonly<Record<string, () => Promise<{ register(program: Comman
   stat: () => import('./stat.ts'),
   check: () => import('./check.ts'),
   find: () => import('./find.ts'),
+  timeline: () => import('./timeline.ts'),
   cat: () => import('./cat.ts'),
   map: () => import('./map.ts'),
   chain: () => import('./chain.ts'),

@@ -1,6 +1,8 @@
 /** salvor recover: bring files and machines out, with proof of what was had. */
 import { type Command, Option } from 'commander';
+import type { Node } from '../core/node.ts';
 import { type Estimate, ExportError, type Manifest, recover } from '../export/index.ts';
+import { locate } from '../stack/locate.ts';
 import type { Stack } from '../stack/stack.ts';
 import {
   type CommonOptions,
@@ -25,6 +27,7 @@ interface Options extends CommonOptions {
   readonly sha256?: boolean;
   readonly symlinks: 'text' | 'links';
   readonly system?: boolean;
+  readonly guestFiles?: boolean;
   readonly deep?: boolean;
   readonly mend?: boolean;
 }
@@ -35,7 +38,10 @@ export function register(program: Command): void {
     .description(
       'Copies what is inside the sources to a directory. The same command again goes on where it was stopped.',
     )
-    .argument('<source...>', 'images, disks or directories; all members of a spanned datastore, in any order')
+    .argument(
+      '<source...>',
+      'images, disks or directories; all members of a spanned datastore, in any order; or a locator inside them',
+    )
     .requiredOption('--out <dir>', 'directory to write to; nothing that is there is ever overwritten')
     .option('--vm <name>', 'only this machine: its display name, or the name of its .vmx')
     .option('--path <glob...>', 'only what matches: * ? [..] within a name, ** across directories')
@@ -50,6 +56,7 @@ export function register(program: Command): void {
         .choices(['text', 'links'])
         .default('text'),
     )
+    .option('--guest-files', 'the files inside the disks, not the disks: DIR/web01/web01.vmdk/p2/Users/…')
     .option('--system', "also the file system's own files")
     .option(
       '--deep',
@@ -59,10 +66,9 @@ export function register(program: Command): void {
     .option('--no-mend', 'do not make anew the descriptors and configurations that machines lack')
     .addHelpText('after', EXAMPLES)
     .action((args: string[], options: Options) =>
-      withStack(args, options, (stack, inner, signal) => {
-        if (inner !== undefined) throw new UsageError(`${inner} leads inside; say what to take with --path or --vm.`);
-        if (options.deep !== true) return run(stack, options, signal);
-        return withScan(stack, options, args, signal, () => run(stack, options, signal));
+      withStack(args, options, async (stack, inner, signal) => {
+        const start = async (): Promise<number> => run(stack, await fromOf(stack, inner), options, signal);
+        return options.deep === true ? withScan(stack, options, args, signal, start) : start();
       }),
     );
 }
@@ -72,9 +78,19 @@ Examples:
   salvor recover lun0.img --out /mnt/rescue
   salvor recover /dev/sdb /dev/sdc --out /mnt/rescue --vm web01
   salvor recover lun0.img --out logs --path '**/vmware*.log'
+  salvor recover lun0.img --out files --guest-files --vm web01
+  salvor recover 'lun0.img::vmfs/web01/web01.vmdk::ntfs/Users/anna' --out anna --deep
 
 DIR/manifest.json says of every file where it came from, how certain it is and its hashes;
 salvor verify DIR checks it all again.`;
+
+/** What a locator among the arguments names. */
+async function fromOf(stack: Stack, inner: string | undefined): Promise<Node | undefined> {
+  if (inner === undefined) return undefined;
+  const { node, at } = await locate(stack, inner);
+  if (at === undefined) return node;
+  throw new UsageError(`${inner} is one byte; leave out @${at} to recover what it is a byte of.`);
+}
 
 /** Lets the stack use what scans of the sources found, and scans what was not scanned yet. */
 async function withScan(
@@ -106,12 +122,14 @@ async function withScan(
 /** Threads of the scan before a deep recovery. */
 const SCAN_THREADS = 2;
 
-async function run(stack: Stack, options: Options, signal: AbortSignal): Promise<number> {
+async function run(stack: Stack, from: Node | undefined, options: Options, signal: AbortSignal): Promise<number> {
   const json = options.json === true;
   const line = progressLine(json);
   try {
     const manifest = await recover(stack, {
       out: options.out,
+      ...(from !== undefined && { from }),
+      guests: options.guestFiles === true,
       ...(options.vm !== undefined && { vm: options.vm }),
       ...(options.path !== undefined && { paths: options.path }),
       fill: options.fill,

@@ -6,7 +6,17 @@ import { printable } from '../core/locator.ts';
 import type { Kind, Node } from '../core/node.ts';
 import { childrenWith } from '../stack/residue.ts';
 import type { Stack } from '../stack/stack.ts';
-import { common, DELETED, INTACT, NOTHING, type Target, UNCERTAIN, UsageError, withNode } from './command.ts';
+import {
+  common,
+  DELETED,
+  GUEST_FILES,
+  INTACT,
+  NOTHING,
+  type Target,
+  UNCERTAIN,
+  UsageError,
+  withTree,
+} from './command.ts';
 import { shortfall, summarize } from './map.ts';
 import { damageLines, nodeJson, note, Stream, shown, size } from './output.ts';
 
@@ -21,9 +31,10 @@ export function register(program: Command): void {
     .option('--depth <levels>', 'go down this many levels only', wholeNumber)
     .option('--damaged', 'show only what is damaged or has bytes missing; looks where every byte of each file lies')
     .option('--deleted', DELETED)
+    .option('--guest-files', GUEST_FILES)
     .addHelpText('after', EXAMPLES)
     .action((args: string[], options: TreeOptions) =>
-      withNode(args, options, (target, signal) =>
+      withTree(args, options, (target, signal) =>
         options.json === true ? asJson(target, options, signal) : asText(target, options, signal),
       ),
     );

@@ -1,9 +1,14 @@
 /** What a recovery is asked for, and what it says on the way. */
+import type { Node } from '../core/node.ts';
 import type { Fill } from './jobs.ts';
 
 export interface RecoverOptions {
   /** Directory that is written to; made if it is not there. */
   readonly out: string;
+  /** Only this file, directory, file system or disk; a node of the stack that is recovered from. */
+  readonly from?: Node;
+  /** The files inside the disks, not the disks. */
+  readonly guests?: boolean;
   /** Only this machine: its display name, or the name of its configuration. Cases of letters do not count. */
   readonly vm?: string;
   /** Globs on the path inside the volume; one without '/' matches base names. A directory stands for all in it. */

@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { FileSource } from '../core/evidence.ts';
 import { DATA, type RunList } from '../core/run.ts';
+import { guestTree } from '../stack/inside.ts';
 import { isConfiguration, type Machine, machineOf, machinesOf } from '../stack/machines.ts';
 import { mendedOf } from '../stack/mend.ts';
 import type { Stack } from '../stack/stack.ts';
@@ -14,7 +15,7 @@ import type { Meter } from './meter.ts';
 import { PART } from './names.ts';
 import type { Availability, Estimate, RecoverOptions } from './options.ts';
 import { summarize } from './summary.ts';
-import { treesOf } from './trees.ts';
+import { treesFrom, treesOf } from './trees.ts';
 import { type Item, type Selection, type Tree, walk } from './walk.ts';
 
 export interface Plan {
@@ -41,8 +42,11 @@ export async function planOf(
   past: Past | undefined,
   meter: Meter,
 ): Promise<Plan> {
-  const { trees, notes } = await treesOf(stack, options.deep === true);
-  const selection = await selectionOf(stack, trees, options);
+  const { from } = options;
+  const stores = from === undefined ? await treesOf(stack, options.deep === true) : await treesFrom(stack, from);
+  const { notes } = stores;
+  const selection = await selectionOf(stack, stores.trees, options);
+  const trees = options.guests === true ? [{ node: await guestTree(stack, from), path: '' }] : stores.trees;
   const sum = { files: 0, directories: 0, bytes: 0, bytesOnDisk: 0, gapsBytes: 0 };
   const machines: Machine[] = [];
   const bottoms = new Set<FileSource>();
@@ -147,7 +151,8 @@ async function selectionOf(stack: Stack, trees: readonly Tree[], options: Recove
 
 function nothing(options: RecoverOptions): ExportError {
   const globsGiven = (options.paths ?? []).join(' ');
-  const why = globsGiven === '' ? 'The file system holds no files.' : `No path matches ${globsGiven}.`;
+  const none = options.guests === true ? 'No file system that is known is inside the disks.' : 'There are no files.';
+  const why = globsGiven === '' ? none : `No path matches ${globsGiven}.`;
   return new ExportError('nothing', `${why} See what is there with "salvor tree".`);
 }
 

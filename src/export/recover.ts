@@ -131,7 +131,7 @@ async function copyAll(stack: Stack, options: RecoverOptions, run: Run): Promise
 }
 
 function headerOf(options: RecoverOptions, plan: Plan): Header {
-  const { vm, paths, fill, sha256, symlinks, system, deep, mend } = options;
+  const { vm, paths, fill, sha256, symlinks, system, deep, mend, from, guests } = options;
   const given = {
     vm: vm?.toLowerCase() ?? null,
     paths: paths ?? [],
@@ -141,6 +141,8 @@ function headerOf(options: RecoverOptions, plan: Plan): Header {
     system,
     deep: deep === true,
     mend: mend !== false,
+    from: from?.locator ?? null,
+    guests: guests === true,
   };
   return { schema: 1, command: options.command, evidence: plan.evidence, options: given };
 }
@@ -149,7 +151,7 @@ function headerOf(options: RecoverOptions, plan: Plan): Header {
 function compare(dir: string, past: Header, now: Header): void {
   const differences: string[] = [];
   for (const key of Object.keys(now.options)) {
-    const [was, is] = [past.options[key], now.options[key]].map((value) => JSON.stringify(value) ?? 'nothing');
+    const [was, is] = [past.options[key], now.options[key]].map((value) => JSON.stringify(value ?? null));
     if (was !== is) differences.push(`${key} was ${was} and is ${is}`);
   }
   const before = new Map(past.evidence.map((entry) => [entry.path, entry]));

@@ -1,11 +1,47 @@
 /** What there is to copy: file systems inside the evidence, or the files of a directory that was given. */
 import { MAX_LAYERS } from '../core/limits.ts';
-import type { Node } from '../core/node.ts';
+import type { Kind, Node } from '../core/node.ts';
 import { beneath } from '../stack/beneath.ts';
+import { filesystems } from '../stack/home.ts';
 import { passesThrough, type Stack } from '../stack/stack.ts';
 import { ExportError } from './error.ts';
 import { Names, OWN_NAMES } from './names.ts';
 import type { Tree } from './walk.ts';
+
+/** The trees at and below a node that a person named. Throws ExportError('nothing') where it holds no files. */
+export async function treesFrom(stack: Stack, from: Node): Promise<{ trees: Tree[]; notes: string[] }> {
+  if (from.kind === 'directory' || from.kind === 'filesystem') return { trees: [{ node: from, path: '' }], notes: [] };
+  if (WAYS.includes(from.kind)) {
+    const nodes = await filesystems(stack, from);
+    if (nodes.length > 0) return { trees: named(nodes), notes: [] };
+    const next = `See what is there with "salvor inspect", or copy its bytes with "salvor cat '${from.locator}'".`;
+    throw new ExportError('nothing', `No file system was found in ${from.locator}. ${next}`);
+  }
+  // One file is a folder of its own, in which its neighbours can still be asked for.
+  const parent = stack.parentOf(from);
+  const shown = { name: from.name, rawName: from.rawName, locator: parent?.locator ?? '' };
+  const folder: Node = {
+    ...shown,
+    kind: 'directory',
+    state: 'live',
+    facts: {},
+    damage: [],
+    child: async (rawName) => (parent === undefined ? undefined : stack.child(parent, rawName)),
+    async *children() {
+      yield from;
+    },
+  };
+  return { trees: [{ node: folder, path: '' }], notes: [] };
+}
+
+/** What is only a way to other bytes. */
+const WAYS: readonly Kind[] = ['evidence', 'disk', 'partition', 'volume'];
+
+/** Trees that go to a directory each, or to the top where there is one only. */
+function named(nodes: readonly Node[]): Tree[] {
+  const names = new Names(OWN_NAMES);
+  return nodes.map((node) => ({ node, path: nodes.length === 1 ? '' : names.take(nameOf(node), false) }));
+}
 
 /**
  * The trees of a stack, with the directories they go to; with `deep`, or where nothing lives there, also what lay on the

@@ -84,7 +84,7 @@ async function* below(stack: Stack, root: Level, selection: Selection, room: num
       continue;
     }
     const node = next.value;
-    const isDirectory = node.kind === 'directory';
+    const isDirectory = node.kind === 'directory' || node.kind === 'filesystem';
     const inner = level.inner === '' ? node.name : `${level.inner}/${node.name}`;
     const name = level.names.take(node.rawName, !isDirectory);
     const path = level.path === '' ? name : `${level.path}/${name}`;
