@@ -11,6 +11,8 @@ const peers = [
   { package: 'gdisk', command: 'sgdisk', for: 'partition tables' },
   { package: 'gddrescue', command: 'ddrescuelog', for: 'mapfiles' },
   { package: 'ntfs-3g', command: 'mkntfs', for: 'guests with NTFS, and what is formatted over a store' },
+  { package: 'mdadm', command: 'mdadm', for: 'members of Linux arrays' },
+  { package: 'thin-provisioning-tools', command: 'thin_restore', for: 'metadata of thin pools' },
   { package: 'strace', command: 'strace', for: 'the proof that evidence is only read, and read errors on demand' },
 ];
 

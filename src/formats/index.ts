@@ -30,13 +30,17 @@ import { vmx } from './machine/vmx.ts';
 import { gptFinder, mbrFinder } from './volume/find.ts';
 import { gpt } from './volume/gpt.ts';
 import { lost } from './volume/lost.ts';
+import { lvm2 } from './volume/lvm2/index.ts';
 import { mbr } from './volume/mbr.ts';
+import { md } from './volume/md/index.ts';
 import { vmfsLvm } from './volume/vmfs-lvm/index.ts';
 
 export const formats: readonly Format[] = [
   gpt,
   mbr,
   vmfsLvm,
+  lvm2,
+  md,
   vmfs,
   ext,
   vmdk,

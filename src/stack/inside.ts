@@ -1,10 +1,11 @@
 /** The inside of disks as one tree: folders of the datastore, disks, their file systems, and the files in these. */
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
-import { disksOf } from './disks.ts';
+import { type Disk, disksOf } from './disks.ts';
 import { filesystems } from './home.ts';
 import { locate } from './locate.ts';
 import { machinesOf } from './machines.ts';
+import { mendedOf } from './mend.ts';
 import type { Stack } from './stack.ts';
 
 /**
@@ -13,11 +14,14 @@ import type { Stack } from './stack.ts';
  */
 export async function guestTree(stack: Stack, from?: Node): Promise<Node> {
   const top = new Folder(from?.locator ?? '', from?.rawName ?? 'sources');
+  const met = new Set<string>();
   const files = await topDisks(stack, from);
   for (const file of [...files, ...(await plainDisks(stack, files, from))]) {
     stack.signal.throwIfAborted();
-    const inside = await filesystems(stack, file);
+    // A volume that spans disks is found in each of them.
+    const inside = (await filesystems(stack, file)).filter(({ locator }) => !met.has(locator));
     if (inside.length === 0) continue;
+    for (const { locator } of inside) met.add(locator);
     const folder = foldersOf(stack, file, from).reduce((at, node) => at.folder(node), top);
     const disk = folder.folder(file);
     for (const one of inside) disk.put(one, partOf(file, one));
@@ -49,8 +53,17 @@ async function topDisks(stack: Stack, from: Node | undefined): Promise<Node[]> {
   return disks
     .filter(({ file, isBeside }) => !isBeside && (!below.has(file.locator) || named.has(file.locator)))
     .map(({ file }) => file)
+    .filter((file) => !standsInFor(stack, file, disks))
     .filter((file) => from === undefined || isIn(file, from))
     .sort((a, b) => (a.locator < b.locator ? -1 : 1));
+}
+
+/** Whether a descriptor was made anew for one that opens as well. */
+function standsInFor(stack: Stack, file: Node, disks: readonly Disk[]): boolean {
+  const replaces = mendedOf(file)?.replaces;
+  const folder = stack.parentOf(file)?.parent?.locator;
+  const isIt = (one: Node): boolean => one.rawName === replaces && stack.parentOf(one)?.locator === folder;
+  return replaces !== undefined && disks.some((disk) => isIt(disk.file));
 }
 
 function isIn(file: Node, from: Node): boolean {

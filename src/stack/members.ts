@@ -10,11 +10,23 @@ interface Place {
   readonly identities: readonly string[];
 }
 
+const endings = formats.filter((format) => format.layer === 'disk').flatMap((format) => format.names ?? []);
+
+async function candidates(places: readonly Place[]): Promise<Candidate[]> {
+  const out: Candidate[] = [];
+  for (const { node } of places) {
+    const source = await node.bytes?.();
+    if (source !== undefined) out.push({ source, locator: node.locator });
+  }
+  return out;
+}
+
 export class Members {
   /** Locators of files that were not given, but hold parts of what was. */
   readonly borrowed: string[] = [];
   readonly #stack: Stack;
   readonly #only: boolean;
+  readonly #inFolders = new Map<string, Promise<Place[]>>();
   #given: Promise<Place[]> | undefined;
   #beside: Promise<Place[]> | undefined;
 
@@ -23,8 +35,16 @@ export class Members {
     this.#only = only;
   }
 
-  /** All places that carry an identity: those given first, then files beside them. */
-  async of(identity: string): Promise<Candidate[]> {
+  /**
+   * All places that carry an identity: those given first, then files beside them; for what lies in a file of a file
+   * system, the disks in that file's folder only.
+   */
+  async of(identity: string, folder?: Node): Promise<Candidate[]> {
+    if (folder !== undefined) {
+      const places = this.#inFolders.get(folder.locator) ?? this.#disksIn(folder);
+      this.#inFolders.set(folder.locator, places);
+      return candidates((await places).filter((place) => place.identities.includes(identity)));
+    }
     this.#given ??= this.#look(this.#stack.roots);
     const found = (await this.#given).filter((place) => place.identities.includes(identity));
     if (!this.#only) {
@@ -35,10 +55,25 @@ export class Members {
         this.borrowed.push(place.node.locator);
       }
     }
-    const out: Candidate[] = [];
-    for (const { node } of found) {
-      const source = await node.bytes?.();
-      if (source !== undefined) out.push({ source, locator: node.locator });
+    return candidates(found);
+  }
+
+  /** Places in the disks of a folder. Disks that others lie on come last: they are older. */
+  async #disksIn(folder: Node): Promise<Place[]> {
+    const files: Node[] = [];
+    const below = new Set<string>();
+    for await (const file of this.#stack.children(folder)) {
+      if (file.kind !== 'file' || !endings.some((end) => file.rawName.toLowerCase().endsWith(end))) continue;
+      const layer = await this.#stack.layer(file);
+      if (layer?.kind !== 'disk') continue;
+      files.push(file);
+      for (const name of layer.backing?.names ?? []) below.add(name);
+    }
+    files.sort((a, b) => Number(below.has(a.rawName)) - Number(below.has(b.rawName)));
+    const out: Place[] = [];
+    for (const file of files) {
+      const disk = await this.#stack.inside(file);
+      if (disk !== undefined) out.push(...(await this.#placesOf(disk)));
     }
     return out;
   }
@@ -55,10 +90,14 @@ export class Members {
     return out;
   }
 
-  /** The evidence itself and each of its partitions. */
+  /** The evidence itself, or the disk that it is, and each of its partitions. */
   async #placesOf(node: Node): Promise<Place[]> {
     const whole = await this.#identify(node);
     if (whole.identities.length > 0) return [whole];
+    if (node.kind === 'evidence') {
+      const disk = await this.#diskIn(node);
+      if (disk !== undefined) return this.#placesOf(disk);
+    }
     const out: Place[] = [];
     for (const format of formats) {
       // Only tables of partitions: opening a volume here would ask for its members again.
@@ -69,6 +108,16 @@ export class Members {
       break;
     }
     return out;
+  }
+
+  /** Not by way of `inside`: that may be what is waiting for an answer here. */
+  async #diskIn(node: Node): Promise<Node | undefined> {
+    for (const format of formats) {
+      if (format.layer !== 'disk' || format.lastResort === true) continue;
+      const disk = await this.#stack.openAs(node, format).catch(() => undefined);
+      if (disk?.kind === 'disk') return disk;
+    }
+    return undefined;
   }
 
   async #identify(node: Node): Promise<Place> {

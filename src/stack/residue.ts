@@ -12,7 +12,7 @@ export type Depth = 'live' | 'deleted' | 'carved';
 
 /** The virtual directories of a node that have something in them. Their format finds it when they are asked for. */
 export async function* residueOf(stack: Stack, node: Node, depth: Depth): AsyncGenerator<Node> {
-  if (node.kind !== 'filesystem' || depth === 'live') return;
+  if ((node.kind !== 'filesystem' && node.kind !== 'volume') || depth === 'live') return;
   for (const name of depth === 'carved' ? [...GONE, CARVED] : GONE) {
     const found = await stack.child(node, name);
     if (found === undefined || found.state === 'live') continue;

@@ -3,6 +3,7 @@ import type { Damage } from '../core/damage.ts';
 import { EvidenceError, FileSource } from '../core/evidence.ts';
 import type { Found } from '../core/finder.ts';
 import type { Candidate, Cx, Format, Reference } from '../core/format.ts';
+import { MAX_PATH_DEPTH } from '../core/limits.ts';
 import { slice } from '../core/map-source.ts';
 import { type Node, NotThis } from '../core/node.ts';
 import { VERIFIED } from '../core/run.ts';
@@ -237,11 +238,14 @@ export class Stack {
   async #open(node: Node, source: Source, format: Format, cx: Cx): Promise<Node | undefined> {
     const identity = await format.identity?.(source);
     if (identity === undefined) return this.#opened(node, format, source, cx);
-    let span = this.#spans.get(identity);
+    // Machines made from one template have volumes of the same identity: those in another folder are others.
+    const folder = folderOf(node);
+    const key = folder === undefined ? identity : `${folder.locator}\n${identity}`;
+    let span = this.#spans.get(key);
     if (span === undefined) {
-      const whole = { ...cx, self: identity };
+      const whole = folder === undefined ? { ...cx, self: identity } : cx;
       span = this.#opened(node, format, source, whole).then((opened) => opened!);
-      this.#spans.set(identity, span);
+      this.#spans.set(key, span);
     }
     return span;
   }
@@ -283,10 +287,20 @@ export class Stack {
   }
 
   async #siblings(node: Node, reference: Reference): Promise<Candidate[]> {
-    if (reference.identity !== undefined) return this.#members.of(reference.identity);
+    if (reference.identity !== undefined) return this.#members.of(reference.identity, folderOf(node));
     if (reference.name === undefined) return [];
     return siblingsByName(this, node, reference.name, this.#options.only === true);
   }
+}
+
+/** The folder of the file in a file system that a node lies inside of; undefined for what lies on evidence itself. */
+function folderOf(node: Node): Node | undefined {
+  let at: Node | undefined = node;
+  for (let levels = 0; at !== undefined && levels < MAX_PATH_DEPTH; levels++) {
+    if (at.kind === 'file') return at.parent;
+    at = at.parent;
+  }
+  return undefined;
 }
 
 /** A node that is only a way to other bytes: it has bytes and no children. */
