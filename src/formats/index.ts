@@ -25,6 +25,7 @@ import { guestFinders } from './filesystem/guest.ts';
 import { recognised } from './filesystem/recognised.ts';
 import { tar } from './filesystem/tar/index.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
+import { xfs } from './filesystem/xfs/index.ts';
 import { vmxFinder } from './machine/find.ts';
 import { vmx } from './machine/vmx.ts';
 import { gptFinder, mbrFinder } from './volume/find.ts';
@@ -43,6 +44,7 @@ export const formats: readonly Format[] = [
   md,
   vmfs,
   ext,
+  xfs,
   vmdk,
   qcow2,
   qcow1,

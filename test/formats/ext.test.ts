@@ -1,12 +1,10 @@
 /** ext2, ext3 and ext4 volumes as mke2fs makes them: every name, every byte, and what is stated about them. */
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { MemorySource } from '../../src/core/memory.ts';
-import type { Node } from '../../src/core/node.ts';
-import { DATA, INFERRED, RunList, STATED, ZERO } from '../../src/core/run.ts';
+import { DATA, INFERRED, RunList, STATED } from '../../src/core/run.ts';
 import type { Source } from '../../src/core/source.ts';
 import { ext } from '../../src/formats/filesystem/ext/index.ts';
 import { groupDescriptor, inodeStruct, superBlock } from '../../src/formats/filesystem/ext/structs.ts';
@@ -14,79 +12,13 @@ import { Stack } from '../../src/stack/stack.ts';
 import { dice, faulty, put, zeroed } from '../faults/faults.ts';
 import { type ExtEntry, ext2progsAbsent, makeExt, sampleEntries, writeEntries } from '../make/ext.ts';
 import { checkFormat } from '../suites/check-format.ts';
-import { brokenInvariants } from '../suites/check-source.ts';
+import { departures, everything, sha256, weakest, whole } from './volumes.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'salvor-ext-'));
 afterAll(() => fs.rmSync(root, { recursive: true, force: true }));
 const entries = sampleEntries(1);
 const from = join(root, 'from');
 writeEntries(from, entries);
-
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-
-async function whole(source: Source): Promise<Uint8Array> {
-  const bytes = new Uint8Array(source.size);
-  expect(await source.read(0, bytes)).toEqual([]);
-  return bytes;
-}
-
-/** The weakest grade of any byte that is data or zeros. */
-async function weakest(source: Source): Promise<number> {
-  const list = new RunList();
-  let out = STATED as number;
-  for (let at = 0; at < source.size; ) {
-    list.clear();
-    at = await source.runs(at, source.size, list);
-    for (let i = 0; i < list.n; i++)
-      out = Math.min(out, list.state(i) === DATA || list.state(i) === ZERO ? list.certainty(i) : 0);
-  }
-  return out;
-}
-
-async function everything(stack: Stack, top: Node): Promise<Map<string, Node>> {
-  const out = new Map<string, Node>();
-  const queue: [Node, string][] = [[top, '']];
-  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
-    const [node, path] = next;
-    for await (const child of stack.children(node)) {
-      const name = `${path}${Buffer.from(child.rawName, 'latin1').toString()}`;
-      out.set(name, child);
-      if (child.children !== undefined) queue.push([child, `${name}/`]);
-    }
-  }
-  return out;
-}
-
-/** Every departure of an opened volume from what was put on it. */
-async function departures(image: string, put: readonly ExtEntry[]): Promise<string[]> {
-  const out: string[] = [];
-  const stack = new Stack([image], { only: true });
-  const top = (await stack.inside(stack.roots[0]))!;
-  expect(top.kind).toBe('filesystem');
-  const found = await everything(stack, top);
-  for (const d of top.damage) out.push(`volume: ${d.code}: ${d.expected} / ${d.actual}`);
-  for (const entry of put) {
-    const node = found.get(entry.path);
-    found.delete(entry.path);
-    if (node === undefined) out.push(`${entry.path} is not there`);
-    else out.push(...(await differences(node, entry)));
-  }
-  for (const [path, node] of found) if (node.kind !== 'directory') out.push(`${path} is there too`);
-  stack.close();
-  return out;
-}
-
-async function differences(node: Node, { path, bytes, target }: ExtEntry): Promise<string[]> {
-  const out = node.damage.map((d) => `${path}: ${d.code} at ${d.at}`);
-  if (target !== undefined)
-    return node.facts.target === target ? out : [...out, `${path}: leads to ${node.facts.target}`];
-  const source = await node.bytes!();
-  if (source.size !== bytes!.length) out.push(`${path}: ${source.size} bytes, not ${bytes!.length}`);
-  else if (sha256(await whole(source)) !== sha256(bytes!)) out.push(`${path}: other bytes`);
-  if ((await weakest(source)) < STATED) out.push(`${path}: not stated`);
-  if (bytes!.length > 4096) out.push(...(await brokenInvariants(source)));
-  return out;
-}
 
 const combinations: readonly [string, string, readonly string[]][] = [
   ['ext2, 1 KiB', '16M', ['-t', 'ext2', '-b', '1024']],

@@ -1,9 +1,10 @@
 /** Deleted files: inodes that still name their blocks, older copies of inodes in the journal, and names that outlived both. */
 
-import { encodeName, printable } from '../../../core/locator.ts';
+import { printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
 import { INFERRED } from '../../../core/run.ts';
 import { viewOf } from '../../../core/struct.ts';
+import { type Folder, folder } from '../folder.ts';
 import { entriesIn, leftoversIn } from './directory.ts';
 import { blocksOf, boundsOf, factsOf } from './files.ts';
 import { type Inode, inodeOf, withDoubts } from './inodes.ts';
@@ -231,52 +232,4 @@ function hasContent(inode: Inode): boolean {
   const view = viewOf(inode.map);
   if ((inode.flags & FLAG_EXTENTS) === 0) return inode.map.some((byte) => byte !== 0);
   return view.getUint16(0, true) === EXTENT_MAGIC && view.getUint16(2, true) > 0;
-}
-
-interface Folder {
-  readonly node: Node;
-  enter(name: string): Folder;
-  add(name: string, make: (locator: string, rawName: string) => Node): void;
-}
-
-/** A directory that is put together from what was found. */
-function folder(locator: string, rawName: string): Folder {
-  const children = new Map<string, Node>();
-  const folders = new Map<string, Folder>();
-  const free = (name: string): string => {
-    let out = name;
-    for (let n = 2; children.has(out); n++) out = `${name};${n}`;
-    return out;
-  };
-  const node: Node = {
-    name: printable(rawName),
-    rawName,
-    locator,
-    kind: 'directory',
-    state: 'deleted',
-    facts: {},
-    damage: [],
-    async child(name) {
-      return children.get(name);
-    },
-    async *children() {
-      yield* children.values();
-    },
-  };
-  return {
-    node,
-    enter(name) {
-      const known = folders.get(name);
-      if (known !== undefined) return known;
-      const own = free(name);
-      const made = folder(`${locator}/${encodeName(own)}`, own);
-      folders.set(name, made);
-      children.set(own, made.node);
-      return made;
-    },
-    add(name, make) {
-      const own = free(name);
-      children.set(own, make(`${locator}/${encodeName(own)}`, own));
-    },
-  };
 }

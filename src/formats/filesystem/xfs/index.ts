@@ -1,0 +1,90 @@
+/** XFS: the file system of many Linux servers. Source: guestfs.md part D. */
+import type { Cx, Format } from '../../../core/format.ts';
+import { printable } from '../../../core/locator.ts';
+import { type Node, NotThis } from '../../../core/node.ts';
+import { readMember } from '../../volume/vmfs-lvm/member.ts';
+import { DELETED, deletedNode } from './deleted.ts';
+import { rootNode } from './files.ts';
+import { fromCopy, nearCopy, primary } from './geometry.ts';
+import { wasUnmounted } from './log.ts';
+import { Volume } from './volume.ts';
+
+export const xfs: Format = {
+  id: 'xfs',
+  layer: 'filesystem',
+  title: 'XFS file system',
+  spec: 'guestfs.md part D',
+  gaps: [
+    'The log is not replayed: where the volume was not unmounted, all of it is inferred.',
+    'Files on a realtime device, and volumes whose log is on another device, are not read in full.',
+    'Extended attributes are not listed. Where structures carry no checksums, no second claimant of a block is looked for.',
+    'Lost trees of inodes are not searched for; what was deleted is found where its inode still stands.',
+  ],
+  async probe(source) {
+    const found = await primary(source);
+    const isDatastore = found !== undefined && (await readMember(source, '')) !== undefined;
+    if (found !== undefined) return isDatastore ? 30 : found.isDoubtful ? 60 : 93;
+    return (await nearCopy(source)) === undefined ? 0 : 35;
+  },
+  async open(source, cx) {
+    const first = await primary(source);
+    const copy = first === undefined || first.isDoubtful ? await fromCopy(source) : undefined;
+    const geometry = copy ?? first;
+    if (geometry === undefined) throw new NotThis('no XFS superblock at its start, and no copy of one');
+    const unmounted = await wasUnmounted(source, geometry);
+    const doubt = geometry.isDoubtful ? 'xfs.super' : unmounted === true ? undefined : 'xfs.log';
+    const volume = new Volume(source, geometry, cx, doubt);
+    if (geometry.isDoubtful) {
+      const effect = `${copy === undefined ? 'no copy of it was found' : 'a copy of it is used'}, and all of the volume is inferred`;
+      volume.damage.push(cx.damage(0, 'xfs.super', 'a superblock with its checksum', 'none', effect));
+    }
+    return filesystemNode(volume, unmounted, cx);
+  },
+};
+
+async function filesystemNode(volume: Volume, unmounted: boolean | 'unknown', cx: Cx): Promise<Node> {
+  const { geometry: g, source } = volume;
+  const label = g.super.label.trim();
+  const root = await rootNode(volume, cx.self, label === '' ? 'XFS' : label);
+  const end = g.super.blocks * g.blockSize;
+  if (end > source.size) {
+    const effect = `the last ${end - source.size} bytes of the volume are missing`;
+    volume.damage.push(cx.damage(8, 'xfs.truncated', `${end} bytes`, String(source.size), effect));
+  }
+  let deleted: Promise<Node | undefined> | undefined;
+  return {
+    ...root,
+    child: async (rawName) => {
+      if (rawName !== DELETED) return root.child?.(rawName);
+      deleted ??= deletedNode(volume, root.locator);
+      return deleted;
+    },
+    format: `XFS file system, version ${g.isChecked ? 5 : 4}`,
+    notices: noticesOf(unmounted),
+    facts: {
+      ...root.facts,
+      size: Math.min(end, source.size),
+      details: {
+        label: printable(label),
+        uuid: uuidText(g.super.uuid),
+        blockSize: g.blockSize,
+        blocks: g.super.blocks,
+        groups: g.super.agCount,
+        inodeSize: g.inodeSize,
+        inodes: g.super.inodeCount,
+        free: g.super.blocksFree * g.blockSize,
+      },
+    },
+  };
+}
+
+function noticesOf(unmounted: boolean | 'unknown'): string[] {
+  if (unmounted === true) return [];
+  const what = unmounted === false ? 'it was not unmounted' : 'its log cannot be read';
+  return [`${what}, so its last changes may be in the log only, and all of it is inferred`];
+}
+
+function uuidText(uuid: Uint8Array): string {
+  const hex = Buffer.from(uuid).toString('hex');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}

@@ -1,0 +1,39 @@
+/** Volumes that the kernel of this machine writes, through a loop device; needs to be root. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const TOOLS = '/usr/sbin:/sbin';
+const env = { ...process.env, PATH: `${TOOLS}:${process.env.PATH ?? ''}` };
+
+/** Why the kernel cannot make volumes of this kind here, or undefined where it can. */
+export function mountAbsent(kind: string): string | undefined {
+  if (process.getuid?.() !== 0) return 'only root can mount';
+  const known = fs.readFileSync('/proc/filesystems', 'utf8').split('\n');
+  if (!known.some((line) => line.trim() === kind)) return `this kernel has no ${kind}`;
+  if (spawnSync(`mkfs.${kind}`, ['-V'], { env }).error !== undefined) return `mkfs.${kind} is not there`;
+  return spawnSync('losetup', ['-f'], { env }).status === 0 ? undefined : 'there are no loop devices';
+}
+
+/** Makes a volume in `image`, and lets each of `steps` work on it while it is mounted; it is unmounted in between. */
+export function makeMounted(
+  kind: string,
+  image: string,
+  size: string,
+  options: readonly string[],
+  ...steps: ((dir: string) => void)[]
+): void {
+  execFileSync('truncate', ['-s', size, image]);
+  execFileSync(`mkfs.${kind}`, ['-q', ...options, image], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+  for (const step of steps) {
+    const dir = fs.mkdtempSync(join(tmpdir(), 'salvor-mount-'));
+    execFileSync('mount', ['-o', 'loop', image, dir], { env });
+    try {
+      step(dir);
+    } finally {
+      execFileSync('umount', [dir], { env });
+      fs.rmdirSync(dir);
+    }
+  }
+}
