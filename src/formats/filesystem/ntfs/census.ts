@@ -58,7 +58,8 @@ export class Census {
       for (const name of one.names) {
         if (name.parent !== number || name.isDos || (sequence !== undefined && name.parentSequence !== sequence))
           continue;
-        if (one.number !== ROOT_RECORD) out.push({ ...name, record: one.number, sequence: one.sequence, at: one.at });
+        if (one.number !== ROOT_RECORD)
+          out.push({ ...name, record: one.number, sequence: one.sequence, at: one.at, doubt: undefined });
       }
     }
     return out.sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));

@@ -4,12 +4,15 @@ import { MAX_DAMAGES, MAX_ENTRIES, MAX_PATH_DEPTH } from '../../../core/limits.t
 import { encodeName, printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
 import { type File, namesIn } from './file.ts';
-import { bare, type Place, recordNodes } from './files.ts';
+import { addNodes, bare, type Place } from './files.ts';
 import { type Entry, Index } from './indexes.ts';
 import type { Doubt, FileRecord } from './record.ts';
 import { isRecycled, originOf } from './recycled.ts';
 import { ROOT_RECORD } from './structs.ts';
 import type { Volume } from './volume.ts';
+
+/** Entries that are made nodes at once. */
+const BATCH = 256;
 
 /** The children of a directory. `file` is absent where its record is lost; `only` is the one name that is wanted. */
 export async function* childrenOf(
@@ -34,7 +37,9 @@ export async function* childrenOf(
   const lister = new Lister(volume, place, above, only);
   if (file !== undefined) {
     const code = failed ?? file.record.doubts[0]?.code ?? volume.doubt;
-    for await (const batch of new Index(volume, file, report, code).batches()) yield* lister.nodes(batch);
+    for await (const batch of new Index(volume, file, report, code).batches()) {
+      for (const node of await lister.nodes(batch)) yield node;
+    }
     if (lister.count > MAX_ENTRIES) {
       const expected = `at most ${MAX_ENTRIES} entries`;
       return report({ at: file.record.place, code: 'ntfs.directory.entries', expected, actual: 'more' });
@@ -42,7 +47,9 @@ export async function* childrenOf(
   }
   if (!state.isDamaged) return;
   const sequence = file?.record.sequence;
-  yield* lister.nodes((await volume.census()).childrenOf(number, sequence).filter((one) => !lister.had(one)));
+  const more = (await volume.census()).childrenOf(number, sequence).filter((one) => !lister.had(one));
+  for (let i = 0; i < more.length; i += BATCH)
+    for (const node of await lister.nodes(more.slice(i, i + BATCH))) yield node;
 }
 
 /** Makes nodes of the entries of one directory. */
@@ -68,7 +75,8 @@ class Lister {
     return this.#names.has(entry.name);
   }
 
-  async *nodes(entries: readonly Entry[]): AsyncGenerator<Node> {
+  /** Nodes of all entries that are wanted, and of their streams. */
+  async nodes(entries: readonly Entry[]): Promise<Node[]> {
     const isRoot = this.#above.length === 1 && this.#above[0] === ROOT_RECORD;
     const wanted: [Entry, string][] = [];
     for (const entry of entries) {
@@ -80,12 +88,14 @@ class Lister {
       const isWanted = this.#only === undefined || rawName === this.#only || this.#only.startsWith(`${rawName}:`);
       if (isWanted) wanted.push([entry, rawName]);
     }
-    if (wanted.length === 0) return;
+    const out: Node[] = [];
+    if (wanted.length === 0) return out;
     const records = await this.#volume.records.many(wanted.map(([entry]) => entry.record));
-    for (const [entry, rawName] of wanted) yield* await this.#node(entry, rawName, records.get(entry.record));
+    for (const [entry, rawName] of wanted) await this.#add(entry, rawName, records.get(entry.record), out);
+    return out;
   }
 
-  async #node(entry: Entry, rawName: string, record: FileRecord | undefined): Promise<Node[]> {
+  async #add(entry: Entry, rawName: string, record: FileRecord | undefined, out: Node[]): Promise<void> {
     const volume = this.#volume;
     const { state, locator: base } = this.#place;
     const origin = this.#isBin ? await originOf(volume, this.#above.at(-1)!, entry) : undefined;
@@ -97,7 +107,8 @@ class Lister {
       const actual = isOther ? 'one of another file' : 'one that is free, or none that can be read';
       const expected = `record ${entry.record} of generation ${entry.sequence}`;
       const code = isOther ? 'ntfs.entry.sequence' : 'ntfs.record.missing';
-      return [bare(place, 'file', {}, [volume.cx.damage(Math.max(0, entry.at), code, expected, actual, effect)])];
+      out.push(bare(place, 'file', {}, [volume.cx.damage(Math.max(0, entry.at), code, expected, actual, effect)]));
+      return;
     }
     const doubts: Doubt[] = [];
     if (entry.doubt !== undefined) {
@@ -106,12 +117,13 @@ class Lister {
     }
     const parent = this.#above.at(-1)!;
     // Names of files with many attributes may stand in other records than the first.
-    const own = (await volume.file(record)).attributes;
-    if (!namesIn(own).some((one) => one.name === entry.name && one.parent === parent)) {
+    const found = volume.file(record);
+    const file = found instanceof Promise ? await found : found;
+    if (!namesIn(file.attributes).some((one) => one.name === entry.name && one.parent === parent)) {
       const expected = `a file that calls itself ${printable(entry.name)}`;
       doubts.push({ at: entry.at, code: 'ntfs.entry.name', expected, actual: 'one with another name' });
     }
-    return recordNodes(volume, record, place, doubts);
+    await addNodes(volume, file, place, doubts, [], out);
   }
 }
 

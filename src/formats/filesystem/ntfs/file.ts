@@ -1,5 +1,4 @@
 /** A file's attributes, gathered from all records that they are spread over. */
-import { readU64, viewOf } from '../../../core/struct.ts';
 import type { Ground } from './ground.ts';
 import { type Attribute, type Doubt, type FileRecord, isInUse } from './record.ts';
 import { bytesOf, type Stream, streamOf } from './stream.ts';
@@ -37,10 +36,17 @@ export interface Name {
 /** Reads another record; what it holds is judged here. */
 export type Fetch = (number: number) => Promise<FileRecord | undefined>;
 
-/** All attributes of a file. `isDead`: of one that is no more, whose records are not in use. */
-export async function fileOf(ground: Ground, record: FileRecord, fetch: Fetch, isDead = false): Promise<File> {
+/**
+ * All attributes of a file; a promise only where they are spread over several records. `isDead`: of one that is no
+ * more, whose records are not in use.
+ */
+export function fileOf(ground: Ground, record: FileRecord, fetch: Fetch, isDead = false): File | Promise<File> {
+  const isSpread = record.attributes.some((one) => one.type === ATTRIBUTE_LIST);
+  return isSpread ? spread(ground, record, fetch, isDead) : { record, attributes: record.attributes, doubts: [] };
+}
+
+async function spread(ground: Ground, record: FileRecord, fetch: Fetch, isDead: boolean): Promise<File> {
   const lists = record.attributes.filter((one) => one.type === ATTRIBUTE_LIST);
-  if (lists.length === 0) return { record, attributes: record.attributes, doubts: [] };
   const doubts: Doubt[] = [];
   const doubt = (code: string, expected: string, actual: string): void =>
     void doubts.push({ at: record.place + lists[0].at, code, expected, actual });
@@ -87,16 +93,18 @@ export function namesIn(attributes: readonly Attribute[]): Name[] {
   for (const attribute of attributes) {
     if (attribute.type !== FILE_NAME) continue;
     const value = valueIn(attribute);
-    const name = value === undefined ? undefined : nameIn(value, 0, value.length);
+    const name =
+      value === undefined
+        ? undefined
+        : nameIn(attribute.record.bytes, attribute.record.view, attribute.resident!.at, value.length);
     if (name !== undefined) out.push(name);
   }
   return out;
 }
 
 /** A name attribute, as it stands in records and in directories; undefined where there is none. */
-export function nameIn(bytes: Uint8Array, at: number, length: number): Name | undefined {
+export function nameIn(bytes: Uint8Array, view: DataView, at: number, length: number): Name | undefined {
   if (length < FILE_NAME_BYTES || at + length > bytes.length) return undefined;
-  const view = viewOf(bytes);
   const count = bytes[at + fileName.fields.length.at];
   const namespace = bytes[at + fileName.fields.namespace.at];
   if (count === 0 || FILE_NAME_BYTES + 2 * count > length || namespace > 3) return undefined;
@@ -113,9 +121,4 @@ export function informationOf({ attributes }: File): ReturnType<typeof standardI
   const value = attributes.find((one) => one.type === STANDARD_INFORMATION);
   const bytes = value === undefined ? undefined : valueIn(value);
   return bytes === undefined || bytes.length < standardInformation.size ? undefined : standardInformation.decode(bytes);
-}
-
-/** The size that a name in a directory gives for its file. */
-export function sizeInName(bytes: Uint8Array, at: number): number {
-  return readU64(viewOf(bytes), at + fileName.fields.size.at);
 }

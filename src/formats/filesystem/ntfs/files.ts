@@ -19,6 +19,7 @@ import {
   FIRST_USER_RECORD,
   nameOf,
   RECORD_DIRECTORY,
+  REPARSE_POINT,
   ROOT_RECORD,
   timeOf,
 } from './structs.ts';
@@ -30,6 +31,8 @@ const MAX_STREAMS = 4096;
 /** What links of the POSIX subsystem begin with; UTF-16 follows. */
 const POSIX_LINK = 'IntxLNK\x01';
 const MAX_TARGET = 8192;
+/** Sets of DOS attributes whose words are kept. */
+const MAX_WORDS = 4096;
 
 /** Where a node stands in the tree: what is above it, for loops and for depth. */
 export interface Place {
@@ -76,44 +79,55 @@ export async function recordNodes(
   doubts: readonly Doubt[],
   damage: Damage[] = [],
 ): Promise<Node[]> {
-  const file = await volume.file(record, place.state === 'deleted');
+  const out: Node[] = [];
+  await addNodes(volume, await volume.file(record, place.state === 'deleted'), place, doubts, damage, out);
+  return out;
+}
+
+/** Adds the node of a file, and those of its named streams, to `out`. */
+export async function addNodes(
+  volume: Volume,
+  file: File,
+  place: Place,
+  doubts: readonly Doubt[],
+  damage: Damage[],
+  out: Node[],
+): Promise<void> {
+  const { record } = file;
   for (const doubt of [...record.doubts, ...file.doubts, ...doubts]) {
     if (damage.length < MAX_DAMAGES) damage.push(volume.note(doubt, 'what it leads to is inferred, not stated'));
   }
   const gone = place.state === 'deleted' ? 'ntfs.deleted' : undefined;
   const failed = doubts[0]?.code ?? file.doubts[0]?.code ?? gone;
-  const reparse = await reparseOf(volume, file);
+  const hasReparse = file.attributes.some((one) => one.type === REPARSE_POINT);
+  const reparse = hasReparse ? await reparseOf(volume, file) : undefined;
   const isFirst = record.number < FIRST_USER_RECORD && record.number !== ROOT_RECORD;
   const isOwn = isFirst || place.above.includes(EXTEND_RECORD);
   const stream = volume.stream(file, DATA_ATTRIBUTE);
   const facts = factsOf(file, stream, reparse, place);
-  const streams = streamNodes(volume, file, place, failed, reparse, isOwn);
-  if (reparse?.target !== undefined) {
-    const bytes = stream === undefined ? {} : { bytes: () => contentOf(volume, file, stream, failed, place) };
-    return [{ ...bare(place, 'symlink', { ...facts, target: reparse.target }, damage), ...bytes }, ...streams];
-  }
-  if (isDirectory(record)) {
+  const bytes = stream && ((): Promise<Source> => contentOf(volume, file, stream, failed, place, reparse));
+  const target = reparse?.target ?? (isPosixLink(file, stream) ? await posixTarget(volume, stream!) : undefined);
+  if (target !== undefined) {
+    out.push({ ...bare(place, 'symlink', { ...facts, target }, damage), ...(bytes && { bytes }) });
+  } else if (isDirectory(record)) {
     const children = (only?: string) => childrenOf(volume, file, record.number, place, damage, failed, only);
-    const node = bare(place, isOwn ? 'system' : 'directory', facts, damage);
-    return [
-      { ...node, children: () => children(), child: (rawName) => childNamed(children(rawName), rawName) },
-      ...streams,
-    ];
+    const child = (rawName: string): Promise<Node | undefined> => childNamed(children(rawName), rawName);
+    out.push({ ...bare(place, isOwn ? 'system' : 'directory', facts, damage), children: () => children(), child });
+  } else {
+    if (stream?.doubt !== undefined && !damage.some(({ code }) => code === stream.doubt)) {
+      damage.push(volume.note(doubtOf(record, stream.doubt), 'its bytes are inferred at most'));
+    }
+    const node = bare(place, isOwn ? 'system' : 'file', facts, damage);
+    out.push(bytes === undefined ? node : { ...node, bytes });
   }
-  if (stream === undefined) return [bare(place, isOwn ? 'system' : 'file', facts, damage), ...streams];
-  if (stream.doubt !== undefined && !damage.some(({ code }) => code === stream.doubt)) {
-    const what = {
-      at: record.place,
-      code: stream.doubt,
-      expected: 'a map of clusters whose checks agree',
-      actual: 'another',
-    };
-    damage.push(volume.note(what, 'its bytes are inferred at most'));
+  if (file.attributes.some((one) => one.type === DATA_ATTRIBUTE && one.name !== '')) {
+    out.push(...streamNodes(volume, file, place, failed, reparse, isOwn));
   }
-  const bytes = () => contentOf(volume, file, stream, failed, place, reparse);
-  const target = await posixTarget(volume, file, stream);
-  if (target !== undefined) return [{ ...bare(place, 'symlink', { ...facts, target }, damage), bytes }, ...streams];
-  return [{ ...bare(place, isOwn ? 'system' : 'file', facts, damage), bytes }, ...streams];
+}
+
+/** A stream whose map does not agree with itself. */
+function doubtOf({ place }: FileRecord, code: string): Doubt {
+  return { at: place, code, expected: 'a map of clusters whose checks agree', actual: 'another' };
 }
 
 /** The bytes of a file, which may be made of those of another stream. */
@@ -151,13 +165,7 @@ function streamNodes(
     const inner = { ...place, rawName: place.rawName + suffix, locator: `${place.locator}${encodeName(suffix)}` };
     const damage: Damage[] = [];
     if (stream.doubt !== undefined) {
-      const what = {
-        at: file.record.place,
-        code: stream.doubt,
-        expected: 'a stream whose checks agree',
-        actual: 'another',
-      };
-      damage.push(volume.note(what, 'its bytes are inferred at most'));
+      damage.push(volume.note(doubtOf(file.record, stream.doubt), 'its bytes are inferred at most'));
     }
     const facts: Facts = { size: stream.size, details: { record: file.record.number, stream: printable(name) } };
     const bytes = () => volume.bytes(stream, failed, place.state === 'deleted');
@@ -183,8 +191,8 @@ function factsOf(file: File, stream: Stream | undefined, reparse: Reparse | unde
   if (information === undefined) return { size, links: record.links, details };
   const { created, modified, changed, accessed, attributes } = information;
   details.created = timeOf(created);
-  const words = Object.entries(DOS_ATTRIBUTES).filter(([bit]) => (attributes & Number(bit)) !== 0);
-  if (words.length > 0) details.attributes = words.map(([, word]) => word).join(', ');
+  const words = wordsOf(attributes);
+  if (words !== '') details.attributes = words;
   return {
     size,
     links: record.links,
@@ -195,10 +203,26 @@ function factsOf(file: File, stream: Stream | undefined, reparse: Reparse | unde
   };
 }
 
-/** Where a link of the POSIX subsystem leads; undefined where a file is none. */
-async function posixTarget(volume: Volume, file: File, stream: Stream): Promise<string | undefined> {
-  if (stream.size <= POSIX_LINK.length || stream.size > MAX_TARGET) return undefined;
-  if (((informationOf(file)?.attributes ?? 0) & DOS_SYSTEM) === 0) return undefined;
+const words = new Map<number, string>();
+
+/** DOS attributes in words. Few sets of them are in use. */
+function wordsOf(attributes: number): string {
+  let known = words.get(attributes);
+  if (known === undefined) {
+    const set = Object.entries(DOS_ATTRIBUTES).filter(([bit]) => (attributes & Number(bit)) !== 0);
+    known = set.map(([, word]) => word).join(', ');
+    if (words.size < MAX_WORDS) words.set(attributes, known);
+  }
+  return known;
+}
+
+/** Whether a file may be a link of the POSIX subsystem: a short one that is marked as the system's. */
+function isPosixLink(file: File, stream: Stream | undefined): boolean {
+  if (stream === undefined || stream.size <= POSIX_LINK.length || stream.size > MAX_TARGET) return false;
+  return ((informationOf(file)?.attributes ?? 0) & DOS_SYSTEM) !== 0;
+}
+
+async function posixTarget(volume: Volume, stream: Stream): Promise<string | undefined> {
   const bytes = new Uint8Array(stream.size);
   const gaps = await volume.checked(stream).read(0, bytes);
   const isLink =

@@ -1,10 +1,11 @@
 /** Directories: a tree of nodes in $INDEX_ROOT and in blocks of $INDEX_ALLOCATION, each with its entries in order. */
-import { RunList } from '../../../core/run.ts';
-import type { Source } from '../../../core/source.ts';
+import type { Gap, Source } from '../../../core/source.ts';
 import { readU64, viewOf } from '../../../core/struct.ts';
+import { TableCache } from '../../../core/tables.ts';
 import { type File, type Name, nameIn, valueIn } from './file.ts';
 import { fixUp } from './fixup.ts';
 import type { Doubt } from './record.ts';
+import { Extents, SPARSE } from './runs.ts';
 import {
   ENTRY_HAS_CHILD,
   ENTRY_LAST,
@@ -27,6 +28,8 @@ const MAX_BLOCK = 65_536;
 /** Levels, and blocks, of one tree. */
 const MAX_LEVELS = 32;
 const MAX_BLOCKS = 2 ** 22;
+/** Bytes of nodes that are read at once; no node is larger. */
+const PAGE = 65_536;
 /** Entries handed out at once. */
 const BATCH = 256;
 
@@ -36,12 +39,17 @@ export interface Entry extends Name {
   /** Bytes from the start of the volume. */
   readonly at: number;
   /** The check of its node that failed, where one did. */
-  readonly doubt?: string;
+  readonly doubt: string | undefined;
+}
+
+interface Page {
+  readonly bytes: Uint8Array;
+  readonly gaps: readonly Gap[];
 }
 
 interface Slot {
-  readonly entry?: Entry;
-  readonly child?: number;
+  readonly entry: Entry | undefined;
+  readonly child: number | undefined;
 }
 
 interface Frame {
@@ -58,6 +66,8 @@ export class Index {
   readonly #doubt: string | undefined;
   #block = 0;
   #blocks: Source | undefined;
+  #extents: Extents | undefined;
+  readonly #pages = new TableCache<Page>();
 
   /** `failed`: why nothing that the directory says is stated. */
   constructor(volume: Volume, file: File, report: (doubt: Doubt) => void, failed?: string) {
@@ -120,6 +130,7 @@ export class Index {
     if (isBlock && stream !== undefined) {
       this.#block = head.block;
       this.#blocks = this.#volume.checked(stream);
+      this.#extents = stream.extents ?? new Extents();
     }
     const place = attribute.record.place + attribute.resident!.at;
     return this.#slots(value, INDEX_ROOT_HEAD, place, this.#doubt ?? attribute.record.doubts[0]?.code);
@@ -129,13 +140,15 @@ export class Index {
     const expected = `node ${vcn} of directory record ${this.#file.record.number}`;
     const { cluster } = this.#volume.geometry;
     const at = vcn * (this.#block >= cluster ? cluster : STRIDE);
-    if (this.#blocks === undefined || at + this.#block > this.#blocks.size) {
+    const isInside = this.#blocks !== undefined && at + this.#block <= this.#blocks.size;
+    if (!isInside || (at % PAGE) + this.#block > PAGE) {
       return this.#fail(this.#at, 'ntfs.index.node', expected, 'one behind the end of all');
     }
-    const bytes = new Uint8Array(this.#block);
-    const gaps = await this.#blocks.read(at, bytes);
-    const place = await this.#placeOf(at);
-    if (gaps.length > 0) return this.#fail(place, 'ntfs.index.unreadable', expected, 'none that can be read');
+    const page = this.#pages.get(at - (at % PAGE)) ?? (await this.#read(at - (at % PAGE)));
+    const place = this.#placeOf(at);
+    const bytes = page.bytes.slice(at % PAGE, (at % PAGE) + this.#block);
+    if (page.gaps.some((gap) => gap.offset < at + this.#block && gap.offset + gap.length > at))
+      return this.#fail(place, 'ntfs.index.unreadable', expected, 'none that can be read');
     if (bytes[0] !== 0x49 || bytes[1] !== 0x4e || bytes[2] !== 0x44 || bytes[3] !== 0x58) {
       return this.#fail(place, 'ntfs.index.node', expected, 'none');
     }
@@ -148,32 +161,52 @@ export class Index {
     return this.#slots(bytes, INDEX_BLOCK_NODE, place, this.#doubt ?? (isTorn ? 'ntfs.index.torn' : undefined));
   }
 
-  async #placeOf(at: number): Promise<number> {
-    const list = new RunList(1);
-    await this.#blocks!.runs(at, at + 1, list);
-    return list.sourceOf(0) === this.#volume.source ? list.at[0] : this.#at;
+  async #read(at: number): Promise<Page> {
+    const bytes = new Uint8Array(Math.min(PAGE, this.#blocks!.size - at));
+    const page = { bytes, gaps: await this.#blocks!.read(at, bytes) };
+    this.#pages.set(at, page, bytes.length);
+    return page;
+  }
+
+  #placeOf(at: number): number {
+    const { cluster } = this.#volume.geometry;
+    const i = this.#extents!.indexOf(Math.floor(at / cluster));
+    const lcn = i < 0 ? SPARSE : this.#extents!.lcn[i];
+    return lcn < 0 ? this.#at : (lcn - this.#extents!.vcn[i]) * cluster + at;
   }
 
   /** The entries of the node whose header stands at `from`. */
   #slots(bytes: Uint8Array, from: number, place: number, doubt: string | undefined): Slot[] {
     const out: Slot[] = [];
+    const view = viewOf(bytes);
+    const { fields } = indexEntry;
     const head = nodeHeader.decode(bytes, from);
     const end = from + head.used;
     let at = from + head.first;
     let isEnded = false;
     while (!isEnded && end <= bytes.length && at >= from + nodeHeader.size && at + INDEX_ENTRY_HEAD <= end) {
-      const entry = indexEntry.decode(bytes, at);
-      const next = at + entry.length;
-      if (entry.length < INDEX_ENTRY_HEAD || entry.length % 8 !== 0 || next > end) break;
-      isEnded = (entry.flags & ENTRY_LAST) !== 0;
-      const hasChild = (entry.flags & ENTRY_HAS_CHILD) !== 0 && entry.length >= INDEX_ENTRY_HEAD + 8;
-      const child = hasChild ? { child: readU64(viewOf(bytes), next - 8) } : {};
-      const name = isEnded ? undefined : nameIn(bytes, at + INDEX_ENTRY_HEAD, entry.keyLength);
-      const isWhole = isEnded || (name !== undefined && entry.keyLength + INDEX_ENTRY_HEAD <= entry.length);
+      // Field by field: there are as many entries as files.
+      const length = view.getUint16(at + fields.length.at, true);
+      const keyLength = view.getUint16(at + fields.keyLength.at, true);
+      const flags = view.getUint16(at + fields.flags.at, true);
+      const next = at + length;
+      if (length < INDEX_ENTRY_HEAD || length % 8 !== 0 || next > end) break;
+      isEnded = (flags & ENTRY_LAST) !== 0;
+      const hasChild = (flags & ENTRY_HAS_CHILD) !== 0 && length >= INDEX_ENTRY_HEAD + 8;
+      const child = hasChild ? readU64(view, next - 8) : undefined;
+      const name = isEnded ? undefined : nameIn(bytes, view, at + INDEX_ENTRY_HEAD, keyLength);
+      const isWhole = isEnded || (name !== undefined && keyLength + INDEX_ENTRY_HEAD <= length);
       if (!isWhole) break;
-      const record = entry.record + entry.recordHigh * 2 ** 32;
-      const own = { record, sequence: entry.sequence, at: place + at, ...(doubt !== undefined && { doubt }) };
-      out.push(name === undefined ? child : { entry: { ...name, ...own }, ...child });
+      if (name === undefined) out.push({ entry: undefined, child });
+      else {
+        const record = view.getUint32(at, true) + view.getUint16(at + fields.recordHigh.at, true) * 2 ** 32;
+        const sequence = view.getUint16(at + fields.sequence.at, true);
+        const { name: text, parent, parentSequence, isDos } = name;
+        out.push({
+          entry: { name: text, parent, parentSequence, isDos, record, sequence, at: place + at, doubt },
+          child,
+        });
+      }
       at = next;
     }
     if (!isEnded) this.#fail(place + at, 'ntfs.index.entry', 'an entry that ends within its node', 'none');

@@ -60,6 +60,7 @@ export interface FileRecord {
   readonly place: number;
   /** With its update sequence put back. */
   readonly bytes: Uint8Array;
+  readonly view: DataView;
   readonly usaAt: number;
   readonly torn: readonly number[];
   readonly sequence: number;
@@ -113,6 +114,7 @@ export function decodeRecord(bytes: Uint8Array, number: number, position: Positi
     at,
     place,
     bytes,
+    view: viewOf(bytes),
     usaAt: fixed.usaAt,
     torn: fixed.torn,
     sequence: head.sequence,
@@ -147,8 +149,7 @@ type Report = (at: number, code: string, expected: string, actual: string) => vo
 
 /** Reads the chain of attributes into `out` as far as it can be followed. */
 function attributesIn(record: FileRecord, first: number, out: Attribute[], report: Report): void {
-  const { bytes } = record;
-  const view = viewOf(bytes);
+  const { bytes, view } = record;
   let at = first;
   let before = 0;
   while (at >= RECORD_HEAD - 8 && at % 8 === 0 && at + 4 <= bytes.length && out.length < MAX_ATTRIBUTES) {
@@ -181,7 +182,8 @@ function attributeAt(record: FileRecord, view: DataView, at: number, type: numbe
   const name = nameLength === 0 ? '' : nameOf(bytes, at + nameAt, nameLength);
   const own = { record, at, length, type, name, flags };
   if (nonResident === 0) {
-    const { size, valueAt } = residentHeader.decode(bytes, at);
+    const size = view.getUint32(at + residentHeader.fields.size.at, true);
+    const valueAt = view.getUint16(at + residentHeader.fields.valueAt.at, true);
     if (valueAt < RESIDENT_HEAD || valueAt + size > length) return undefined;
     return { ...own, resident: { at: at + valueAt, size } };
   }

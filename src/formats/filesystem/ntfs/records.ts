@@ -1,15 +1,19 @@
 /** The $MFT: all file records of a volume, read in pages. */
 import type { Gap, Source } from '../../../core/source.ts';
 import { TableCache } from '../../../core/tables.ts';
-import { decodeRecord, type FileRecord, isInUse, withDoubts } from './record.ts';
+import { decodeRecord, type FileRecord, isInUse, isRecord, withDoubts } from './record.ts';
 import type { Extents } from './runs.ts';
 
 /** Bytes of records read at once for one of them, and when all are read. */
 const PAGE = 64 * 1024;
 const BLOCK = 1024 * 1024;
+/** What decoded records take beside their bytes. */
+const PAGE_COST = 3;
 
 interface Page {
   readonly bytes: Uint8Array;
+  /** Records that were decoded, by their place in the page; decoding puts back bytes in place, and is done once. */
+  readonly decoded: (FileRecord | null | undefined)[];
   readonly gaps: readonly Gap[];
 }
 
@@ -75,7 +79,7 @@ export class Records {
     const { record: size, source, copies } = this.#table;
     for (let at = 0; at < this.count * size && !signal.aborted; at += BLOCK) {
       const bytes = new Uint8Array(Math.min(BLOCK, this.count * size - at));
-      const page = { bytes, gaps: await source.read(at, bytes) };
+      const page = { bytes, gaps: await source.read(at, bytes), decoded: [] };
       const out: FileRecord[] = [];
       for (let number = at / size; number * size < at + bytes.length; number++) {
         const found = copies.get(number) ?? this.#decode(number, at, page);
@@ -117,20 +121,28 @@ export class Records {
   }
 
   #decode(number: number, base: number, page: Page): FileRecord | undefined {
+    const i = number - base / this.#table.record;
+    const known = page.decoded[i];
+    if (known !== undefined) return known ?? undefined;
+    const made = this.#decodeFirst(number, base, page);
+    page.decoded[i] = made ?? null;
+    return made;
+  }
+
+  #decodeFirst(number: number, base: number, page: Page): FileRecord | undefined {
     const { record: size, source } = this.#table;
     const at = number * size;
     if (page.gaps.some((gap) => gap.offset < at + size && gap.offset + gap.length > at)) return undefined;
     const inner = at - base;
     const { bytes } = page;
-    // Records that were never written are zeros; copying them costs more than looking.
-    if (bytes[inner] !== 0x46) return undefined;
-    return decodeRecord(bytes.slice(inner, inner + size), number, { source, at, place: this.place(number) });
+    if (!isRecord(bytes, inner)) return undefined;
+    return decodeRecord(bytes.subarray(inner, inner + size), number, { source, at, place: this.place(number) });
   }
 
   async #read(base: number): Promise<Page> {
     const bytes = new Uint8Array(Math.min(PAGE, this.count * this.#table.record - base));
-    const page = { bytes, gaps: await this.#table.source.read(base, bytes) };
-    this.#pages.set(base, page, bytes.length);
+    const page = { bytes, gaps: await this.#table.source.read(base, bytes), decoded: [] };
+    this.#pages.set(base, page, PAGE_COST * bytes.length);
     return page;
   }
 }

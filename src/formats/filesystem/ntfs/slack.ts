@@ -72,11 +72,12 @@ function* leftIn(bytes: Uint8Array, from: number, directory: number): Generator<
   const block = bytes.slice(from, end);
   const { usaAt, usaCount } = indexBlock.decode(block);
   if (fixUp(block, usaAt, usaCount) === undefined) return;
+  const view = viewOf(block);
   // An entry that was written over at its start still has its name; entries stand at multiples of eight.
   for (let at = INDEX_BLOCK_NODE + head.used; at + INDEX_ENTRY_HEAD + FILE_NAME_BYTES <= block.length; at += 8) {
     const { record, recordHigh, sequence, keyLength } = indexEntry.decode(block, at);
     const key = at + INDEX_ENTRY_HEAD;
-    const name = nameIn(block, key, Math.min(keyLength, block.length - key));
+    const name = nameIn(block, view, key, Math.min(keyLength, block.length - key));
     if (name === undefined || name.isDos || name.parent !== directory || sequence === 0) continue;
     const facts = factsIn(block, key);
     if (facts === undefined) continue;

@@ -49,8 +49,8 @@ export class Volume {
     return this.cx.damage(Math.max(0, doubt.at), doubt.code, doubt.expected, doubt.actual, effect);
   }
 
-  /** All attributes of a file. */
-  file(record: FileRecord, isDead = false): Promise<File> {
+  /** All attributes of a file; a promise only where they are spread over several records. */
+  file(record: FileRecord, isDead = false): File | Promise<File> {
     return fileOf(this.plain, record, (number) => this.records.raw(number), isDead);
   }
 
