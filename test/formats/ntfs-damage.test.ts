@@ -8,12 +8,9 @@ import type { Node } from '../../src/core/node.ts';
 import { flatten } from '../../src/core/resolve.ts';
 import { DATA, INFERRED, RunList, STATED } from '../../src/core/run.ts';
 import type { Source } from '../../src/core/source.ts';
-import { filesystems } from '../../src/stack/home.ts';
-import { Stack } from '../../src/stack/stack.ts';
 import { dice, faulty, put, unreadable, zeroed } from '../faults/faults.ts';
-import { seeded } from '../make/content.ts';
-import { formatNtfs, makeNtfs, type NtfsEntry, ntfs3gAbsent, onVolume, sampleNtfs } from '../make/ntfs.ts';
-import { everything, sha256, weakest, whole } from './ntfs-volumes.ts';
+import { makeNtfs, type NtfsEntry, ntfs3gAbsent, sampleNtfs } from '../make/ntfs.ts';
+import { everything, opened, part, sha256, weakest, whole } from './ntfs-volumes.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'salvor-ntfs-damage-'));
 afterAll(() => fs.rmSync(root, { recursive: true, force: true }));
@@ -21,26 +18,15 @@ const MIB = 2 ** 20;
 const made = ntfs3gAbsent === undefined;
 const CLUSTER = 4096;
 const RECORD = 1024;
-const small = sampleNtfs(2, 120);
+const small = sampleNtfs(2, 60);
 
-function volume(mib: number, options: readonly string[], entries: readonly NtfsEntry[], then?: (at: string) => void): MemorySource {
+/** A volume in memory. */
+function volume(mib: number, options: readonly string[], entries: readonly NtfsEntry[]): MemorySource {
   const image = join(root, 'image');
   makeNtfs(image, mib * MIB, options, entries);
-  if (then !== undefined) onVolume(image, then);
   const source = new MemorySource(fs.readFileSync(image));
   fs.rmSync(image);
   return source;
-}
-
-async function opened(source: Source): Promise<{ stack: Stack; top: Node | undefined }> {
-  const stack = new Stack([{ name: 'x.img', source }], { only: true });
-  return { stack, top: (await filesystems(stack, stack.roots[0]))[0] };
-}
-
-async function part(source: Source, at: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.alloc(length);
-  await source.read(at, bytes);
-  return bytes;
 }
 
 const contentOf = (entry: NtfsEntry): Uint8Array =>
@@ -121,8 +107,162 @@ test.runIf(made)('seeded damage: what is stated is right, and nothing is thrown'
     const fault = round % 5 === 0 ? zeroed(at - (at % 512), 1024) : put(at, bytes);
     const { lies, differs } = await judge(faulty(four, [fault]));
     if (differs) changed++;
-    if (lies.length > 0) lied.push(`round ${round}, ${fault.length} bytes at ${fault.at}: ${lies.join()} ${[...fault.bytes!]}`);
+    if (lies.length > 0)
+      lied.push(`round ${round}, ${fault.length} bytes at ${fault.at}: ${lies.join()} ${[...fault.bytes!]}`);
   }
   expect(lied).toEqual([]);
   expect(changed).toBeGreaterThan(40);
 });
+
+/** Checks every file of `small` on a damaged volume: the right bytes, at the grade `least` or better; missing paths are told. */
+async function survivors(source: Source, least: number): Promise<{ wrong: string[]; top: Node }> {
+  const { stack, top } = await opened(source);
+  const found = await everything(stack, top!);
+  const wrong: string[] = [];
+  for (const entry of small) {
+    const node = found.get(entry.path);
+    const bytes = contentOf(entry);
+    if (node?.bytes === undefined) {
+      wrong.push(`${entry.path} is not there`);
+      continue;
+    }
+    const content = await node.bytes();
+    if (content.size !== bytes.length || sha256(await whole(content)) !== sha256(bytes))
+      wrong.push(`${entry.path} differs`);
+    else if (bytes.length > 0 && (await weakest(content)) !== least) {
+      wrong.push(`${entry.path} is of grade ${await weakest(content)}`);
+    }
+  }
+  return { wrong, top: top! };
+}
+
+const codes = (node: Node | undefined): string[] => (node?.damage ?? []).map(({ code }) => code);
+const END = four.size - 512;
+const mirror = async (): Promise<number> => Number((await part(four, 0x38, 8)).readBigUInt64LE()) * CLUSTER;
+
+test.runIf(made)('a lost boot sector is made up for with its copy, and all is inferred', async () => {
+  const { wrong, top } = await survivors(faulty(four, [zeroed(0, 4096)]), INFERRED);
+  expect(wrong).toEqual([]);
+  expect(codes(top)).toEqual(['ntfs.boot']);
+});
+
+test.runIf(made)('a boot sector that leads astray is told by its copy', async () => {
+  const { wrong, top } = await survivors(faulty(four, [put(0x0d, Uint8Array.of(16))]), INFERRED);
+  expect(wrong).toEqual([]);
+  expect(codes(top)).toEqual(['ntfs.boot']);
+});
+
+test.runIf(made)('without both boot sectors the layout is worked out from the records', async () => {
+  const bare = faulty(four, [zeroed(0, 4096), zeroed(END, 512)]);
+  const { wrong, top } = await survivors(bare, INFERRED);
+  expect(wrong).toEqual([]);
+  expect(top.facts.details?.clusterSize).toBe(CLUSTER);
+  // Also by the mirror alone.
+  const less = faulty(four, [zeroed(0, 4096), zeroed(MFT, 4 * RECORD), zeroed(END, 512)]);
+  expect((await survivors(less, INFERRED)).wrong).toEqual([]);
+});
+
+test.runIf(made)('the first records come from the mirror', async () => {
+  const { wrong, top } = await survivors(faulty(four, [zeroed(MFT, 4 * RECORD)]), STATED);
+  expect(wrong).toEqual([]);
+  expect(codes(top)).toContain('ntfs.mft.record');
+});
+
+test.runIf(made)('a $MFT that nothing tells of is put together from the numbers of its records', async () => {
+  const source = faulty(four, [zeroed(MFT, RECORD), zeroed(await mirror(), RECORD)]);
+  const { wrong, top } = await survivors(source, INFERRED);
+  expect(wrong).toEqual([]);
+  expect(codes(top)).toContain('ntfs.mft');
+});
+
+test.runIf(made)('a torn record is inferred, and said', async () => {
+  const at = await recordOf('block');
+  const { stack, top } = await opened(faulty(four, [put(at + 1022, Uint8Array.of(0x99, 0x99))]));
+  const node = (await everything(stack, top!)).get('block')!;
+  expect(codes(node)).toEqual(['ntfs.record.torn']);
+  expect(await weakest(await node.bytes!())).toBe(INFERRED);
+});
+
+test.runIf(made)('files of a damaged index are known by what they say of themselves', async () => {
+  const faults: ReturnType<typeof zeroed>[] = [];
+  for (let at = 0; at < four.size; at += CLUSTER) {
+    if ((await part(four, at, 4)).toString('latin1') === 'INDX') faults.push(zeroed(at, CLUSTER));
+  }
+  expect(faults.length).toBeGreaterThan(3);
+  const { wrong } = await survivors(faulty(four, faults), STATED);
+  expect(wrong).toEqual([]);
+  // The root's own record: names of all that call it theirs.
+  expect((await survivors(faulty(four, [zeroed(MFT + 5 * RECORD, RECORD)]), STATED)).wrong).toEqual([]);
+});
+
+test.runIf(made)('files whose directory is lost are orphans', async () => {
+  const { stack, top } = await opened(faulty(four, [zeroed(await recordOf('home/x'), RECORD)]));
+  const orphan = (await stack.child(top!, '+orphan'))!;
+  const found = await everything(stack, orphan);
+  const [path, end] = [...found].find((one) => one[0].endsWith('/deep/er/still/end'))!;
+  expect(path).toMatch(/^record-\d+\/deep/);
+  expect(end.state).toBe('orphan');
+  const bytes = await end.bytes!();
+  expect(sha256(await whole(bytes))).toBe(sha256(small.find((one) => one.path === 'home/x/deep/er/still/end')!.bytes!));
+  expect(await weakest(bytes)).toBe(INFERRED);
+});
+
+test.runIf(made)('clusters that two files claim are inferred in both', async () => {
+  const from = await recordOf('block');
+  const record = await part(four, from, RECORD);
+  const [large] = [await part(four, await recordOf('large'), RECORD)];
+  const runsAt = (bytes: Buffer): number => {
+    let at = bytes.readUInt16LE(0x14);
+    while (bytes.readUInt32LE(at) !== 0x80) at += bytes.readUInt32LE(at + 4);
+    return at + bytes.readUInt16LE(at + 32);
+  };
+  const a = runsAt(record);
+  const b = runsAt(large);
+  const bytesOf = (buffer: Buffer, at: number): number => buffer[at] >>> 4;
+  expect([record[a] & 15, bytesOf(record, a)]).toEqual([1, bytesOf(large, b)]);
+  const lcn = large.subarray(b + 1 + (large[b] & 15), b + 1 + (large[b] & 15) + bytesOf(large, b));
+  const { stack, top } = await opened(faulty(four, [put(from + a + 2, lcn)]));
+  const found = await everything(stack, top!);
+  expect(await weakest(await found.get('block')!.bytes!())).toBe(INFERRED);
+  expect(await weakest(await found.get('large')!.bytes!())).toBe(INFERRED);
+  expect(await weakest(await found.get('home/x/notes.txt')!.bytes!())).toBe(STATED);
+});
+
+test.runIf(made)('a volume that was in use says so', async () => {
+  const record = await part(four, MFT + 3 * RECORD, RECORD);
+  let at = record.readUInt16LE(0x14);
+  while (record.readUInt32LE(at) !== 0x70) at += record.readUInt32LE(at + 4);
+  const flags = MFT + 3 * RECORD + at + record.readUInt16LE(at + 20) + 10;
+  expect((await opened(four)).top!.notices).toEqual([]);
+  expect((await opened(faulty(four, [put(flags, Uint8Array.of(1))]))).top!.notices).toHaveLength(1);
+});
+
+test.runIf(made)(
+  'any damage: every file is read or named, nothing is thrown, and it ends',
+  async () => {
+    const random = dice(31);
+    for (let round = 0; round < 200; round++) {
+      const faults = Array.from({ length: 3 }, (_, i) => {
+        const at = i * 2.5 * MIB + random(round % 2 === 0 ? 300 * RECORD : 2 * MIB);
+        if (round % 7 === 0) return unreadable(at, 5000);
+        return put(
+          at,
+          Uint8Array.from({ length: 1 + random(60) }, () => random(256)),
+        );
+      });
+      const { stack, top } = await opened(faulty(four, faults));
+      if (top === undefined) continue;
+      const nodes = [...(await everything(stack, top)).values()];
+      for (const name of ['+deleted', '+orphan']) {
+        const gone = await stack.child(top, name);
+        if (gone !== undefined) nodes.push(...(await everything(stack, gone)).values());
+      }
+      for (const node of nodes) {
+        const source = await node.bytes?.();
+        if (source !== undefined) await source.read(0, new Uint8Array(Math.min(source.size, 300_000)));
+      }
+      stack.close();
+    }
+  },
+  60_000,
+);

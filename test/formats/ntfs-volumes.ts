@@ -4,7 +4,8 @@ import { expect } from 'vitest';
 import type { Node } from '../../src/core/node.ts';
 import { DATA, RunList, STATED, ZERO } from '../../src/core/run.ts';
 import type { Source } from '../../src/core/source.ts';
-import type { Stack } from '../../src/stack/stack.ts';
+import { filesystems } from '../../src/stack/home.ts';
+import { Stack } from '../../src/stack/stack.ts';
 
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -41,4 +42,17 @@ export async function everything(stack: Stack, top: Node): Promise<Map<string, N
     }
   }
   return out;
+}
+
+/** The file system on a volume in memory. */
+export async function opened(source: Source): Promise<{ stack: Stack; top: Node | undefined }> {
+  const stack = new Stack([{ name: 'x.img', source }], { only: true });
+  return { stack, top: (await filesystems(stack, stack.roots[0]))[0] };
+}
+
+/** Bytes of a source, whatever of them can be had. */
+export async function part(source: Source, at: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(length);
+  await source.read(at, bytes);
+  return bytes;
 }

@@ -97,7 +97,7 @@ export async function addNodes(
   for (const doubt of [...record.doubts, ...file.doubts, ...doubts]) {
     if (damage.length < MAX_DAMAGES) damage.push(volume.note(doubt, 'what it leads to is inferred, not stated'));
   }
-  const gone = place.state === 'deleted' ? 'ntfs.deleted' : undefined;
+  const gone = place.state === 'deleted' || place.state === 'orphan' ? `ntfs.${place.state}` : undefined;
   const failed = doubts[0]?.code ?? file.doubts[0]?.code ?? gone;
   const hasReparse = file.attributes.some((one) => one.type === REPARSE_POINT);
   const reparse = hasReparse ? await reparseOf(volume, file) : undefined;

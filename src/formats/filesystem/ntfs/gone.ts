@@ -120,8 +120,9 @@ export class Gone {
     for (const one of census.known.values()) {
       if (!one.isLive || one.number < FIRST_USER_RECORD) continue;
       const name = bestName(one);
-      const { is } = census.parentOf(name);
-      if (is === 'root' || is === 'live' || ++count > MAX_GONE) continue;
+      // Whoever has another name that leads to it is not lost.
+      const isReached = one.names.some((other) => ['root', 'live'].includes(census.parentOf(other).is));
+      if (isReached || ++count > MAX_GONE) continue;
       top
         .enter(`record-${name.parent}`)
         .add(name.name, (locator, rawName) => this.#file(one.number, { locator, rawName, above: [], state: 'orphan' }));
