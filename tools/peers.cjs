@@ -11,6 +11,7 @@ const peers = [
   { package: 'gdisk', command: 'sgdisk', for: 'partition tables' },
   { package: 'gddrescue', command: 'ddrescuelog', for: 'mapfiles' },
   { package: 'ntfs-3g', command: 'mkntfs', for: 'guests with NTFS, and what is formatted over a store' },
+  { package: 'sleuthkit', command: 'fls', for: 'listings of NTFS, side by side' },
   { package: 'strace', command: 'strace', for: 'the proof that evidence is only read, and read errors on demand' },
 ];
 
