@@ -35,7 +35,7 @@ export const ntfs: Format = {
   gaps: [
     'What only the journal ($LogFile) knows is not read; a volume that was not unmounted is told of.',
     'Files that the system compressed with LZX, encrypted and deduplicated files, and files kept in a cloud are missing, with the reason.',
-    'Whether two files claim one cluster is checked on volumes of up to 16 million records.',
+    'Whether two files claim one cluster is checked on volumes of up to 16 million records and 4 TiB in clusters of 4 KiB.',
     `Without both boot sectors, records are looked for at their usual places, in the first ${MOST_SIFTED / 2 ** 20} MiB, and where a scan met them.`,
     'Shadow copies are not entered.',
     'Where the header of a datastore survives beneath it, the datastore is shown; this one is entered with "::ntfs".',

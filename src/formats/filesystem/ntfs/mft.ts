@@ -93,7 +93,14 @@ async function tableOf(source: Source, g: Geometry, told: FileRecord, doubts: Do
 }
 
 function tableFrom(ground: Ground, g: Geometry, stream: Stream, copies: Map<number, FileRecord>): Table {
-  return { source: bytesOf(ground, stream), extents: stream.extents!, cluster: g.cluster, record: g.record, copies };
+  return {
+    source: bytesOf(ground, stream),
+    extents: stream.extents!,
+    cluster: g.cluster,
+    record: g.record,
+    most: ground.source.size,
+    copies,
+  };
 }
 
 /** The first records from $MFTMirr, where they cannot be read in their places. */
@@ -132,5 +139,5 @@ function plainTable(source: Source, g: Geometry, extents: Extents): Omit<Table, 
       ? missing(length, why)
       : data(source, extents.lcn[i] * g.cluster, length, INFERRED, why);
   });
-  return { source: segments(runs), extents, cluster: g.cluster, record: g.record };
+  return { source: segments(runs), extents, cluster: g.cluster, record: g.record, most: source.size };
 }

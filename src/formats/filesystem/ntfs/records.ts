@@ -25,6 +25,8 @@ export interface Table {
   readonly record: number;
   /** Records that were read elsewhere, because they could not be read in their places. */
   readonly copies: ReadonlyMap<number, FileRecord>;
+  /** Bytes of the volume as far as it is there: the table is not larger than that, whatever it says. */
+  readonly most: number;
   /** Which records are in use; absent where nothing says so. */
   readonly bitmap?: Source | undefined;
 }
@@ -39,7 +41,7 @@ export class Records {
 
   constructor(table: Table) {
     this.#table = table;
-    this.count = Math.floor(table.source.size / table.record);
+    this.count = Math.floor(Math.min(table.source.size, table.most) / table.record);
   }
 
   /** A record as it stands in its place, in use or not; undefined where there is none or it cannot be read. */

@@ -57,12 +57,13 @@ const NOWHERE: Source = {
 /** Puts the $MFT together from its records; undefined where there are none. */
 export async function siftRecords(source: Source, g: Geometry, cx: Cx): Promise<Extents | undefined> {
   const found = new Map<number, number>();
-  await follow(source, g, g.mft * g.cluster, 0, found, cx);
+  const budget = { bytes: 2 * source.size + MAX_GAP };
+  await follow(source, g, g.mft * g.cluster, 0, found, cx, budget);
   for (const hit of (cx.found?.hits(source, RECORD_KIND) ?? []).slice(0, MAX_HITS)) {
     const number = Number(hit.facts?.number);
     const first = Math.floor((number * g.record) / g.cluster);
     if (hit.length !== g.record || hit.at % g.cluster !== 0 || found.has(first)) continue;
-    await follow(source, g, hit.at, number, found, cx);
+    await follow(source, g, hit.at, number, found, cx, budget);
   }
   return found.size === 0 ? undefined : extentsOf(found);
 }
@@ -75,13 +76,15 @@ async function follow(
   number: number,
   found: Map<number, number>,
   cx: Cx,
+  budget: { bytes: number },
 ): Promise<void> {
   const base = at - number * g.record;
   let last = at;
   for (let from = at; from < source.size && from - last <= MAX_GAP && from - at < MAX_TABLE; from += BLOCK) {
-    if (cx.signal.aborted) return;
+    if (cx.signal.aborted || budget.bytes <= 0) return;
     const block = new Uint8Array(Math.min(BLOCK, source.size - from));
     await source.read(from, block);
+    budget.bytes -= block.length;
     for (let i = 0; i + g.record <= block.length; i += g.record) {
       const one = ownNumber(block, i);
       if (one?.size !== g.record || one.number !== (from + i - base) / g.record) continue;

@@ -5,6 +5,7 @@ import type { Census, Known } from './census.ts';
 import { type Name, nameIn } from './file.ts';
 import { fixUp } from './fixup.ts';
 import { NAMES } from './indexes.ts';
+import type { Stream } from './stream.ts';
 import {
   FILE_NAME_BYTES,
   fileName,
@@ -33,15 +34,13 @@ export interface Slack extends Known {
 /** Entries that indexes no longer hold, of files that no record is left of. */
 export async function* slackOf(volume: Volume, census: Census): AsyncGenerator<Slack> {
   const seen = new Set<string>();
+  const budget = { bytes: 2 * volume.source.size };
   for (const directory of census.known.values()) {
     if (!directory.isDirectory || !directory.isLive || volume.cx.signal.aborted) continue;
     const record = await volume.records.raw(directory.number);
     const stream = record === undefined ? undefined : volume.stream(await volume.file(record), INDEX_ALLOCATION, NAMES);
     if (stream === undefined) continue;
-    const source = volume.checked(stream);
-    for (let at = 0; at + STEP <= source.size; ) {
-      const block = new Uint8Array(Math.min(MAX_NODE, source.size - at));
-      await source.read(at, block);
+    for await (const block of blocksOf(volume, stream, budget)) {
       for (let inner = 0; inner + STEP <= block.length; inner += STEP) {
         for (const one of leftIn(block, inner, directory.number)) {
           const key = `${one.number}/${one.sequence}/${one.names[0].name}`;
@@ -50,7 +49,22 @@ export async function* slackOf(volume: Volume, census: Census): AsyncGenerator<S
           yield one;
         }
       }
-      at += block.length;
+    }
+  }
+}
+
+/** What is set aside of an index, in stretches; `budget` is what is read of all of them. */
+async function* blocksOf(volume: Volume, stream: Stream, budget: { bytes: number }): AsyncGenerator<Uint8Array> {
+  const { extents } = stream;
+  const source = volume.checked(stream);
+  for (let i = 0; extents !== undefined && i < extents.n; i++) {
+    if (extents.lcn[i] < 0) continue;
+    const end = Math.min(source.size, extents.endOf(i) * volume.geometry.cluster);
+    for (let at = extents.vcn[i] * volume.geometry.cluster; at < end && budget.bytes > 0; at += MAX_NODE) {
+      const block = new Uint8Array(Math.min(MAX_NODE, end - at));
+      await source.read(at, block);
+      budget.bytes -= block.length;
+      yield block;
     }
   }
 }

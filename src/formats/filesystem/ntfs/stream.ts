@@ -12,6 +12,8 @@ import { ATTRIBUTE_COMPRESSED, ATTRIBUTE_ENCRYPTED, ATTRIBUTE_SPARSE, STRIDE } f
 
 /** Clusters of a compression unit, as a power of two; Windows writes 4. */
 const MAX_UNIT = 8;
+/** Bytes of a stream that are mapped; NTFS itself ends at 16 TiB less 64 KiB, or at 8 PiB since Windows 10. */
+const MAX_STREAM = 2 ** 53 - 65_536;
 /** The stream of bad clusters is as large as the volume, has none, and is not marked as sparse. */
 const BAD_CLUSTERS = '$Bad';
 
@@ -50,7 +52,7 @@ export function streamOf(pieces: readonly Attribute[], cluster: number, bytes: n
   const extents = new Extents();
   const broken = sorted.map((one) => addPiece(extents, one)).find((one) => one !== undefined);
   const head = first.lying!.firstVcn === 0 ? first.lying! : undefined;
-  const room = extents.end * cluster;
+  const room = Math.min(extents.end * cluster, MAX_STREAM);
   const failed = code ?? broken ?? wrongSize(head, room, name === BAD_CLUSTERS ? ATTRIBUTE_SPARSE : flags, extents);
   const isSized = head !== undefined && Number.isSafeInteger(head.size) && (head.size <= room || head.size <= bytes);
   const size = isSized ? head.size : room;
@@ -153,7 +155,7 @@ class StreamMap implements Mapping {
     this.#stream = stream;
     this.#extents = stream.extents!;
     if (stream.unit === 0) return;
-    const size = stream.extents!.end * ground.cluster;
+    const size = Math.min(stream.extents!.end * ground.cluster, MAX_STREAM);
     this.#stored = new MapSource(size, new StreamMap(ground, { ...stream, unit: 0, size, initialized: size }, isDead));
   }
 

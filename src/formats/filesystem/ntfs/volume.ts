@@ -15,7 +15,7 @@ import { bytesOf, type Stream } from './stream.ts';
 import { BITMAP_RECORD, DATA_ATTRIBUTE } from './structs.ts';
 
 /** Volumes with more clusters, or records, are not looked through for clusters that two files claim. */
-const MAX_CLUSTERS = 2 ** 31;
+const MAX_CLUSTERS = 2 ** 30;
 const MAX_RECORDS = 2 ** 24;
 
 export class Volume {
@@ -100,7 +100,8 @@ export class Volume {
   }
 
   async #claims(): Promise<Claims | undefined> {
-    const { clusters } = this.geometry;
+    const { cluster } = this.geometry;
+    const clusters = Math.min(this.geometry.clusters, Math.ceil(this.source.size / cluster));
     if (clusters > MAX_CLUSTERS || this.records.count > MAX_RECORDS) return undefined;
     const claims = new Claims(clusters);
     for await (const block of this.records.all(this.cx.signal)) {
