@@ -12,6 +12,7 @@ import {
   nameOf,
   STANDARD_INFORMATION,
   standardInformation,
+  timeAt,
 } from './structs.ts';
 
 /** Bytes of a list of attributes, and records that one file is spread over, at most. Windows stops at 256 KiB. */
@@ -116,9 +117,28 @@ export function nameIn(bytes: Uint8Array, view: DataView, at: number, length: nu
   };
 }
 
+export interface Information {
+  /** Seconds since 1970. */
+  readonly created: number;
+  readonly modified: number;
+  readonly changed: number;
+  readonly accessed: number;
+  /** DOS attributes. */
+  readonly attributes: number;
+}
+
 /** Times and DOS attributes; undefined where they are lost. */
-export function informationOf({ attributes }: File): ReturnType<typeof standardInformation.decode> | undefined {
-  const value = attributes.find((one) => one.type === STANDARD_INFORMATION);
-  const bytes = value === undefined ? undefined : valueIn(value);
-  return bytes === undefined || bytes.length < standardInformation.size ? undefined : standardInformation.decode(bytes);
+export function informationOf({ attributes }: File): Information | undefined {
+  const one = attributes.find(({ type }) => type === STANDARD_INFORMATION);
+  if (one?.resident === undefined || one.resident.size < standardInformation.size) return undefined;
+  const { fields } = standardInformation;
+  const { view } = one.record;
+  const { at } = one.resident;
+  return {
+    created: timeAt(view, at + fields.created.at),
+    modified: timeAt(view, at + fields.modified.at),
+    changed: timeAt(view, at + fields.changed.at),
+    accessed: timeAt(view, at + fields.accessed.at),
+    attributes: view.getUint32(at + fields.attributes.at, true),
+  };
 }

@@ -21,7 +21,6 @@ import {
   RECORD_DIRECTORY,
   REPARSE_POINT,
   ROOT_RECORD,
-  timeOf,
 } from './structs.ts';
 import type { Volume } from './volume.ts';
 import { unpacked, WOF_STREAM } from './wof.ts';
@@ -190,15 +189,15 @@ function factsOf(file: File, stream: Stream | undefined, reparse: Reparse | unde
   const size = stream?.size ?? 0;
   if (information === undefined) return { size, links: record.links, details };
   const { created, modified, changed, accessed, attributes } = information;
-  details.created = timeOf(created);
+  details.created = created;
   const words = wordsOf(attributes);
   if (words !== '') details.attributes = words;
   return {
     size,
     links: record.links,
-    modified: timeOf(modified),
-    changed: timeOf(changed),
-    accessed: timeOf(accessed),
+    modified,
+    changed,
+    accessed,
     details,
   };
 }

@@ -9,6 +9,8 @@ export interface Fixup {
   readonly torn: readonly number[];
 }
 
+const NONE: readonly number[] = [];
+
 /**
  * Puts back what the update sequence keeps, in place. Sectors that do not carry its number stay as they are. Undefined
  * where there is no sequence that could belong to a record of this length.
@@ -18,11 +20,11 @@ export function fixUp(record: Uint8Array, usaAt: number, usaCount: number): Fixu
   if (usaCount !== sectors + 1 || usaAt < 8 || usaAt % 2 !== 0 || usaAt + 2 * usaCount > STRIDE - 2) return undefined;
   const view = viewOf(record);
   const number = view.getUint16(usaAt, true);
-  const torn: number[] = [];
+  let torn = NONE;
   for (let i = 1; i < usaCount; i++) {
     const at = i * STRIDE - 2;
     if (view.getUint16(at, true) === number) view.setUint16(at, view.getUint16(usaAt + 2 * i, true), true);
-    else torn.push(i - 1);
+    else torn = [...torn, i - 1];
   }
   return { usaAt, torn };
 }

@@ -2,7 +2,7 @@
 import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { latin1, viewOf } from '../../../core/struct.ts';
-import { fixUp } from './fixup.ts';
+import { type Fixup, fixUp } from './fixup.ts';
 import {
   ATTRIBUTE_END,
   ATTRIBUTE_HEAD,
@@ -87,12 +87,28 @@ export function isRecord(bytes: Uint8Array, at: number): boolean {
   return bytes[at] === 0x46 && bytes[at + 1] === 0x49 && bytes[at + 2] === 0x4c && bytes[at + 3] === 0x45;
 }
 
-/** Decodes a record, `bytes` of which are changed; undefined where there is none. */
-export function decodeRecord(bytes: Uint8Array, number: number, position: Position): FileRecord | undefined {
-  if (!isRecord(bytes, 0) || bytes.length < 2 * RECORD_HEAD) return undefined;
-  const head = recordHeader.decode(bytes);
-  const fixed = fixUp(bytes, head.usaAt, head.usaCount);
+/** Puts back what the update sequence of a record keeps, in place; undefined where it has none. */
+export function fixedIn(bytes: Uint8Array): Fixup | undefined {
+  const view = viewOf(bytes);
+  return fixUp(bytes, view.getUint16(fields.usaAt.at, true), view.getUint16(fields.usaCount.at, true));
+}
+
+const { fields } = recordHeader;
+
+/** Decodes a record; `fixed` where its bytes were put back before, which else is done in place. */
+export function decodeRecord(
+  bytes: Uint8Array,
+  number: number,
+  position: Position,
+  fixed: Fixup | undefined = isRecord(bytes, 0) && bytes.length >= 2 * RECORD_HEAD ? fixedIn(bytes) : undefined,
+): FileRecord | undefined {
   if (fixed === undefined) return undefined;
+  // Field by field: there are as many records as files.
+  const view = viewOf(bytes);
+  const own = view.getUint32(fields.number.at, true);
+  const used = view.getUint32(fields.used.at, true);
+  const allocated = view.getUint32(fields.allocated.at, true);
+  const first = view.getUint16(fields.first.at, true);
   const { source, at, place } = position;
   const doubts: Doubt[] = [];
   const doubt = (offset: number, code: string, expected: string, actual: string): void =>
@@ -101,11 +117,11 @@ export function decodeRecord(bytes: Uint8Array, number: number, position: Positi
     const sectors = fixed.torn.map((i) => i + 1).join(', ');
     doubt(fixed.torn[0] * 512 + 510, 'ntfs.record.torn', 'sectors that were written together', `not sector ${sectors}`);
   }
-  if (fixed.usaAt >= USA_WITH_NUMBER && head.number !== number % 2 ** 32) {
-    doubt(0x2c, 'ntfs.record.number', `record ${number}`, `record ${head.number}`);
+  if (fixed.usaAt >= USA_WITH_NUMBER && own !== number % 2 ** 32) {
+    doubt(0x2c, 'ntfs.record.number', `record ${number}`, `record ${own}`);
   }
-  if (head.used > bytes.length || head.allocated !== bytes.length || head.first < fixed.usaAt) {
-    doubt(0x18, 'ntfs.record.length', `at most ${bytes.length} bytes in use`, `${head.used} of ${head.allocated}`);
+  if (used > bytes.length || allocated !== bytes.length || first < fixed.usaAt) {
+    doubt(0x18, 'ntfs.record.length', `at most ${bytes.length} bytes in use`, `${used} of ${allocated}`);
   }
   const attributes: Attribute[] = [];
   const record = {
@@ -114,20 +130,20 @@ export function decodeRecord(bytes: Uint8Array, number: number, position: Positi
     at,
     place,
     bytes,
-    view: viewOf(bytes),
+    view,
     usaAt: fixed.usaAt,
     torn: fixed.torn,
-    sequence: head.sequence,
-    links: head.links,
-    flags: head.flags,
-    base: head.base + head.baseHigh * 2 ** 32,
-    baseSequence: head.baseSequence,
+    sequence: view.getUint16(fields.sequence.at, true),
+    links: view.getUint16(fields.links.at, true),
+    flags: view.getUint16(fields.flags.at, true),
+    base: view.getUint32(fields.base.at, true) + view.getUint16(fields.baseHigh.at, true) * 2 ** 32,
+    baseSequence: view.getUint16(fields.baseSequence.at, true),
     attributes,
     doubts,
     certainty: STATED as Certainty,
     why: { what: `NTFS file record ${number}`, source, at } as Why,
   };
-  attributesIn(record, head.first, attributes, doubt);
+  attributesIn(record, first, attributes, doubt);
   return doubts.length === 0 ? record : withDoubts(record, []);
 }
 

@@ -1,19 +1,18 @@
 /** The $MFT: all file records of a volume, read in pages. */
 import type { Gap, Source } from '../../../core/source.ts';
 import { TableCache } from '../../../core/tables.ts';
-import { decodeRecord, type FileRecord, isInUse, isRecord, withDoubts } from './record.ts';
+import type { Fixup } from './fixup.ts';
+import { decodeRecord, type FileRecord, fixedIn, isInUse, isRecord, withDoubts } from './record.ts';
 import type { Extents } from './runs.ts';
 
 /** Bytes of records read at once for one of them, and when all are read. */
 const PAGE = 64 * 1024;
 const BLOCK = 1024 * 1024;
-/** What decoded records take beside their bytes. */
-const PAGE_COST = 3;
 
 interface Page {
   readonly bytes: Uint8Array;
-  /** Records that were decoded, by their place in the page; decoding puts back bytes in place, and is done once. */
-  readonly decoded: (FileRecord | null | undefined)[];
+  /** What decoding found out when it put back bytes in place, which is done once; by the record's place in the page. */
+  readonly fixed: (Fixup | undefined)[];
   readonly gaps: readonly Gap[];
 }
 
@@ -81,7 +80,7 @@ export class Records {
     const { record: size, source, copies } = this.#table;
     for (let at = 0; at < this.count * size && !signal.aborted; at += BLOCK) {
       const bytes = new Uint8Array(Math.min(BLOCK, this.count * size - at));
-      const page = { bytes, gaps: await source.read(at, bytes), decoded: [] };
+      const page = { bytes, gaps: await source.read(at, bytes), fixed: [] };
       const out: FileRecord[] = [];
       for (let number = at / size; number * size < at + bytes.length; number++) {
         const found = copies.get(number) ?? this.#decode(number, at, page);
@@ -123,28 +122,22 @@ export class Records {
   }
 
   #decode(number: number, base: number, page: Page): FileRecord | undefined {
-    const i = number - base / this.#table.record;
-    const known = page.decoded[i];
-    if (known !== undefined) return known ?? undefined;
-    const made = this.#decodeFirst(number, base, page);
-    page.decoded[i] = made ?? null;
-    return made;
-  }
-
-  #decodeFirst(number: number, base: number, page: Page): FileRecord | undefined {
     const { record: size, source } = this.#table;
     const at = number * size;
     if (page.gaps.some((gap) => gap.offset < at + size && gap.offset + gap.length > at)) return undefined;
     const inner = at - base;
     const { bytes } = page;
     if (!isRecord(bytes, inner)) return undefined;
-    return decodeRecord(bytes.subarray(inner, inner + size), number, { source, at, place: this.place(number) });
+    const i = inner / size;
+    const own = bytes.subarray(inner, inner + size);
+    page.fixed[i] ??= fixedIn(own);
+    return decodeRecord(own, number, { source, at, place: this.place(number) }, page.fixed[i]);
   }
 
   async #read(base: number): Promise<Page> {
     const bytes = new Uint8Array(Math.min(PAGE, this.count * this.#table.record - base));
-    const page = { bytes, gaps: await this.#table.source.read(base, bytes), decoded: [] };
-    this.#pages.set(base, page, PAGE_COST * bytes.length);
+    const page = { bytes, gaps: await this.#table.source.read(base, bytes), fixed: [] };
+    this.#pages.set(base, page, bytes.length);
     return page;
   }
 }

@@ -177,6 +177,15 @@ export const DOS_ATTRIBUTES: Readonly<Record<number, string>> = {
 
 /** Seconds since 1970, with their fraction. */
 export function timeOf({ low, high }: Bytes8): number {
+  return seconds(low, high);
+}
+
+/** The same of a time that stands at `at`. */
+export function timeAt(view: DataView, at: number): number {
+  return seconds(view.getUint32(at, true), view.getUint32(at + 4, true));
+}
+
+function seconds(low: number, high: number): number {
   // 2 ** 32 ticks are 429 s and 4,967,296 ticks; nothing here passes 2 ** 53.
   const rest = high * 4_967_296 + low;
   const whole = Math.floor(rest / TICKS);
