@@ -4,9 +4,11 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import type { Hit } from '../../src/core/finder.ts';
 import { MemorySource } from '../../src/core/memory.ts';
 import { STATED } from '../../src/core/run.ts';
 import { ntfs } from '../../src/formats/filesystem/ntfs/index.ts';
+import { recordFinder } from '../../src/formats/filesystem/ntfs/sift.ts';
 import { bootSector, recordHeader } from '../../src/formats/filesystem/ntfs/structs.ts';
 import { filesystems } from '../../src/stack/home.ts';
 import { Stack } from '../../src/stack/stack.ts';
@@ -136,6 +138,19 @@ if (made) {
     ],
   });
 }
+
+test.runIf(made)('scans find records by what they say of themselves', async () => {
+  const source = volume('scanned', 8, ['-c', '4096'], []);
+  const bytes = await whole(source);
+  const hits: Hit[] = [];
+  for (let at = 0; at < bytes.length; at += 512) {
+    if (bytes[at] === 0x46)
+      recordFinder.examine(bytes.subarray(at, at + recordFinder.need), at, (hit) => hits.push(hit));
+  }
+  const first = hits.find((hit) => hit.facts?.number === 0)!;
+  expect(first).toMatchObject({ kind: 'ntfs.record', at: 4 * 4096, length: 1024, base: 4 * 4096 });
+  expect(hits.filter((hit) => hit.base === first.base).length).toBeGreaterThan(10);
+});
 
 const CORPUS = join(import.meta.dirname, '..', '..', '..', 'shared', 'corpus', 'images.tar.gz');
 const REAL: readonly [string, string][] = [

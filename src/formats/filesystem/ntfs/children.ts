@@ -36,7 +36,7 @@ export async function* childrenOf(
   const above = [...place.above, number];
   const lister = new Lister(volume, place, above, only);
   if (file !== undefined) {
-    const code = failed ?? file.record.doubts[0]?.code ?? volume.doubt;
+    const code = failed ?? file.record.doubts[0]?.code;
     for await (const batch of new Index(volume, file, report, code).batches()) {
       for (const node of await lister.nodes(batch)) yield node;
     }

@@ -120,7 +120,7 @@ export async function addNodes(
     out.push(bytes === undefined ? node : { ...node, bytes });
   }
   if (file.attributes.some((one) => one.type === DATA_ATTRIBUTE && one.name !== '')) {
-    out.push(...streamNodes(volume, file, place, failed, reparse, isOwn));
+    out.push(...streamNodes(volume, file, place, failed, reparse, facts, isOwn));
   }
 }
 
@@ -152,8 +152,10 @@ function streamNodes(
   place: Place,
   failed: string | undefined,
   reparse: Reparse | undefined,
+  { modified, changed, accessed }: Facts,
   isOwn: boolean,
 ): Node[] {
+  const times = { ...(modified !== undefined && { modified, changed, accessed }) };
   const out: Node[] = [];
   const seen = new Set<string>(reparse?.tag === WOF ? ['', WOF_STREAM] : ['']);
   for (const { type, name } of file.attributes) {
@@ -166,7 +168,7 @@ function streamNodes(
     if (stream.doubt !== undefined) {
       damage.push(volume.note(doubtOf(file.record, stream.doubt), 'its bytes are inferred at most'));
     }
-    const facts: Facts = { size: stream.size, details: { record: file.record.number, stream: printable(name) } };
+    const facts = { size: stream.size, ...times, details: { record: file.record.number, stream: printable(name) } };
     const bytes = () => volume.bytes(stream, failed, place.state === 'deleted');
     out.push({ ...bare(inner, isOwn ? 'system' : 'file', facts, damage), bytes });
   }
