@@ -194,3 +194,21 @@ test.runIf(made)('the recycle bin tells where its files came from', async () => 
   expect(facts.deleted).toBe(13_350_000_000 - 11_644_473_600);
   expect(found.get(`${bin}/$RXYZ.txt`)!.facts.details!.original).toBe('D:\\x');
 });
+
+test.runIf(made)('names outlive their records in what indexes leave behind', async () => {
+  const files = Array.from({ length: 200 }, (_, i) => ({ path: `d/fill-${i}`, bytes: Buffer.from(`xyz${i}`) }));
+  const source = volume(6, ['-c', '4096'], files, (at) => {
+    for (let i = 150; i < 200; i++) fs.rmSync(join(at, `d/fill-${i}`));
+    // Records of the deleted ones are taken by these.
+    for (let i = 0; i < 60; i++) fs.writeFileSync(join(at, `new-${i}`), 'x');
+  });
+  const { stack, top } = await opened(source);
+  const found = await everything(stack, (await stack.child(top!, '+deleted'))!);
+  const names = [...found].filter(([, node]) => node.facts.details?.nameOnly === true);
+  expect(names.length).toBeGreaterThan(5);
+  for (const [path, node] of names) {
+    expect(path).toMatch(/^d\/fill-1[5-9]\d$/);
+    expect(node.facts.size).toBe(6);
+    expect(node.bytes).toBeUndefined();
+  }
+});
