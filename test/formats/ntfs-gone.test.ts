@@ -8,6 +8,7 @@ import { INFERRED, STATED } from '../../src/core/run.ts';
 import { type Fault, faulty, put } from '../faults/faults.ts';
 import { seeded } from '../make/content.ts';
 import { makeNtfs, type NtfsEntry, ntfs3gAbsent, onVolume } from '../make/ntfs.ts';
+import { splitTable } from '../make/ntfs-table.ts';
 import { everything, opened, part, sha256, weakest, whole } from './ntfs-volumes.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'salvor-ntfs-gone-'));
@@ -210,5 +211,20 @@ test.runIf(made)('names outlive their records in what indexes leave behind', asy
     expect(path).toMatch(/^d\/fill-1[5-9]\d$/);
     expect(node.facts.size).toBe(6);
     expect(node.bytes).toBeUndefined();
+  }
+});
+
+test.runIf(made)('a $MFT whose own map stands in two records', async () => {
+  const files = Array.from({ length: 100 }, (_, i) => ({ path: `d/file-${i}`, bytes: Buffer.from(`xyz${i}`) }));
+  const source = volume(6, ['-c', '4096'], files);
+  const image = Buffer.from(await part(source, 0, source.size));
+  splitTable(image, MFT, 4096, 8);
+  const { stack, top } = await opened(new MemorySource(image));
+  expect(top!.damage.map((one) => one.code)).toEqual([]);
+  const found = await everything(stack, top!);
+  for (const { path, bytes } of files) {
+    const content = await found.get(path)!.bytes!();
+    expect(Buffer.from(await whole(content)), path).toEqual(bytes);
+    expect(await weakest(content)).toBe(STATED);
   }
 });
