@@ -227,4 +227,9 @@ test.runIf(made)('a $MFT whose own map stands in two records', async () => {
     expect(Buffer.from(await whole(content)), path).toEqual(bytes);
     expect(await weakest(content)).toBe(STATED);
   }
+  // The same without both boot sectors.
+  image.fill(0, 0, 4096);
+  image.fill(0, image.length - 512);
+  const bare = await opened(new MemorySource(image));
+  expect([...(await everything(bare.stack, bare.top!)).keys()].sort()).toEqual([...found.keys()].sort());
 });

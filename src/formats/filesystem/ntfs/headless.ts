@@ -19,8 +19,9 @@ export async function withoutBoot(source: Source, cx: Cx, most: number): Promise
   // The record beside it tells where the mirror lies, whichever of the two was found.
   const second = await recordAt(source, found.at + size, size, MIRROR_RECORD);
   const copy = second === undefined ? undefined : lyingOf(second);
-  if (table === undefined) return undefined;
-  const { cluster } = table;
+  // A map in several records does not tell in its first part how long clusters are; that of the mirror is short.
+  const cluster = table?.cluster ?? copy?.cluster;
+  if (table === undefined || cluster === undefined) return undefined;
   const isOwn = table.lcn * cluster === found.at;
   const isCopy = copy !== undefined && copy.lcn * cluster === found.at;
   // Anything else is a record of a volume that starts elsewhere.
@@ -44,7 +45,7 @@ export async function withoutBoot(source: Source, cx: Cx, most: number): Promise
 }
 
 /** Where a file that has clusters starts, and how long clusters are by what it has of them. */
-function lyingOf(record: FileRecord): { readonly lcn: number; readonly cluster: number } | undefined {
+function lyingOf(record: FileRecord): { readonly lcn: number; readonly cluster: number | undefined } | undefined {
   const one = record.attributes.find(({ type, name, lying }) => type === DATA_ATTRIBUTE && name === '' && lying);
   if (one?.lying === undefined || one.lying.firstVcn !== 0) return undefined;
   let lcn = SPARSE;
@@ -55,5 +56,5 @@ function lyingOf(record: FileRecord): { readonly lcn: number; readonly cluster: 
   });
   const cluster = one.lying.allocated / count;
   const isPower = cluster >= 512 && cluster <= MAX_CLUSTER && Number.isInteger(Math.log2(cluster));
-  return lcn > 0 && isPower ? { lcn, cluster } : undefined;
+  return lcn > 0 ? { lcn, cluster: isPower ? cluster : undefined } : undefined;
 }
