@@ -162,6 +162,12 @@ test.runIf(made).each([
   expect([...found.keys()].filter((path) => path.startsWith('f'))).toEqual(['f']);
   expect(sha256(await whole(await found.get('f')!.bytes!()))).toBe(sha256(bytes));
   expect(await weakest(await found.get('f')!.bytes!())).toBe(STATED);
+  // What stands in place of it is kept elsewhere: holes are no zeros.
+  const value = Buffer.alloc(16);
+  value.writeUInt32LE(0x80000013, 0);
+  const dedup = await opened(faulty(source, [put(at, withAttribute(record, 0xc0, value))]));
+  const kept = await (await dedup.stack.child(dedup.top!, 'f'))!.bytes!();
+  expect(await kept.read(0, new Uint8Array(50))).toEqual([{ offset: 0, length: 50, code: 'ntfs.dedup' }]);
   const lzx = await opened(faulty(source, [point(1)]));
   const none = await (await lzx.stack.child(lzx.top!, 'f'))!.bytes!();
   expect(await none.read(0, new Uint8Array(100))).toEqual([{ offset: 0, length: 100, code: 'ntfs.wof.lzx' }]);

@@ -2,12 +2,14 @@
 import type { Damage } from '../../../core/damage.ts';
 import { MAX_DAMAGES } from '../../../core/limits.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
+import { missing, segments } from '../../../core/map-source.ts';
 import type { Facts, Kind, Node, NodeState } from '../../../core/node.ts';
 import type { Source } from '../../../core/source.ts';
 import { childrenOf } from './children.ts';
 import { type File, informationOf } from './file.ts';
 import type { Doubt, FileRecord } from './record.ts';
 import { type Reparse, reparseOf, WOF } from './reparse.ts';
+import { SPARSE } from './runs.ts';
 import type { Stream } from './stream.ts';
 import {
   ATTRIBUTE_COMPRESSED,
@@ -139,9 +141,14 @@ async function contentOf(
   reparse?: Reparse,
 ): Promise<Source> {
   const isDead = place.state === 'deleted';
-  if (reparse?.tag !== WOF) return volume.bytes(stream, failed, isDead);
-  const packed = volume.stream(file, DATA_ATTRIBUTE, WOF_STREAM);
-  if (packed === undefined) return volume.bytes(stream, failed, isDead);
+  const packed = reparse?.tag === WOF ? volume.stream(file, DATA_ATTRIBUTE, WOF_STREAM) : undefined;
+  if (packed === undefined || reparse === undefined) {
+    // Where something stands in place of a file, holes in it are no zeros: what they hold is kept elsewhere.
+    const isElsewhere =
+      reparse !== undefined && reparse.target === undefined && stream.extents?.lcn.includes(SPARSE) === true;
+    if (isElsewhere) return segments([missing(stream.size, { ...stream.why, code: reparse.code })]);
+    return volume.bytes(stream, failed, isDead);
+  }
   return unpacked(await volume.bytes(packed, failed, isDead), stream.size, reparse.algorithm, packed);
 }
 

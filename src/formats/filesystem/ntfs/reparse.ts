@@ -9,6 +9,9 @@ const SYMLINK = 0xa000000c;
 const LX_SYMLINK = 0xa000001d;
 export const WOF: number = 0x80000017;
 const DEDUP = 0x80000013;
+/** With a number in four of its bits. */
+const CLOUD = 0x9000001a;
+const CODES: Readonly<Record<number, string>> = { [WOF]: 'ntfs.wof', [DEDUP]: 'ntfs.dedup' };
 const MAX_VALUE = 65_536;
 const HEAD = 8;
 const WOF_PROVIDER_FILE = 2;
@@ -24,6 +27,8 @@ const NAMES: Readonly<Record<number, string>> = {
 
 export interface Reparse {
   readonly tag: number;
+  /** Why bytes are missing that are kept elsewhere because of it. */
+  readonly code: string;
   readonly what: string;
   /** Where it leads, as raw bytes, for links. */
   readonly target?: string;
@@ -39,20 +44,22 @@ export async function reparseOf(volume: Volume, file: File): Promise<Reparse | u
   if (value === undefined) {
     const source = volume.checked(volume.stream(file, REPARSE_POINT)!);
     value = new Uint8Array(Math.min(source.size, MAX_VALUE));
-    if ((await source.read(0, value)).length > 0) return { tag: 0, what: 'a reparse point that cannot be read' };
+    if ((await source.read(0, value)).length > 0)
+      return { tag: 0, code: 'ntfs.reparse', what: 'a reparse point that cannot be read' };
   }
-  if (value.length < HEAD) return { tag: 0, what: 'a reparse point without a tag' };
+  if (value.length < HEAD) return { tag: 0, code: 'ntfs.reparse', what: 'a reparse point without a tag' };
   const view = viewOf(value);
   const tag = view.getUint32(0, true);
-  const what =
-    NAMES[tag] ?? ((tag & 0xffff0fff) >>> 0 === 0x9000001a ? 'a file kept in a cloud' : `0x${tag.toString(16)}`);
+  const isCloud = (tag & 0xffff0fff) >>> 0 === CLOUD;
+  const what = NAMES[tag] ?? (isCloud ? 'a file kept in a cloud' : `0x${tag.toString(16)}`);
+  const code = CODES[tag] ?? (isCloud ? 'ntfs.cloud' : 'ntfs.reparse');
   if (tag === WOF) {
     const isFile = value.length >= HEAD + 16 && view.getUint32(HEAD + 4, true) === WOF_PROVIDER_FILE;
-    return { tag, what, ...(isFile && { algorithm: view.getUint32(HEAD + 12, true) }) };
+    return { tag, code, what, ...(isFile && { algorithm: view.getUint32(HEAD + 12, true) }) };
   }
-  if (tag === LX_SYMLINK) return { tag, what, target: Buffer.from(value.subarray(HEAD + 4)).toString('latin1') };
-  if (tag !== MOUNT_POINT && tag !== SYMLINK) return { tag, what };
-  return { tag, what, ...targetIn(value, view, tag === SYMLINK) };
+  if (tag === LX_SYMLINK) return { tag, code, what, target: Buffer.from(value.subarray(HEAD + 4)).toString('latin1') };
+  if (tag !== MOUNT_POINT && tag !== SYMLINK) return { tag, code, what };
+  return { tag, code, what, ...targetIn(value, view, tag === SYMLINK) };
 }
 
 function targetIn(value: Uint8Array, view: DataView, isLink: boolean): { target?: string } {

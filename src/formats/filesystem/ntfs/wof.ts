@@ -2,7 +2,7 @@
 import { xpressHuffman } from '../../../codec/xpress.ts';
 import { MadeSource } from '../../../core/made.ts';
 import { MapSource, missing, segments } from '../../../core/map-source.ts';
-import { DATA, LOST, MISSING, type RunList, type Why } from '../../../core/run.ts';
+import { DATA, LOST, MISSING, type RunList, STATED, type Why } from '../../../core/run.ts';
 import type { Mapping, Source } from '../../../core/source.ts';
 import { readU64, viewOf } from '../../../core/struct.ts';
 import { TableCache } from '../../../core/tables.ts';
@@ -58,8 +58,8 @@ class ChunkMap implements Mapping {
       const isAdded = !isChunk
         ? out.add(MISSING, LOST, stop - at, undefined, 0, this.#lost)
         : stored === whole
-          ? out.add(DATA, 4, stop - at, this.#packed, starts[i] + inner, this.#why)
-          : out.add(DATA, 4, stop - at, this.#source(i, starts[i], stored, whole), inner, this.#why);
+          ? out.add(DATA, STATED, stop - at, this.#packed, starts[i] + inner, this.#why)
+          : out.add(DATA, STATED, stop - at, this.#source(i, starts[i], stored, whole), inner, this.#why);
       if (!isAdded) return at;
       at = stop;
     }
