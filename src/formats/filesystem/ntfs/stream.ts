@@ -8,7 +8,7 @@ import { TableCache } from '../../../core/tables.ts';
 import { type Ground, Placer } from './ground.ts';
 import type { Attribute, FileRecord } from './record.ts';
 import { decodeRuns, Extents, LOST_RUN, SPARSE } from './runs.ts';
-import { ATTRIBUTE_COMPRESSED, ATTRIBUTE_ENCRYPTED, ATTRIBUTE_SPARSE, STRIDE } from './structs.ts';
+import { ATTRIBUTE_COMPRESSED, ATTRIBUTE_ENCRYPTED, ATTRIBUTE_SPARSE, DATA_ATTRIBUTE, STRIDE } from './structs.ts';
 
 /** Clusters of a compression unit, as a power of two; Windows writes 4. */
 const MAX_UNIT = 8;
@@ -116,6 +116,9 @@ export function bytesOf(ground: Ground, stream: Stream, failed?: string, isDead 
   if ((stream.flags & ATTRIBUTE_ENCRYPTED) !== 0)
     return segments([missing(stream.size, { ...why, code: 'ntfs.encrypted' })]);
   if (stream.resident !== undefined) return segments(residentSegments(stream.resident, own, why));
+  // Compressed in units of a length that nobody writes: what stands in the clusters is not what the file holds.
+  const isUnknown = (stream.flags & ATTRIBUTE_COMPRESSED) !== 0 && stream.unit === 0 && stream.type === DATA_ATTRIBUTE;
+  if (isUnknown) return segments([missing(stream.size, { ...why, code: 'ntfs.compressed.unit' })]);
   return new MapSource(stream.size, new StreamMap(ground, { ...stream, certainty: own, why }, isDead));
 }
 
