@@ -13,13 +13,14 @@ const peers = [
   { package: 'ntfs-3g', command: 'mkntfs', for: 'guests with NTFS, and what is formatted over a store' },
   { package: 'mdadm', command: 'mdadm', for: 'members of Linux arrays' },
   { package: 'thin-provisioning-tools', command: 'thin_restore', for: 'metadata of thin pools' },
+  { package: 'sleuthkit', command: 'fls', for: 'listings of NTFS, side by side' },
+  { package: 'xfsprogs', command: 'mkfs.xfs', for: 'guests with XFS' },
   { package: 'strace', command: 'strace', for: 'the proof that evidence is only read, and read errors on demand' },
 ];
 
 // What only the scoreboard compares with, or makes its guests with; tests run without.
 const scoreboard = [
   { package: 'testdisk', command: 'photorec', for: 'recovery by content, beside ours' },
-  { package: 'xfsprogs', command: 'mkfs.xfs', for: 'guests with XFS' },
   { package: 'faketime', command: 'faketime', for: 'guests that are the same bytes each time' },
 ];
 

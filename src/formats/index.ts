@@ -22,6 +22,7 @@ import { vmdkWriter } from './disk/write/vmdk.ts';
 import { streamPacker } from './disk/write/vmdk-stream.ts';
 import { ext } from './filesystem/ext/index.ts';
 import { guestFinders } from './filesystem/guest.ts';
+import { ntfs } from './filesystem/ntfs/index.ts';
 import { recognised } from './filesystem/recognised.ts';
 import { tar } from './filesystem/tar/index.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
@@ -45,6 +46,7 @@ export const formats: readonly Format[] = [
   vmfs,
   ext,
   xfs,
+  ntfs,
   vmdk,
   qcow2,
   qcow1,

@@ -4,6 +4,7 @@
  */
 import { type Finder, type Hit, type Key, textKey } from '../../core/finder.ts';
 import { latin1, readU64, viewOf } from '../../core/struct.ts';
+import { bootSector, OEM } from './ntfs/structs.ts';
 
 const EXT_AT = 0x400;
 const BTRFS_AT = 0x10000;
@@ -37,12 +38,12 @@ function ext(block: Uint8Array): Guess | undefined {
 }
 
 function ntfs(block: Uint8Array): Guess | undefined {
-  const view = viewOf(block);
-  const sector = view.getUint16(0x0b, true);
-  if (latin1(block, 3, 8) !== 'NTFS    ' || ![512, 1024, 2048, 4096].includes(sector)) return undefined;
+  if (latin1(block, 3, OEM.length) !== OEM) return undefined;
+  const { sectorSize, sectors } = bootSector.decode(block);
+  if (!bootSector.fields.sectorSize.rule!.oneOf!.includes(sectorSize)) return undefined;
   const serial = [...block.subarray(0x48, 0x50)].reverse().map(hex).join('').toUpperCase();
   // The copy of the boot sector stands one sector behind the file system.
-  return { what: 'NTFS', bytes: (readU64(view, 0x28) + 1) * sector, uuid: serial };
+  return { what: 'NTFS', bytes: (sectors + 1) * sectorSize, uuid: serial };
 }
 
 function xfs(block: Uint8Array): Guess | undefined {

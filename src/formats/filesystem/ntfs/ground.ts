@@ -1,0 +1,93 @@
+/** What the maps of files need of the volume that they lie on, and the last step of each: from a cluster to a run. */
+import { type Certainty, DATA, INFERRED, LOST, MISSING, type RunList, type Why, weaker } from '../../../core/run.ts';
+import type { Source } from '../../../core/source.ts';
+import { bitAt, type Claims, type ClusterBitmap, PAGE_CLUSTERS, sameUntil } from './bitmap.ts';
+
+export interface Ground {
+  readonly source: Source;
+  /** Bytes of a cluster. */
+  readonly cluster: number;
+  /** Clusters of the volume. */
+  readonly clusters: number;
+  /** Absent for what is read before it, and for what holds checks of its own. */
+  readonly bitmap?: ClusterBitmap | undefined;
+  /** Absent where nobody has looked. */
+  readonly claims?: Claims | undefined;
+}
+
+/** Reasons that are kept of one map. */
+const MAX_REASONS = 64;
+
+export class Placer {
+  readonly #ground: Ground;
+  /** A deleted file's: clusters that are in use are somebody else's now. */
+  readonly #isDead: boolean;
+  readonly #reasons = new Map<string, Why>();
+
+  constructor(ground: Ground, isDead: boolean) {
+    this.#ground = ground;
+    this.#isDead = isDead;
+  }
+
+  /** Adds runs of [at, stop), which starts `inner` bytes into the cluster `lcn`; answers the offset reached. */
+  place(at: number, stop: number, lcn: number, inner: number, own: Certainty, why: Why, out: RunList): number {
+    const { source, cluster: unit, clusters, bitmap, claims } = this.#ground;
+    const base = lcn * unit + inner - at;
+    for (let position = at; position < stop; ) {
+      const cluster = Math.floor((base + position) / unit);
+      if (cluster >= clusters) return this.lost(position, stop, this.reason(why, 'ntfs.runs.range'), out);
+      let until = Math.min(Math.ceil((base + stop) / unit), clusters);
+      let code: string | undefined;
+      let isLost = false;
+      if (bitmap !== undefined) {
+        const page = bitmap.page(cluster);
+        if (page === undefined) return position;
+        const bit = cluster % PAGE_CLUSTERS;
+        const first = cluster - bit;
+        const end = Math.min(until - first, PAGE_CLUSTERS);
+        const isUsed = bitAt(page.bits, bit);
+        until = first + sameUntil(page.bits, bit, end);
+        isLost = this.#isDead && isUsed !== false;
+        if (isUsed === undefined) code = 'ntfs.bitmap';
+        else if (this.#isDead) code = isUsed ? 'ntfs.cluster-reused' : undefined;
+        else if (!isUsed) code = 'ntfs.cluster-free';
+        if (code === undefined && !this.#isDead && claims !== undefined) {
+          const twice = claims.page(cluster);
+          if (claims.isHopeless || bitAt(twice, bit) === true) code = 'ntfs.cluster-claimed';
+          until = first + sameUntil(twice, bit, until - first);
+        }
+      }
+      const end = Math.min(stop, until * unit - base);
+      const reason = code === undefined ? why : this.reason(why, code);
+      const certainty = code === undefined && !this.#isDead ? own : weaker(own, INFERRED);
+      const isAdded = isLost
+        ? out.add(MISSING, LOST, end - position, source, base + position, reason)
+        : out.add(DATA, certainty, end - position, source, base + position, reason);
+      if (!isAdded) return position;
+      position = end;
+    }
+    return stop;
+  }
+
+  /** Loads what `place` needs for a cluster. */
+  async load(cluster: number): Promise<void> {
+    const { bitmap, clusters } = this.#ground;
+    if (cluster < clusters && bitmap?.page(cluster) === undefined) await bitmap?.load(cluster);
+  }
+
+  /** Adds missing bytes; answers the offset reached. */
+  lost(at: number, stop: number, why: Why, out: RunList): number {
+    return out.add(MISSING, LOST, stop - at, undefined, 0, why) ? stop : at;
+  }
+
+  /** The same why with the check that failed; the same object each time, so that runs merge. */
+  reason(why: Why, code: string): Why {
+    let reason = this.#reasons.get(code);
+    if (reason === undefined || reason.at !== why.at) {
+      if (this.#reasons.size > MAX_REASONS) this.#reasons.clear();
+      reason = { ...why, code };
+      this.#reasons.set(code, reason);
+    }
+    return reason;
+  }
+}
