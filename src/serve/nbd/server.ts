@@ -1,6 +1,7 @@
 /** An NBD server: disks for any number of clients on one socket, read-only. */
 import * as fs from 'node:fs';
 import * as net from 'node:net';
+import { ServeError } from '../error.ts';
 import { Buffers } from './buffers.ts';
 import { Connection, type Shared } from './connection.ts';
 import { type Export, type Lost, nothingServed, type Served } from './exports.ts';
@@ -19,9 +20,6 @@ export interface ServerOptions {
   /** A client's connection was ended for its own fault. */
   onCut?(why: string): void;
 }
-
-/** A server that cannot listen; the message is a sentence. */
-export class ServeError extends Error {}
 
 /** The longest path of a socket, with the byte behind it, on every system. */
 const MAX_SOCKET_PATH = 104;
