@@ -11,6 +11,9 @@ const peers = [
   { package: 'gdisk', command: 'sgdisk', for: 'partition tables' },
   { package: 'gddrescue', command: 'ddrescuelog', for: 'mapfiles' },
   { package: 'ntfs-3g', command: 'mkntfs', for: 'guests with NTFS, and what is formatted over a store' },
+  { package: 'libnbd-bin', command: 'nbdcopy', for: 'disks over NBD: reads and compares them' },
+  { package: 'qemu-system-x86', command: 'qemu-system-x86_64', for: 'machines that are started from evidence' },
+  { package: 'busybox-static', command: 'busybox', for: 'the small guest that is started' },
   { package: 'strace', command: 'strace', for: 'the proof that evidence is only read, and read errors on demand' },
 ];
 

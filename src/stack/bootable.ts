@@ -30,15 +30,16 @@ const UNKNOWN: Hardware = { firmware: 'bios', controllers: {}, networks: [], loc
 /** All machines of the sources, or below `from`. */
 export async function machinesIn(stack: Stack, from: Node | undefined): Promise<Machine[]> {
   if (from !== undefined && isConfiguration(from)) return present([await machineOf(stack, from)]);
-  const places: Node[] = [];
+  const places = new Map<string, Node>();
+  const add = (node: Node): void => void places.set(node.locator, node);
   for (const root of from === undefined ? stack.roots : [from]) {
     if (isConfiguration(root)) return present([await machineOf(stack, root)]);
-    if (root.kind === 'directory') places.push(root);
-    else places.push(...(await filesystems(stack, root)));
+    if (root.kind === 'directory') add(root);
+    for (const filesystem of await filesystems(stack, root)) add(filesystem);
   }
-  if (places.length === 0 && from === undefined) places.push(await home(stack));
+  if (places.size === 0 && from === undefined) add(await home(stack));
   const out = new Map<string, Machine>();
-  for (const place of places) {
+  for (const place of places.values()) {
     if (place.children === undefined) continue;
     for await (const machine of machinesOf(stack, place)) out.set(machine.config.locator, machine);
   }
