@@ -7,23 +7,19 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { flatten } from '../src/core/resolve.ts';
 import { MISSING, RunList } from '../src/core/run.ts';
-import type { Source } from '../src/core/source.ts';
-import { tcpAddress, uriOf } from '../src/serve/nbd/address.ts';
-import type { Lost } from '../src/serve/nbd/exports.ts';
-import { NbdServer } from '../src/serve/nbd/server.ts';
-import { locate } from '../src/stack/locate.ts';
-import { Stack } from '../src/stack/stack.ts';
+import { tcpAddress } from '../src/serve/nbd/address.ts';
 import { build, LAUNCHER, salvor } from './cli/salvor.ts';
 import { Line, NbdClient } from './make/check/nbd-client.ts';
 import { missing } from './make/check/peers.ts';
 import { seeded } from './make/content.ts';
 import { makeSample } from './make/sample.ts';
+import { closeAll, open, serve, wholeOf } from './nbd-serving.ts';
 
 const MIB = 2 ** 20;
 const hasPeers = ['qemu-img', 'nbdinfo', 'nbdcopy'].every((program) => missing(program) === undefined);
 let dir = '';
 let sample = '';
-const open: { close(): unknown }[] = [];
+let copies = 0;
 
 beforeAll(async () => {
   build();
@@ -40,9 +36,7 @@ beforeAll(async () => {
     fs.writeSync(fd, seeded(at + 1, length).read(0, length), 0, length, at);
   fs.closeSync(fd);
 });
-afterEach(async () => {
-  for (const one of open.splice(0).reverse()) await one.close();
-});
+afterEach(closeAll);
 afterAll(() => fs.rmSync(dir, { recursive: true, force: true }));
 
 /** Runs a program while this one serves. */
@@ -53,46 +47,6 @@ function run(program: string, ...args: string[]): Promise<string> {
       else reject(new Error(`${program} ${args.join(' ')}: ${error.message} ${out} ${err}`));
     });
   });
-}
-
-interface Serving {
-  readonly server: NbdServer;
-  readonly path: string;
-  readonly uri: string;
-  readonly source: Source;
-  readonly cuts: string[];
-}
-
-let count = 0;
-async function serve(locator: string, lost: Lost = 'error', handshakeTime?: number): Promise<Serving> {
-  const [evidence] = locator.split('::');
-  const stack = new Stack([evidence!]);
-  const { node } = await locate(stack, locator);
-  const inside = node.kind === 'disk' ? node : await stack.inside(node);
-  const source = await (inside?.kind === 'disk' ? inside : node).bytes!();
-  return serveSource(source, lost, handshakeTime, stack);
-}
-
-async function serveSource(
-  source: Source,
-  lost: Lost,
-  handshakeTime?: number,
-  stack?: { close(): void },
-): Promise<Serving> {
-  const cuts: string[] = [];
-  const server = new NbdServer([{ name: 'disk', description: 'of a test', source }], {
-    lost,
-    ...(handshakeTime !== undefined && { handshakeTime }),
-    onFault: (error) => {
-      throw error;
-    },
-    onCut: (why) => cuts.push(why),
-  });
-  if (stack !== undefined) open.push(stack);
-  open.push(server);
-  const path = join(dir, `s${count++}.sock`);
-  await server.listen({ path });
-  return { server, path, uri: uriOf({ path }, 'disk'), source, cuts };
 }
 
 /** A source with a stretch that is missing: an image with a mapfile beside it. */
@@ -115,12 +69,6 @@ function sha(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-async function wholeOf(source: Source): Promise<Buffer> {
-  const out = Buffer.alloc(source.size);
-  await source.read(0, out);
-  return out;
-}
-
 describe.runIf(hasPeers)('clients that others wrote', () => {
   test.each([
     ['raw', () => join(dir, 'disk.raw'), []],
@@ -130,9 +78,9 @@ describe.runIf(hasPeers)('clients that others wrote', () => {
     ['thick disk on VMFS6', () => `${sample}::/web01/web01-flat.vmdk`, []],
   ] as const)('%s: nbdcopy, qemu-img compare and nbdinfo agree with the disk', async (name, locator, make) => {
     if (make.length > 0) await run('qemu-img', 'convert', '-f', 'raw', ...make, join(dir, 'disk.raw'), locator());
-    const { uri, source } = await serve(locator());
+    const { uri, source } = await serve(dir, locator());
     const truth = await wholeOf(source);
-    const out = join(dir, `copy-${count}.raw`);
+    const out = join(dir, `copy-${copies++}.raw`);
     await run('nbdcopy', uri, out);
     expect(sha(fs.readFileSync(out)), name).toBe(sha(truth));
     fs.truncateSync(out, Math.ceil(truth.length / 512) * 512);
@@ -181,7 +129,7 @@ describe.runIf(hasPeers)('clients that others wrote', () => {
 });
 
 test('every read agrees, simple and structured, at any offset', async () => {
-  const { path, source } = await serve(join(dir, 'disk.raw'));
+  const { path, source } = await serve(dir, join(dir, 'disk.raw'));
   const truth = await wholeOf(source);
   for (const structured of [true, false]) {
     const client = await NbdClient.connect(path, { structured });
@@ -203,7 +151,7 @@ test('every read agrees, simple and structured, at any offset', async () => {
 });
 
 test('zeros are not sent where tables know them', async () => {
-  const { path, source } = await serve(`${sample}::/web01/web01-000001.vmdk`);
+  const { path, source } = await serve(dir, `${sample}::/web01/web01-000001.vmdk`);
   const client = await NbdClient.connect(path);
   open.push(client);
   let holes = 0;
@@ -212,7 +160,7 @@ test('zeros are not sent where tables know them', async () => {
 });
 
 test('block status tiles and says what the runs say', async () => {
-  const { path, source } = await serve(`${sample}::/db01/db01-flat.vmdk`);
+  const { path, source } = await serve(dir, `${sample}::/db01/db01-flat.vmdk`);
   const client = await NbdClient.connect(path, { contexts: ['base:allocation', 'salvor:certainty'] });
   open.push(client);
   const list = new RunList(1 << 16);
@@ -243,7 +191,7 @@ test('block status tiles and says what the runs say', async () => {
 
 describe('bytes that are missing', () => {
   test('an error with its place, and all around them', async () => {
-    const { path, source, server } = await serve(holed('lost.raw'));
+    const { path, source, server } = await serve(dir, holed('lost.raw'));
     const truth = await wholeOf(source);
     const from = 10 * MIB - 4096;
     const client = await NbdClient.connect(path);
@@ -261,7 +209,7 @@ describe('bytes that are missing', () => {
   });
 
   test('zeros where they are asked for, and counted', async () => {
-    const { path, server } = await serve(holed('zeros.raw'), 'zeros');
+    const { path, server } = await serve(dir, holed('zeros.raw'), 'zeros');
     const client = await NbdClient.connect(path);
     open.push(client);
     const { error, data } = await client.read(10 * MIB, 65_536);
@@ -290,7 +238,7 @@ describe('bytes that are missing', () => {
 });
 
 test('nothing can be written', async () => {
-  const { path, source } = await serve(join(dir, 'disk.raw'));
+  const { path, source } = await serve(dir, join(dir, 'disk.raw'));
   const before = sha(fs.readFileSync(join(dir, 'disk.raw')));
   const client = await NbdClient.connect(path);
   open.push(client);
@@ -307,101 +255,8 @@ test('nothing can be written', async () => {
   expect(sha(fs.readFileSync(join(dir, 'disk.raw')))).toBe(before);
 });
 
-const u32 = (n: number): Buffer => Buffer.from([n >>> 24, (n >>> 16) & 255, (n >>> 8) & 255, n & 255]);
-const ask = (option: number, data: Buffer, length = data.length): Buffer =>
-  Buffer.concat([Buffer.from('IHAVEOPT'), u32(option), u32(length), data]);
-const request = (magic: number, command: number, length: number, high = 0): Buffer =>
-  Buffer.concat([u32(magic), u32(command), u32(0), u32(1), u32(high), u32(0), u32(length)]);
-const flags = u32(3);
-const go = Buffer.concat([flags, ask(7, Buffer.concat([u32(4), Buffer.from('disk'), Buffer.alloc(2)]))]);
-
-/** What clients send that do not know the protocol, or know it too well. */
-const HOSTILE: readonly (readonly [string, Buffer])[] = [
-  ['nothing', Buffer.alloc(0)],
-  ['text', Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
-  ['zeros', Buffer.alloc(1000)],
-  ['ones', Buffer.alloc(1000, 255)],
-  ['unknown flags', u32(0xffff0003)],
-  ['half a flag', Buffer.from([0, 0])],
-  ['a wrong option magic', Buffer.concat([flags, Buffer.from('IHAVENOT'), Buffer.alloc(8)])],
-  ['an option that never comes', Buffer.concat([flags, ask(7, Buffer.alloc(4), 4000)])],
-  ['an option of 4 GiB', Buffer.concat([flags, ask(7, Buffer.alloc(0), 0xffffffff)])],
-  ['an option of 20 KiB', Buffer.concat([flags, ask(7, Buffer.alloc(20_000))])],
-  ['a name of 20 KiB', Buffer.concat([flags, ask(1, Buffer.alloc(20_000, 65))])],
-  ['a name that is not there', Buffer.concat([flags, ask(1, Buffer.from('other'))])],
-  ['a name longer than its option', Buffer.concat([flags, ask(7, Buffer.concat([u32(1000), Buffer.from('x')]))])],
-  ['a name of 4 GiB', Buffer.concat([flags, ask(7, Buffer.concat([u32(0xffffffff), Buffer.alloc(10)]))])],
-  [
-    'more information than its option',
-    Buffer.concat([flags, ask(7, Buffer.concat([u32(0), Buffer.from([255, 255])]))]),
-  ],
-  ['an empty option to start', Buffer.concat([flags, ask(7, Buffer.alloc(0))])],
-  ['a listing with data', Buffer.concat([flags, ask(3, Buffer.from('x'))])],
-  ['TLS', Buffer.concat([flags, ask(5, Buffer.alloc(0))])],
-  ['an unknown option', Buffer.concat([flags, ask(4711, Buffer.from('x'))])],
-  ['contexts without structured replies', Buffer.concat([flags, ask(10, Buffer.concat([u32(0), u32(0)]))])],
-  [
-    'a million queries',
-    Buffer.concat([flags, ask(8, Buffer.alloc(0)), ask(10, Buffer.concat([u32(0), u32(1_000_000)]))]),
-  ],
-  [
-    'queries that are not there',
-    Buffer.concat([flags, ask(8, Buffer.alloc(0)), ask(10, Buffer.concat([u32(0), u32(3)]))]),
-  ],
-  [
-    'a query that is no text',
-    Buffer.concat([
-      flags,
-      ask(8, Buffer.alloc(0)),
-      ask(10, Buffer.concat([u32(0), u32(1), u32(2), Buffer.from([0xc3, 0x28])])),
-    ]),
-  ],
-  ['a thousand options', Buffer.concat([flags, ...Array.from({ length: 1000 }, () => ask(3, Buffer.alloc(0)))])],
-  ['a wrong request magic', Buffer.concat([go, request(0x12345678, 0, 512)])],
-  ['half a request', Buffer.concat([go, request(0x25609513, 0, 512).subarray(0, 10)])],
-  ['a read of 4 GiB', Buffer.concat([go, request(0x25609513, 0, 0xffffffff)])],
-  ['a read from beyond all', Buffer.concat([go, request(0x25609513, 0, 512, 0xffffffff)])],
-  ['a write of 4 GiB', Buffer.concat([go, request(0x25609513, 1, 0xffffffff)])],
-  ['a write that never comes', Buffer.concat([go, request(0x25609513, 1, 1_000_000)])],
-  ['all command flags', Buffer.concat([go, request(0x25609513, 0xffff0000, 512)])],
-  [
-    'ten thousand reads, no answer taken',
-    Buffer.concat([go, ...Array.from({ length: 10_000 }, () => request(0x25609513, 0, 65_536))]),
-  ],
-  ['block status without contexts', Buffer.concat([go, request(0x25609513, 7, 512)])],
-];
-
-test('what does not keep to the protocol does no harm to others', async () => {
-  const { path, source, server } = await serve(join(dir, 'disk.raw'), 'error', 1500);
-  const truth = await wholeOf(source);
-  const good = await NbdClient.connect(path);
-  open.push(good);
-  expect(HOSTILE.length).toBeGreaterThanOrEqual(30);
-  const before = process.memoryUsage().rss;
-  const lines = HOSTILE.map(([, bytes]) => {
-    const line = new Line(path);
-    line.socket.pause(); // takes no answer at all
-    line.socket.write(bytes);
-    return line;
-  });
-  for (let round = 0; round < 20; round++) {
-    const offset = (round * MIB) % (39 * MIB);
-    const { data, error } = await good.read(offset, 100_000);
-    expect(error).toBe(0);
-    expect(data.equals(truth.subarray(offset, offset + 100_000))).toBe(true);
-  }
-  await new Promise((resolve) => setTimeout(resolve, 2500));
-  expect(process.memoryUsage().rss - before).toBeLessThan(200 * MIB);
-  expect(server.served.cut, 'those that broke the rules or were too slow').toBeGreaterThan(10);
-  const late = await NbdClient.connect(path);
-  open.push(late);
-  expect((await late.read(0, 4096)).data.equals(truth.subarray(0, 4096))).toBe(true);
-  expect((await good.read(0, 4096)).error).toBe(0);
-  for (const { socket } of lines) socket.destroy();
-});
-
 test('eight clients at once, and no more than there is room for', async () => {
-  const { path, source } = await serve(`${sample}::/web01/web01-000001.vmdk`);
+  const { path, source } = await serve(dir, `${sample}::/web01/web01-000001.vmdk`);
   const truth = await wholeOf(source);
   const clients = await Promise.all(Array.from({ length: 8 }, () => NbdClient.connect(path)));
   open.push(...clients);
@@ -421,7 +276,7 @@ test('eight clients at once, and no more than there is room for', async () => {
 });
 
 test('the socket is for its owner alone, and goes when the server goes', async () => {
-  const { path, server } = await serve(join(dir, 'disk.raw'));
+  const { path, server } = await serve(dir, join(dir, 'disk.raw'));
   expect(fs.statSync(path).mode & 0o777).toBe(0o600);
   await server.close();
   expect(fs.existsSync(path)).toBe(false);

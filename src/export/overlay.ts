@@ -7,8 +7,9 @@ import { ExportError } from './error.ts';
 import { isThere } from './output.ts';
 import { checkPlace, realOut } from './place.ts';
 
-/** The program that writes them. */
+/** The program that writes them, and what it is told before the disk below and the new file. */
 const PROGRAM = 'qemu-img';
+const CREATE: readonly string[] = `${PROGRAM} create -q -f qcow2 -F raw -b`.split(' ');
 /** Milliseconds that it may take. */
 const TIME = 60_000;
 
@@ -29,7 +30,7 @@ export function checkFolder(stack: Stack, folder: string, next: string): void {
 
 /** The command that makes an overlay. */
 export function overlayCommand(uri: string, file: string): string[] {
-  return [PROGRAM, 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', uri, file];
+  return [...CREATE, uri, file];
 }
 
 /** Makes a new overlay over what is served at `uri`. Throws ExportError. */

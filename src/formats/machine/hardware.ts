@@ -21,7 +21,7 @@ export function hardwareOf(values: KeyValues): Hardware {
     controllers: controllersOf(values),
     networks: networksOf(lower),
     ...(/^[0-9a-f]{32}$/.test(uuid) && { uuid }),
-    localTime: /^win/.test(lower('guestos')),
+    localTime: lower('guestos').startsWith('win'),
   };
 }
 

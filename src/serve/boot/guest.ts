@@ -36,8 +36,14 @@ export class Guest {
     this.command = [
       QEMU,
       ...args,
-      ...['-chardev', `socket,id=serial,path=${file('serial')}${kept}`, '-serial', 'chardev:serial'],
-      ...['-chardev', `socket,id=monitor,path=${file('monitor')}`, '-mon', 'chardev=monitor,mode=control'],
+      '-chardev',
+      `socket,id=serial,path=${file('serial')}${kept}`,
+      '-serial',
+      'chardev:serial',
+      '-chardev',
+      `socket,id=monitor,path=${file('monitor')}`,
+      '-mon',
+      'chardev=monitor,mode=control',
     ];
   }
 
