@@ -16,7 +16,7 @@ import { type Bootable, bareDisk, bootable, machinesIn } from '../stack/bootable
 import { locate } from '../stack/locate.ts';
 import type { Stack } from '../stack/stack.ts';
 import { type CommonOptions, common, INTACT, NOTHING, UNCERTAIN, UsageError, withStack } from './command.ts';
-import { lostOption, quoted } from './nbd.ts';
+import { lostOption, quoted, tellKnown } from './nbd.ts';
 import { note, print, printJson, shown, size } from './output.ts';
 
 interface Options extends CommonOptions {
@@ -117,9 +117,14 @@ async function boot(stack: Stack, inner: string | undefined, options: Options, s
     const about = { machine, choices: chosen.choices, guest, kept, served: server.served, options };
     if (options.json !== true) describe(about);
     await guest.start();
+    // Told when it is known; a guest that has ended does not wait for it.
+    const over = new AbortController();
+    for (const { slot, source } of machine.disks)
+      void tellKnown(source, options.lost, over.signal, `${slot || 'disk'}: `);
     try {
       return options.smoke === true ? await smoke(about, run, signal) : await attend(about, signal);
     } finally {
+      over.abort();
       await guest.stop();
     }
   } finally {

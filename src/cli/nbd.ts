@@ -82,7 +82,7 @@ async function serve({ stack, node, at }: Target, options: Options, signal: Abor
     const uri = uriOf(where, NAME);
     if (overlay !== undefined) await createOverlay(uri, overlay);
     announce(disk, source, where, uri, overlay, options);
-    const counted = tell(source, options.lost, signal);
+    const counted = tellKnown(source, options.lost, signal);
     const code = options.run === undefined ? await ended(signal) : await runCommand(options.run, uri, signal);
     await server.close();
     return Math.max(code, (await counted) ?? INTACT, lostRead(server, options.lost));
@@ -149,15 +149,20 @@ function announce(
 }
 
 /** Says what of the disk is missing; the exit code that this means. */
-async function tell(source: Source, lost: Lost, signal: AbortSignal): Promise<number | undefined> {
+export async function tellKnown(
+  source: Source,
+  lost: Lost,
+  signal: AbortSignal,
+  which = '',
+): Promise<number | undefined> {
   const tally = await tallyOf(source, signal);
   if (tally === undefined) return undefined;
   const [missing, guessed, inferred] = tally.bytes;
   if (missing > 0) {
     const get = lost === 'zeros' ? 'reads of them get ZEROS, as --lost zeros says' : 'reads of them get an error';
-    note(`${size(missing)} in ${tally.stretches} stretches are missing; ${get}.`);
+    note(`${which}${size(missing)} in ${tally.stretches} stretches are missing; ${get}.`);
   }
-  if (guessed + inferred > 0) note(`${size(inferred)} are inferred and ${size(guessed)} guessed.`);
+  if (guessed + inferred > 0) note(`${which}${size(inferred)} are inferred and ${size(guessed)} guessed.`);
   return missing + guessed + inferred > 0 ? UNCERTAIN : INTACT;
 }
 
