@@ -81,7 +81,8 @@ async function serve({ stack, node, at }: Target, options: Options, signal: Abor
     const where = await server.listen(address ?? { path: socketPath(options.socket, folder) });
     const uri = uriOf(where, NAME);
     if (overlay !== undefined) await createOverlay(uri, overlay);
-    announce(disk, source, where, uri, overlay, options);
+    // A command's own output is what its caller wants to see.
+    if (options.run === undefined || options.json === true) announce(disk, source, where, uri, overlay, options);
     const counted = tellKnown(source, options.lost, signal);
     const code = options.run === undefined ? await ended(signal) : await runCommand(options.run, uri, signal);
     await server.close();

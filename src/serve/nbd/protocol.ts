@@ -91,7 +91,7 @@ export const MAX_QUERIES = 64;
 export const MAX_CONNECTIONS = 64;
 /** Answers under way for one client: requests, and bytes unless there is only one. */
 export const MAX_IN_FLIGHT = 128;
-export const MAX_BYTES_IN_FLIGHT = 4 * 1024 * 1024;
+export const MAX_BYTES_IN_FLIGHT = 2 * 1024 * 1024;
 /** Extents in one answer to a question for block status, and looks at tables to find them. */
 export const MAX_EXTENTS = 4096;
 export const MAX_EXTENT_STEPS = 64;
