@@ -53,7 +53,10 @@ export function register(program: Command): void {
         .choices(ACCELERATORS)
         .default('auto'),
     )
-    .option('--display <how>', 'vnc (on this machine only), none, gtk or sdl; by default vnc, and none with --smoke')
+    .option(
+      '--display <how>',
+      'vnc (this machine only, no password), none, gtk or sdl; by default vnc, and none with --smoke',
+    )
     .option('--network', 'let the guest reach the network (through this machine)')
     .addOption(lostOption())
     .option('--smoke', 'only see whether it starts: wait for a login prompt on its serial line, then end it')

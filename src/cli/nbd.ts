@@ -145,7 +145,11 @@ function announce(
     `  how certain each byte is:                    ${commands.certainty}`,
   ];
   if (commands.overlay !== undefined) lines.push(`  keep what a guest writes:                    ${commands.overlay}`);
-  else lines.push(`  ${overlay} holds what a guest writes, and names this address as the disk below it.`);
+  else {
+    const again =
+      options.socket === undefined && options.tcp === undefined ? ' (--socket PATH gives one that lasts)' : '';
+    lines.push(`  ${overlay} holds what a guest writes; it needs this disk at this address below it${again}.`);
+  }
   print([...lines, 'Stop it with Ctrl-C.'].join('\n'));
 }
 
