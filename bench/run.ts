@@ -4,13 +4,14 @@ import { copy } from './jobs/copy.ts';
 import { huge, start } from './jobs/huge.ts';
 import type { Job } from './jobs/job.ts';
 import { ls } from './jobs/ls.ts';
+import { nbd } from './jobs/nbd.ts';
 import { scan } from './jobs/scan.ts';
 import { sparse } from './jobs/sparse.ts';
 import { allMet, pageOf, REPORT, writeReport } from './report.ts';
 import { type Row, textOf } from './row.ts';
 import { Workplace } from './workplace.ts';
 
-const JOBS: readonly Job[] = [start, huge, ls, scan, sparse, copy, convert];
+const JOBS: readonly Job[] = [start, huge, ls, scan, sparse, copy, convert, nbd];
 
 async function main(names: readonly string[]): Promise<number> {
   const unknown = names.find((name) => !JOBS.some((job) => job.id === name));

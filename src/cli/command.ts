@@ -7,6 +7,7 @@ import { EvidenceError } from '../core/evidence.ts';
 import type { Node } from '../core/node.ts';
 import { ExportError } from '../export/error.ts';
 import { GlobError } from '../export/glob.ts';
+import { ServeError } from '../serve/error.ts';
 import type { Choice } from '../stack/chains.ts';
 import { home } from '../stack/home.ts';
 import { type Found, LocatorError, locate, splitArgument } from '../stack/locate.ts';
@@ -178,7 +179,7 @@ function sort(args: readonly string[]): { sources: string[]; inner: string | und
 }
 
 /** Errors that are sentences for the person who called. */
-const KNOWN = [EvidenceError, LocatorError, UsageError, CaseError, ExportError, GlobError];
+const KNOWN = [EvidenceError, LocatorError, UsageError, CaseError, ExportError, GlobError, ServeError];
 
 /** Turns what a command threw into a sentence and an exit code. Only faults of the program show more. */
 export function fail(error: unknown): void {

@@ -20,6 +20,8 @@ const commands: Readonly<Record<string, () => Promise<{ register(program: Comman
   scan: () => import('./scan.ts'),
   recover: () => import('./recover.ts'),
   convert: () => import('./convert.ts'),
+  nbd: () => import('./nbd.ts'),
+  boot: () => import('./boot.ts'),
   hash: () => import('./hash.ts'),
   verify: () => import('./verify.ts'),
 };

@@ -42,6 +42,21 @@ export interface DiskReference {
   readonly file: string;
 }
 
+/** What a machine's configuration says it is made of, as far as it says so. Words are the configuration's own, in lower case. */
+export interface Hardware {
+  readonly firmware: 'bios' | 'efi';
+  /** MiB. */
+  readonly memory?: number;
+  readonly processors?: number;
+  /** What a controller is, by its name in slots: "scsi0" is "pvscsi". */
+  readonly controllers: Readonly<Record<string, string>>;
+  readonly networks: readonly { readonly model: string; readonly mac?: string }[];
+  /** 16 bytes as 32 hexadecimal digits: what guests know their machine by. */
+  readonly uuid?: string;
+  /** Whether the guest takes the clock for local time. */
+  readonly localTime: boolean;
+}
+
 /** What a descriptor says about the disk it describes. */
 export interface DiskFacts {
   readonly createType: string;
@@ -86,6 +101,7 @@ export interface Node {
   /** Notices that are no damage: mounted when it was copied, last host, and the like. */
   readonly notices?: readonly string[];
   readonly disks?: readonly DiskReference[];
+  readonly hardware?: Hardware;
   readonly disk?: DiskFacts;
   /** Where a disk says only what differs from another one: its `bytes` are then of this layer alone, as a format opens it. */
   readonly backing?: Backing;

@@ -111,6 +111,9 @@ describe.skipIf(absent !== '')(`under strace${absent}`, () => {
       expect({ command, code, err }).toEqual({ command, code: 0, err: '' });
       expect({ command, violations: violations(trace(), image) }).toEqual({ command, violations: [] });
     }
+    const copy = 'nbdcopy "$uri" null: || true';
+    await traced(['-e', TRACED], 'nbd', `${image}::/web05/web05.vmdk`, '--run', copy);
+    expect({ command: 'nbd', violations: violations(trace(), image) }).toEqual({ command: 'nbd', violations: [] });
     const { code, out } = await traced(['-e', TRACED], 'devices', '--sysroot', sysroot());
     expect({ code, found: out.includes('VMFS5 file system "Small VMFS5"') }).toEqual({ code: 0, found: true });
     expect(violations(trace(), image)).toEqual([]);

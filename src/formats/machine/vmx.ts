@@ -4,6 +4,7 @@ import type { Format } from '../../core/format.ts';
 import { printable } from '../../core/locator.ts';
 import { type DiskReference, NotThis } from '../../core/node.ts';
 import { readText } from '../text.ts';
+import { hardwareOf } from './hardware.ts';
 import { mender } from './mend.ts';
 import { isMachine } from './sources.ts';
 
@@ -41,6 +42,7 @@ export const vmx: Format = {
       facts: { size: source.size, details: details(values) },
       damage: text.gaps.map((gap) => cx.damage(gap.offset, 'vmx.unreadable', 'readable text', gap.code, effect)),
       disks: disksOf(values),
+      hardware: hardwareOf(values),
     };
   },
 };

@@ -37,7 +37,22 @@ function plan(capacity: number, seed: number): Table[] {
  * file right in front of their first grain, in no particular order (vmdk.md 4).
  */
 export function cowdDelta(capacity: number, seed: number): Delta {
-  const tables = plan(capacity, seed).reverse();
+  return layOut(capacity, plan(capacity, seed).reverse());
+}
+
+/** The same with sectors of one's own; `at` in sectors. */
+export function cowdOf(capacity: number, grains: readonly { at: number; bytes: Uint8Array }[]): Delta {
+  const tables = new Map<number, Table>();
+  for (const grain of grains) {
+    const number = Math.floor(grain.at / ENTRIES);
+    const table = tables.get(number) ?? { number, grains: [] };
+    tables.set(number, table);
+    table.grains.push(grain);
+  }
+  return layOut(capacity, [...tables.values()]);
+}
+
+function layOut(capacity: number, tables: readonly Table[]): Delta {
   const directory = Math.ceil(capacity / ENTRIES);
   const gdSectors = Math.ceil((directory * 4) / SECTOR);
   const grains = tables.reduce((n, t) => n + t.grains.length, 0);

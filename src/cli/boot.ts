@@ -1,0 +1,277 @@
+/** salvor boot: starts a machine in qemu straight from the evidence, which is only read. */
+import * as path from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { checkFolder, createOverlay } from '../export/overlay.ts';
+import { emptyFolder, type RunFolder, runFolder, writeNew } from '../export/run-folder.ts';
+import { ACCELERATORS, accelerator, type Wish } from '../serve/boot/accelerator.ts';
+import { BUSES, type Bus, type Choice, choose } from '../serve/boot/choices.ts';
+import { Guest } from '../serve/boot/guest.ts';
+import { hostOf } from '../serve/boot/host.ts';
+import { pngOf } from '../serve/boot/screen.ts';
+import { type Seen, watch } from '../serve/boot/smoke.ts';
+import { uriOf } from '../serve/nbd/address.ts';
+import type { Lost, Served } from '../serve/nbd/exports.ts';
+import { NbdServer } from '../serve/nbd/server.ts';
+import { type Bootable, bareDisk, bootable, machinesIn } from '../stack/bootable.ts';
+import { locate } from '../stack/locate.ts';
+import type { Stack } from '../stack/stack.ts';
+import { type CommonOptions, common, INTACT, NOTHING, UNCERTAIN, UsageError, withStack } from './command.ts';
+import { lostOption, quoted, tellKnown } from './nbd.ts';
+import { note, print, printJson, shown, size } from './output.ts';
+
+interface Options extends CommonOptions {
+  readonly vm?: string;
+  readonly memory?: number;
+  readonly bus?: Bus;
+  readonly accel: Wish;
+  readonly display?: string;
+  readonly network?: boolean;
+  readonly lost: Lost;
+  readonly smoke?: boolean;
+  readonly expect?: string;
+  readonly timeout: number;
+  readonly overlayDir?: string;
+  readonly keep?: boolean;
+}
+
+const TIMEOUT = 120;
+
+export function register(program: Command): void {
+  common(program.command('boot'))
+    .summary('start a machine in qemu, straight from the evidence')
+    .description(
+      'Starts a machine of a datastore, or a disk alone, in qemu. Its disks are read from the evidence through their ' +
+        'whole chain of snapshots; what the guest writes goes to new overlay files. Nothing is copied, and the ' +
+        'evidence is only read. The guest reaches no network unless --network says so.',
+    )
+    .argument('<source...>', 'images or disks of a datastore, a folder of machines, or a disk')
+    .option('--vm <name>', 'which machine: its display name, or the name of its .vmx')
+    .option('--memory <mb>', 'memory of the guest in MiB', megabytes)
+    .addOption(new Option('--bus <bus>', 'plug all disks into this, whatever they were plugged into').choices(BUSES))
+    .addOption(
+      new Option('--accel <how>', 'run on the processor itself (kvm), emulate it (tcg), or the first that works')
+        .choices(ACCELERATORS)
+        .default('auto'),
+    )
+    .option(
+      '--display <how>',
+      'vnc (this machine only, no password), none, gtk or sdl; by default vnc, and none with --smoke',
+    )
+    .option('--network', 'let the guest reach the network (through this machine)')
+    .addOption(lostOption())
+    .option('--smoke', 'only see whether it starts: wait for a login prompt on its serial line, then end it')
+    .option('--expect <text>', 'with --smoke: wait for this text instead')
+    .option('--timeout <s>', 'with --smoke: seconds to wait', Number, TIMEOUT)
+    .option('--overlay-dir <dir>', 'keep overlays, serial.log and screen.png in this new or empty directory')
+    .option('--keep', 'keep the temporary directory of overlays')
+    .addHelpText('after', EXAMPLES)
+    .action((args: string[], options: Options) => {
+      if (options.expect !== undefined && options.smoke !== true)
+        throw new UsageError('--expect says what --smoke waits for; give both.');
+      if (!(options.timeout > 0)) throw new UsageError('--timeout takes a number of seconds.');
+      return withStack(args, options, (stack, inner, signal) => boot(stack, inner, options, signal));
+    });
+}
+
+const EXAMPLES = `
+Examples:
+  salvor boot lun0.img --vm web01
+  salvor boot lun0.img --vm web01 --smoke --overlay-dir proof      does it start? with the serial line and a picture
+  salvor boot web01-old.vmdk --memory 1024 --display gtk`;
+
+function megabytes(text: string): number {
+  if (!/^[1-9]\d{1,6}$/.test(text)) throw new InvalidArgumentError('Give MiB as a whole number, for example 2048.');
+  return Number(text);
+}
+
+async function boot(stack: Stack, inner: string | undefined, options: Options, signal: AbortSignal): Promise<number> {
+  const machine = await machineFor(stack, inner, options.vm);
+  if (machine.disks.length === 0) {
+    const why = machine.lost.length > 0 ? `: ${machine.lost.join('; ')}` : '';
+    throw new UsageError(`"${machine.name}" has no disk that could be started${why}.`, NOTHING);
+  }
+  const host = hostOf();
+  if (!host.hasQemu) throw new UsageError('qemu is not installed (Debian: apt install qemu-system-x86 qemu-utils).');
+  const next = 'Give another directory with --overlay-dir.';
+  if (options.overlayDir !== undefined) checkFolder(stack, options.overlayDir, next);
+  const run = runFolder();
+  const kept = keptFolder(options, run);
+  const exports = machine.disks.map(({ node, source }, i) => ({
+    name: `disk${i}`,
+    description: shown(node.locator),
+    source,
+  }));
+  const server = new NbdServer(exports, { lost: options.lost, onFault: (error) => note(`salvor: ${String(error)}`) });
+  try {
+    const address = await server.listen({ path: path.join(run.path, 'nbd.sock') });
+    const disks = machine.disks.map(({ slot }, i) => ({ slot, overlay: path.join(kept, `disk${i}.qcow2`) }));
+    for (const [i, { overlay }] of disks.entries()) await createOverlay(uriOf(address, `disk${i}`), overlay);
+    const chosen = choose(machine.hardware, disks, {
+      ...(options.memory !== undefined && { memory: options.memory }),
+      ...(options.bus !== undefined && { bus: options.bus }),
+      network: options.network === true,
+      display: options.display ?? (options.smoke === true ? 'none' : 'vnc'),
+      accelerator: await accelerator(options.accel),
+      processors: host.processors,
+      hostMemory: host.memory,
+      efi: host.efi,
+    });
+    const guest = new Guest(chosen.args, run.path, path.join(kept, 'serial.log'));
+    const about = { machine, choices: chosen.choices, guest, kept, served: server.served, options };
+    if (options.json !== true) describe(about);
+    await guest.start();
+    // Told when it is known; a guest that has ended does not wait for it.
+    const over = new AbortController();
+    for (const { slot, source } of machine.disks)
+      void tellKnown(source, options.lost, over.signal, `${slot || 'disk'}: `);
+    try {
+      return options.smoke === true ? await smoke(about, run, signal) : await attend(about, signal);
+    } finally {
+      over.abort();
+      await guest.stop();
+    }
+  } finally {
+    await server.close();
+    const stays = options.overlayDir !== undefined || options.keep === true;
+    if (stays) note(`Overlays, serial.log and pictures stay in ${kept}.`);
+    if (!stays || options.overlayDir !== undefined) run.remove();
+  }
+}
+
+/** What is reported of a guest. */
+interface About {
+  readonly machine: Bootable;
+  readonly choices: readonly Choice[];
+  readonly guest: Guest;
+  readonly kept: string;
+  readonly served: Served;
+  readonly options: Options;
+}
+
+function keptFolder(options: Options, run: RunFolder): string {
+  if (options.overlayDir === undefined) return run.path;
+  const dir = path.resolve(options.overlayDir);
+  try {
+    emptyFolder(dir);
+  } catch (error) {
+    run.remove();
+    throw new UsageError(`${(error as Error).message}. Give another directory with --overlay-dir.`);
+  }
+  return dir;
+}
+
+async function machineFor(stack: Stack, inner: string | undefined, vm: string | undefined): Promise<Bootable> {
+  const from = inner === undefined ? undefined : (await locate(stack, inner)).node;
+  const machines = await machinesIn(stack, from);
+  const isNamed = (name: string, file: string): boolean =>
+    vm === undefined || name === vm || file === vm || file.replace(/\.[^.]*$/, '') === vm;
+  const named = machines.filter(({ name, config }) => isNamed(name, config.name));
+  if (named.length === 1) return bootable(stack, named[0]);
+  const list = machines.map(({ name, config }) => `"${shown(name)}" (${shown(config.locator)})`).join(', ');
+  if (named.length > 1) throw new UsageError(`There are ${named.length}: ${list}. Say which one with --vm NAME.`);
+  if (machines.length > 0)
+    throw new UsageError(`No machine is called "${shown(vm ?? '')}". There are: ${list}.`, NOTHING);
+  const node = from ?? (stack.roots.length === 1 ? stack.roots[0] : undefined);
+  const bare = node === undefined || vm !== undefined ? undefined : await bareDisk(stack, node);
+  if (bare !== undefined) return bare;
+  throw new UsageError('No machine was found in the sources. List what is there with: salvor inspect', NOTHING);
+}
+
+function describe({ machine, choices, guest }: About): void {
+  const from = machine.config === undefined ? 'a disk without a configuration' : shown(machine.config.locator);
+  const lines = [`Starting "${shown(machine.name)}" from ${from}`];
+  for (const { slot, node, source, broken } of machine.disks) {
+    lines.push(`  ${slot || 'disk'}: ${shown(node.locator)}, ${size(source.size)}, read-only under a new overlay`);
+    if (broken !== undefined) lines.push(`    ! ${shown(broken)}`);
+  }
+  for (const lost of machine.lost) lines.push(`  ! ${shown(lost)}: it starts without that disk`);
+  for (const { what, value, reason } of choices) lines.push(`  ${what}: ${value} (${reason})`);
+  lines.push(`Command: ${guest.command.map(quoted).join(' ')}`);
+  print(lines.join('\n'));
+}
+
+function asJson({ machine, choices, guest, kept, served, options }: About): Record<string, unknown> {
+  return {
+    machine: machine.name,
+    config: machine.config?.locator,
+    disks: machine.disks.map(({ slot, node, source, broken }) => ({
+      slot,
+      locator: node.locator,
+      size: source.size,
+      broken,
+    })),
+    lost: machine.lost,
+    choices,
+    command: guest.command,
+    overlays: kept,
+    served,
+    missing: options.lost,
+  };
+}
+
+async function smoke(about: About, run: RunFolder, signal: AbortSignal): Promise<number> {
+  const { guest, options, kept } = about;
+  const file = path.join(run.path, 'screen.ppm');
+  const seen = await watch(guest, options.expect, options.timeout, file, signal);
+  const picture = seen.picture === undefined ? undefined : path.join(kept, 'screen.png');
+  if (picture !== undefined) writeNew(picture, pngOf(seen.picture!));
+  const exit = seen.seen ? INTACT : UNCERTAIN;
+  if (options.json === true) {
+    const { picture: _, ...told } = seen;
+    printJson({ ...asJson(about), ...told, screen: picture, errors: guest.errors, serial: guest.serial });
+  } else print(verdict(about, seen).join('\n'));
+  tellLost(about);
+  return exit;
+}
+
+function verdict({ guest, options }: About, seen: Seen): string[] {
+  const lines: string[] = [];
+  const first = seen.firstSerial;
+  if (first !== undefined) lines.push(`First byte on the serial line ${seconds(first)} after the command.`);
+  if (seen.seen) lines.push(`It starts: "${shown(seen.line ?? '')}" came after ${seconds(seen.at)}.`);
+  else {
+    const what = options.expect === undefined ? 'No login prompt' : `"${shown(options.expect)}" did not come`;
+    const how = seen.ended ? 'the guest ended before' : `${seconds(seen.at)} were waited`;
+    lines.push(`${what}${options.expect === undefined ? ' was seen' : ''}: ${how}.`);
+    if (guest.errors !== '') lines.push(`qemu said: ${shown(guest.errors)}`);
+    lines.push(`Its screen showed ${seen.screens} different pictures; keep the last one with --overlay-dir DIR.`);
+  }
+  return lines;
+}
+
+function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1000).toFixed(1)} s`;
+}
+
+/** Shows the serial line until the guest ends, or until Ctrl-C. */
+async function attend(about: About, signal: AbortSignal): Promise<number> {
+  const { guest, options } = about;
+  if (options.json === true) printJson(asJson(about));
+  else {
+    guest.onSerial = (bytes) => process.stdout.write(bytes);
+    await tellDisplay(guest);
+    note('What follows is its serial line. Ctrl-C ends the guest.');
+  }
+  const interrupted = new Promise<number>((resolve) => {
+    signal.addEventListener('abort', () => resolve(INTACT), { once: true });
+  });
+  const code = await Promise.race([guest.ended, interrupted]);
+  if (code !== 0) note(guest.errors === '' ? `qemu ended with ${code}.` : `qemu said: ${guest.errors}`);
+  tellLost(about);
+  return code === 0 ? INTACT : UNCERTAIN;
+}
+
+/** Where its screen can be seen. */
+async function tellDisplay(guest: Guest): Promise<void> {
+  const vnc = (await guest.monitor?.execute('query-vnc').catch(() => undefined)) as
+    | { enabled?: boolean; host?: string; service?: string }
+    | undefined;
+  if (vnc?.enabled === true) note(`Its screen: vnc://${vnc.host}:${vnc.service}`);
+}
+
+function tellLost({ served, options }: About): void {
+  note(`The guest read ${size(served.bytes)} of the evidence in ${served.requests} requests.`);
+  if (served.lostReads === 0) return;
+  const got = options.lost === 'zeros' ? 'zeros were given in their place' : 'it got an error';
+  note(`${served.lostReads} of its reads met ${size(served.lostBytes)} that are missing; ${got}.`);
+}

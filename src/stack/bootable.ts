@@ -1,0 +1,78 @@
+/** Machines among all sources by name, with the bytes of their disks: what is needed to start one. */
+import type { Hardware, Node } from '../core/node.ts';
+import type { Source } from '../core/source.ts';
+import { filesystems, home } from './home.ts';
+import { isConfiguration, type Machine, machineOf, machinesOf } from './machines.ts';
+import type { Stack } from './stack.ts';
+
+export interface BootableDisk {
+  /** Where it was plugged in; '' where nothing says. */
+  readonly slot: string;
+  readonly node: Node;
+  readonly source: Source;
+  /** What of its chain is missing, in a sentence. */
+  readonly broken?: string;
+}
+
+export interface Bootable {
+  readonly name: string;
+  /** Undefined for a disk without any configuration. */
+  readonly config: Node | undefined;
+  readonly hardware: Hardware;
+  readonly disks: readonly BootableDisk[];
+  /** Disks that the configuration names and that are not to be had, in sentences. */
+  readonly lost: readonly string[];
+}
+
+/** A machine of which only a disk is left. */
+const UNKNOWN: Hardware = { firmware: 'bios', controllers: {}, networks: [], localTime: false };
+
+/** All machines of the sources, or below `from`. */
+export async function machinesIn(stack: Stack, from: Node | undefined): Promise<Machine[]> {
+  if (from !== undefined && isConfiguration(from)) return present([await machineOf(stack, from)]);
+  const places = new Map<string, Node>();
+  const add = (node: Node): void => void places.set(node.locator, node);
+  for (const root of from === undefined ? stack.roots : [from]) {
+    if (isConfiguration(root)) return present([await machineOf(stack, root)]);
+    if (root.kind === 'directory') add(root);
+    for (const filesystem of await filesystems(stack, root)) add(filesystem);
+  }
+  if (places.size === 0 && from === undefined) add(await home(stack));
+  const out = new Map<string, Machine>();
+  for (const place of places.values()) {
+    if (place.children === undefined) continue;
+    for await (const machine of machinesOf(stack, place)) out.set(machine.config.locator, machine);
+  }
+  return [...out.values()];
+}
+
+function present(list: readonly (Machine | undefined)[]): Machine[] {
+  return list.filter((machine) => machine !== undefined);
+}
+
+/** Opens the disks of a machine, each with its whole chain. */
+export async function bootable(stack: Stack, machine: Machine): Promise<Bootable> {
+  const disks: BootableDisk[] = [];
+  const lost: string[] = [];
+  for (const { slot, file, chain, broken } of machine.disks) {
+    const opened = chain.length === 0 ? undefined : await openDisk(stack, chain[0]);
+    if (opened === undefined) lost.push(`${slot}: ${broken ?? `${file} cannot be read as a disk`}`);
+    else disks.push({ slot, ...opened, ...(broken !== undefined && { broken }) });
+  }
+  const { name, config, node } = machine;
+  return { name, config, hardware: node.hardware ?? UNKNOWN, disks, lost };
+}
+
+/** A disk alone as a machine; undefined where a node is none. */
+export async function bareDisk(stack: Stack, node: Node): Promise<Bootable | undefined> {
+  const opened = await openDisk(stack, node);
+  if (opened === undefined) return undefined;
+  return { name: node.name, config: undefined, hardware: UNKNOWN, disks: [{ slot: '', ...opened }], lost: [] };
+}
+
+async function openDisk(stack: Stack, node: Node): Promise<{ node: Node; source: Source } | undefined> {
+  const inside = node.kind === 'disk' ? node : await stack.inside(node);
+  const disk = inside?.kind === 'disk' ? inside : node.kind === 'evidence' ? node : undefined;
+  const source = await disk?.bytes?.();
+  return disk === undefined || source === undefined ? undefined : { node: disk, source };
+}

@@ -1,0 +1,226 @@
+/** Machines started from evidence: a Linux on a thin disk with a snapshot, on a datastore that nothing shows any more. */
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { accelerator } from '../src/serve/boot/accelerator.ts';
+import { choose, type Wishes } from '../src/serve/boot/choices.ts';
+import { parsePpm, pngOf } from '../src/serve/boot/screen.ts';
+import { build, json, salvor } from './cli/salvor.ts';
+import { missing } from './make/check/peers.ts';
+import { deleteFile } from './make/damage.ts';
+import { type GuestImage, guestImage, guestParts } from './make/guest.ts';
+import { writeImages } from './make/images.ts';
+import { cowdOf } from './make/machine/cowd.ts';
+import { machine } from './make/machines.ts';
+import type { Content, Made } from './make/types.ts';
+import type { EntrySpec, Range } from './make/vmfs/spec.ts';
+import { makeVmfs6 } from './make/vmfs.ts';
+
+const MIB = 2 ** 20;
+const OLD = 'this is what stood here before the snapshot';
+const NEW = 'only the snapshot knows this line';
+const absent = missing('qemu-system-x86_64') ?? missing('qemu-img');
+const parts = absent === undefined ? guestParts() : absent;
+const root = typeof parts === 'string' ? '' : parts.root;
+let dir = '';
+let image = '';
+let made: Made;
+
+beforeAll(async () => {
+  build();
+  dir = fs.mkdtempSync(join(tmpdir(), 'salvor-boot-'));
+  if (root === '') return;
+  made = datastore(guestImage(root, OLD));
+  [image] = await writeImages(made, dir);
+  const changes = deleteFile(made, '/web01/web01.vmx', 'C', { journal: false });
+  const gone = made.truth.structures.filter(({ name }) => /^(mbr|gpt\.|fsd$)/.test(name));
+  const fd = fs.openSync(image, 'r+');
+  for (const { at, bytes } of changes) fs.writeSync(fd, bytes, 0, bytes.length, at);
+  for (const { at, length } of gone) fs.writeSync(fd, new Uint8Array(length), 0, length, at);
+  fs.closeSync(fd);
+  expect(gone.length).toBeGreaterThan(3);
+});
+afterAll(() => fs.rmSync(dir, { recursive: true, force: true }));
+
+/** A VMFS6 datastore with the guest as thin disk, and a delta over it that changes one line. */
+function datastore(guest: GuestImage): Made {
+  const vm = machine({ name: 'web01', seed: 5, disks: [{ bytes: guest.size, thin: true }], snapshots: 1 });
+  const line = new Uint8Array(512);
+  line.set(new TextEncoder().encode(`${NEW}\n`));
+  const delta = cowdOf(guest.size / 512, [{ at: guest.lineAt, bytes: line }]).bytes;
+  const small = (text: string): string =>
+    text
+      .replaceAll('lsisas1068', 'pvscsi')
+      .replaceAll('windows9srv-64', 'debian11-64')
+      .replace(/(memSize\s*=\s*)"4096"/g, '$1"384"');
+  const entries = vm.entries.map((entry): EntrySpec => {
+    if (entry.path.endsWith('-flat.vmdk')) return { ...entry, content: contentOf(guest), ranges: rangesOf(guest) };
+    if (entry.path.endsWith('-delta.vmdk')) return { ...entry, content: delta };
+    return typeof entry.content === 'string' ? { ...entry, content: small(entry.content) } : entry;
+  });
+  return makeVmfs6({ name: 'lun', seed: 31, label: 'store', members: [{ pes: 4, wrap: 'gpt' }], entries });
+}
+
+function contentOf({ size, pieces }: GuestImage): Content {
+  return {
+    size,
+    read(offset, length) {
+      const out = new Uint8Array(length);
+      for (const { at, bytes } of pieces) {
+        const from = Math.max(at, offset);
+        const end = Math.min(at + bytes.length, offset + length);
+        if (from < end) out.set(bytes.subarray(from - at, end - at), from - offset);
+      }
+      return out;
+    },
+  };
+}
+
+/** Blocks of 1 MiB that hold something, and holes between. */
+function rangesOf({ size, pieces }: GuestImage): Range[] {
+  const out: Range[] = [];
+  for (let at = 0; at < size; at += MIB) {
+    const isData = pieces.some((piece) => piece.at < at + MIB && piece.at + piece.bytes.length > at);
+    const kind = isData ? 'data' : 'hole';
+    const last = out.at(-1);
+    if (last?.kind === kind) last.length += MIB;
+    else out.push({ offset: at, length: MIB, kind });
+  }
+  return out;
+}
+
+function sha256(file: string): string {
+  const hash = createHash('sha256');
+  const fd = fs.openSync(file, 'r');
+  const block = Buffer.alloc(MIB);
+  for (let n = fs.readSync(fd, block); n > 0; n = fs.readSync(fd, block)) hash.update(block.subarray(0, n));
+  fs.closeSync(fd);
+  return hash.digest('hex');
+}
+
+interface Report {
+  readonly machine: string;
+  readonly config: string;
+  readonly seen: boolean;
+  readonly line: string;
+  readonly serial: string;
+  readonly firstSerial: number;
+  readonly disks: readonly { readonly locator: string; readonly slot: string }[];
+  readonly choices: readonly { readonly what: string; readonly value: string }[];
+  readonly served: { readonly bytes: number; readonly lostBytes: number };
+}
+
+const why = typeof parts === 'string' ? ` (${parts})` : '';
+describe.runIf(root !== '')(`from a datastore without partition table, header and .vmx${why}`, () => {
+  test('a machine starts on its snapshot, and the evidence stays as it is', async () => {
+    const before = sha256(image);
+    const proof = join(dir, 'proof');
+    const args = ['--smoke', '--expect', NEW, '--timeout', '90', '--overlay-dir', proof];
+    const told = await json<Report>('boot', image, '--vm', 'web01', ...args);
+    expect(told.serial).toContain(`salvor-guest: /dev/sda says: ${NEW}`);
+    expect(told).toMatchObject({ seen: true, machine: 'web01', line: expect.stringContaining(NEW) });
+    expect(told.config).toContain('+regenerated');
+    expect(told.disks[0]).toMatchObject({ slot: 'scsi0:0', locator: expect.stringContaining('web01-000001.vmdk') });
+    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'scsi0:0', value: 'pvscsi' }));
+    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'memory', value: '384M' }));
+    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'network 0', value: 'vmxnet3' }));
+    expect(told.firstSerial).toBeGreaterThan(0);
+    expect(told.served.lostBytes).toBe(0);
+    expect(fs.readFileSync(join(proof, 'serial.log'), 'latin1')).toContain(NEW);
+    expect(fs.readFileSync(join(proof, 'screen.png')).subarray(1, 4).toString()).toBe('PNG');
+    // Nothing was copied: what the guest read is a part of its disk, and the overlay holds what it wrote.
+    expect(told.served.bytes).toBeLessThan(64 * MIB);
+    expect(fs.statSync(join(proof, 'disk0.qcow2')).size).toBeLessThan(4 * MIB);
+    expect(sha256(image)).toBe(before);
+    expect(fs.readdirSync(tmpdir()).filter((name) => name.startsWith('salvor-run-'))).toEqual([]);
+  });
+
+  test('its disk before the snapshot starts, too, without a configuration', async () => {
+    const named = await salvor('find', image, '--name', 'web01.vmdk');
+    const locator = named.out.trim().split('\n')[0];
+    const told = await json<Report>('boot', locator, '--bus', 'ide', '--memory', '384', '--smoke', '--timeout', '90');
+    expect(told.serial).toContain(`says: ${OLD}`);
+    expect(told).toMatchObject({ seen: true, line: 'salvor login:' });
+    expect(told.serial).toContain('salvor-guest: writes fine');
+  });
+
+  test.each([
+    ['error', undefined],
+    ['zeros', 'salvor-guest: /dev/sda says:'],
+  ])('a block of it that is lost: --lost %s', async (lost, line) => {
+    const cut = join(dir, `cut-${lost}.img`);
+    fs.copyFileSync(image, cut);
+    const flat = made.truth.files.find((file) => file.path === '/web01/web01-flat.vmdk')!;
+    const line0 = flat.extents.find((e) => e.kind === 'data' && e.offset === 112 * MIB)!;
+    // A mapfile beside the image says that the block with the old line was never copied.
+    const size = fs.statSync(cut).size;
+    const map = `# Mapfile. Created by GNU ddrescue\n0x0 + 1\n0x0 0x${line0.at!.toString(16)} +\n0x${line0.at!.toString(16)} 0x100000 -\n0x${(line0.at! + MIB).toString(16)} 0x${(size - line0.at! - MIB).toString(16)} +\n`;
+    fs.writeFileSync(`${cut}.map`, map);
+    const base = (await salvor('find', cut, '--name', 'web01.vmdk')).out.trim().split('\n')[0];
+    const args = ['--bus', 'pvscsi', '--memory', '384', '--smoke', '--timeout', '90', '--lost', lost];
+    const told = await json<Report>('boot', base, ...args);
+    // The kernel says what it could not read; with zeros the line is simply empty.
+    if (line === undefined) expect(told.serial).toMatch(/I\/O error|critical medium error/i);
+    else expect(told.serial).toMatch(/says: \r?\n/);
+    expect(told.served.lostBytes).toBeGreaterThan(0);
+    expect(told.serial).not.toContain(OLD);
+  });
+});
+
+test.runIf(root !== '')('what cannot be started is a sentence', async () => {
+  const none = await salvor('boot', dir, '--vm', 'nobody');
+  expect(none.code).toBe(3);
+  expect(none.err).toContain('No machine is called "nobody". There are: "web01"');
+  expect(none.err).not.toContain('fault of the program');
+});
+
+const wishes: Wishes = {
+  network: false,
+  display: 'none',
+  accelerator: { args: ['-accel', 'tcg'], value: 'emulated', reason: 'for the test' },
+  processors: 2,
+  hostMemory: 4096 * MIB,
+  efi: undefined,
+};
+
+test('hardware becomes arguments, and hostile words become none', () => {
+  const hardware = {
+    firmware: 'bios',
+    memory: 65_536,
+    processors: 64,
+    controllers: { scsi0: 'constructor', scsi1: 'lsisas1068', sata0: '' },
+    networks: [{ model: 'constructor', mac: '00:0c:29:01:02:03' }],
+    localTime: true,
+  } as const;
+  const disks = ['scsi0:0', 'scsi1:0', 'scsi1:3', 'sata0:1', 'ide1:0', 'nvme0:0'].map((slot, i) => ({
+    slot,
+    overlay: `/tmp/a,b/disk${i}.qcow2`,
+  }));
+  const { args, choices } = choose(hardware, disks, wishes);
+  expect(args.join(' ')).not.toContain('constructor');
+  expect(args.join(' ')).not.toContain('function');
+  expect(args).toContain('ide-hd,bus=sata0.0,drive=disk0,bootindex=1');
+  expect(args).toContain('scsi-hd,bus=lsisas0.0,channel=0,scsi-id=1,lun=0,drive=disk2,bootindex=3');
+  expect(args).toContain('ide-hd,bus=sata0.1,drive=disk3,bootindex=4');
+  expect(args.join(' ')).toContain('file=/tmp/a,,b/disk0.qcow2');
+  expect(args.join(' ')).toContain('restrict=on');
+  expect(choices.find(({ what }) => what === 'memory')?.value).toBe('2457M');
+  expect(choices.find(({ what }) => what === 'processors')?.value).toBe('2');
+  expect(() => choose({ ...hardware, firmware: 'efi' }, disks, wishes)).toThrow(/EFI/);
+});
+
+test.runIf(absent === undefined)('an accelerator that was asked for is tried no further', async () => {
+  expect((await accelerator('tcg')).value).toBe('emulated');
+});
+
+test('a picture of the screen becomes a PNG', () => {
+  const ppm = Buffer.concat([Buffer.from('P6\n2 1\n255\n'), Buffer.from([255, 0, 0, 0, 0, 255])]);
+  const picture = parsePpm(ppm)!;
+  expect(picture).toMatchObject({ width: 2, height: 1 });
+  const png = pngOf(picture);
+  expect(png.subarray(12, 24).toString('hex')).toBe('494844520000000200000001');
+  expect(parsePpm(ppm.subarray(0, -1))).toBeUndefined();
+  expect(parsePpm(Buffer.from('P5\n2 1\n255\n'))).toBeUndefined();
+});
