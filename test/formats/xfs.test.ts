@@ -135,7 +135,6 @@ test.skipIf(absent !== undefined)('what was deleted comes back with names and si
   const top = (await stack.inside(stack.roots[0]))!;
   const found = await everything(stack, (await stack.child(top, '+deleted'))!);
   let exact = 0;
-  console.log([...found.keys()].join(' '));
   for (const { path, bytes: content } of [...GONE, ...NAMED]) {
     const node = found.get(path);
     if (node === undefined) continue;
@@ -178,7 +177,7 @@ test.skipIf(absent !== undefined)(
     const isData = await dataOf(image);
     const roll = dice(77);
     for (let round = 0; round < 25; round++) {
-      const copy = Buffer.from(sound);
+      const before: [number, number][] = [];
       // Metadata lies at the start of AGs, and inodes in the first megabytes.
       for (let n = 0; n < 6; n++) {
         const ag = roll(4) * 80 * 1024 * 1024;
@@ -186,12 +185,16 @@ test.skipIf(absent !== undefined)(
         const length = roll(2) === 0 ? 1 : 1 + roll(2000);
         const value = roll(256);
         // What files hold carries no sums, so that is left alone.
-        for (let i = at; i < at + length; i++) if (isData[i >>> 10] === 0) copy[i] = length === 1 ? copy[i] ^ 1 : value;
+        for (let i = at; i < at + length; i++) {
+          if (isData[i >>> 10] !== 0) continue;
+          before.push([i, sound[i]]);
+          sound[i] = length === 1 ? sound[i] ^ 1 : value;
+        }
       }
-      const stack = new Stack([{ name: 'x', source: new MemorySource(copy) }], { only: true });
+      const stack = new Stack([{ name: 'x', source: new MemorySource(sound) }], { only: true });
       const top = await stack.inside(stack.roots[0]);
-      if (top?.kind !== 'filesystem') continue;
-      for (const [path, node] of await everything(stack, top)) {
+      const found = top?.kind === 'filesystem' ? await everything(stack, top) : [];
+      for (const [path, node] of found) {
         const put = truth.get(path);
         if (put?.bytes === undefined || node.bytes === undefined) continue;
         const source = await node.bytes();
@@ -201,6 +204,7 @@ test.skipIf(absent !== undefined)(
         expect(sha256(data) === sha256(put.bytes), `round ${round}, ${path}`).toBe(true);
       }
       stack.close();
+      for (const [i, byte] of before.toReversed()) sound[i] = byte;
     }
   },
   60_000,

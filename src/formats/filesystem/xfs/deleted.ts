@@ -4,7 +4,7 @@ import type { Node } from '../../../core/node.ts';
 import { INFERRED } from '../../../core/run.ts';
 import { bits, viewOf } from '../../../core/struct.ts';
 import { type Folder, folder } from '../folder.ts';
-import { type Leftover, leftoversIn, shortEntries } from './directory.ts';
+import { type Entry, entriesIn, type Leftover, leftoversIn, shortEntries } from './directory.ts';
 import { blocksOf, entriesOf, factsOf } from './files.ts';
 import { readShort } from './free.ts';
 import { agByteOf, byteOf, inodeNumber } from './geometry.ts';
@@ -235,14 +235,38 @@ async function namesOf(
     for await (const { block } of blocksOf(volume, inode, () => {}, isGone))
       for (const entry of leftoversIn(block, volume.geometry.hasTypes)) learn(entry, number);
   }
-  // Directories that fit into their inodes are in the log as they were.
-  for (const { number, core, fork } of logged.toReversed()) {
-    const { format, mode } = inodeCore.decode(core);
-    if (fork === undefined || format !== FORM_LOCAL || mode >>> 12 !== TYPE_DIRECTORY) continue;
-    for (const { inode, name, type } of shortEntries(fork, 0, volume.geometry.hasTypes, () => {}))
-      if (gone.has(inode)) learn({ inodeLow: inode % 2 ** 32, name, type }, number);
-  }
+  await namesInLog(volume, logged, learn);
   return { names, paths };
+}
+
+/** Names that the log still has: in directories as they were, and in blocks that were theirs. */
+async function namesInLog(
+  volume: Volume,
+  logged: readonly Logged[],
+  learn: (found: Leftover, parent: number) => void,
+): Promise<void> {
+  const { hasTypes } = volume.geometry;
+  const nobody = (): void => {};
+  const met = new Set<string>();
+  for (const one of logged.toReversed()) {
+    const { number, core, fork } = one;
+    const { format, mode } = inodeCore.decode(core);
+    if (fork === undefined || mode >>> 12 !== TYPE_DIRECTORY) continue;
+    const enter = ({ inode, name, type }: Entry): void => learn({ inodeLow: inode % 2 ** 32, name, type }, number);
+    if (format === FORM_LOCAL) for (const entry of shortEntries(fork, 0, hasTypes, nobody)) enter(entry);
+    const key = `${number} ${Buffer.from(fork).toString('hex')}`;
+    if (format !== FORM_EXTENTS || met.has(key)) continue;
+    met.add(key);
+    const raw = new Uint8Array(volume.geometry.inodeSize);
+    raw.set(core);
+    const was = inodeOf(volume.geometry, number, raw, volume.source, one.at);
+    if (was === undefined) continue;
+    for await (const { block, doubt } of blocksOf(volume, { ...was, fork }, nobody, true)) {
+      if (doubt !== undefined) continue;
+      for (const entry of entriesIn(block, 0, hasTypes, nobody)) enter(entry);
+      for (const entry of leftoversIn(block, hasTypes)) learn(entry, number);
+    }
+  }
 }
 
 function tree(
