@@ -1,0 +1,50 @@
+/** Deflate streams of unknown length: where they end, how much they give, and its checksum. */
+import { crc32, createInflateRaw } from 'node:zlib';
+
+export interface Inflated {
+  /** Bytes of the stream. */
+  readonly consumed: number;
+  /** Bytes that it gives. */
+  readonly size: number;
+  readonly crc: number;
+}
+
+/** Streams that give more are bombs, or of no use to be followed. */
+const MAX_OUTPUT = 16 * 1024 * 1024 * 1024;
+
+/** Follows a raw deflate stream whose pieces `next` hands over in order; undefined where it is damaged or never ends. */
+export function inflate(next: (at: number) => Promise<Uint8Array | undefined>): Promise<Inflated | undefined> {
+  const stream = createInflateRaw({ chunkSize: 256 * 1024 });
+  let size = 0;
+  let crc = 0;
+  return new Promise((resolve) => {
+    let isOver = false;
+    const finish = (result: Inflated | undefined): void => {
+      if (isOver) return;
+      isOver = true;
+      stream.destroy();
+      resolve(result);
+    };
+    stream.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      crc = crc32(chunk, crc);
+      if (size > MAX_OUTPUT) finish(undefined);
+    });
+    stream.on('end', () => finish({ consumed: stream.bytesWritten, size, crc: crc >>> 0 }));
+    stream.on('error', () => finish(undefined));
+    const feed = async (at: number): Promise<void> => {
+      if (isOver) return;
+      const piece = await next(at).catch(() => undefined);
+      if (piece === undefined || piece.length === 0) {
+        // What has no end is told by the error that ending it now gives.
+        stream.end();
+        return;
+      }
+      const taken = piece.length;
+      stream.write(Buffer.from(piece), (error) => {
+        if (error === null || error === undefined) void feed(at + taken);
+      });
+    };
+    void feed(0);
+  });
+}
