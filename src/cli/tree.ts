@@ -4,10 +4,11 @@ import type { Damage } from '../core/damage.ts';
 import { MAX_DEPTH, MAX_PATH_DEPTH } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
 import type { Kind, Node } from '../core/node.ts';
+import { shortfall, summarize } from '../stack/placed.ts';
 import { childrenWith } from '../stack/residue.ts';
 import type { Stack } from '../stack/stack.ts';
 import { common, DELETED, INTACT, NOTHING, type Target, UNCERTAIN, UsageError, withNode } from './command.ts';
-import { shortfall, summarize } from './map.ts';
+
 import { damageLines, nodeJson, note, Stream, shown, size } from './output.ts';
 
 export function register(program: Command): void {

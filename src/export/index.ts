@@ -14,7 +14,8 @@ export type {
   Manifest,
   RegeneratedEntry,
 } from './manifest.ts';
-export type { Estimate, Progress, RecoverOptions } from './options.ts';
+export type { Availability, Estimate, Progress, RecoverOptions } from './options.ts';
 export { checkPlace, realOut } from './place.ts';
 export { recover } from './recover.ts';
+export { availabilityLine, doubtOf, isDoubtful, recoveryLines } from './told.ts';
 export { type Difference, type VerifyOptions, type VerifyResult, verify } from './verify.ts';
