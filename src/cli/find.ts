@@ -1,9 +1,10 @@
 /** salvor find: things by name, kind, size, time or health, as locators. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Node } from '../core/node.ts';
+import { lossOf, type Step } from '../stack/walk.ts';
 import { common, DELETED, INTACT, NOTHING, type Target, UNCERTAIN, withNode } from './command.ts';
 import { JsonList, nodeJson, note, Stream, shown } from './output.ts';
-import { lossOf, type Step, walk, wholeNumber } from './tree.ts';
+import { walk, wholeNumber } from './tree.ts';
 
 export function register(program: Command): void {
   common(program.command('find'))
