@@ -101,6 +101,14 @@ export class Case implements Found {
     return changed;
   }
 
+  /** What the register says of a piece of evidence: when it was taken up, and the hash of its first and last bytes. */
+  registered(file: FileSource): { registered: string; edges: string } {
+    const row = this.#db
+      .prepare('SELECT registered, edges FROM evidence WHERE path = ?')
+      .get(path.resolve(file.path)) as { registered: string; edges: string } | undefined;
+    return { registered: row?.registered ?? 'not at all', edges: row?.edges ?? '' };
+  }
+
   /** Bytes of a file that the scan has done so far, whole or not. */
   scanned(file: FileSource): number {
     const id = known(this.#db, file);

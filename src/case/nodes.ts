@@ -99,7 +99,7 @@ export class NodeList {
     const page = rows.slice(0, options.limit);
     const last = page[page.length - 1];
     return {
-      rows: page.map(({ id: _, ...row }) => row),
+      rows: page.map(rowOf),
       ...(rows.length > options.limit && last !== undefined && { next: last.id }),
     };
   }
@@ -118,7 +118,7 @@ function conditions(options: SearchOptions): { where: string; values: (string | 
   if (name !== '') {
     // The index answers LIKE from three characters on, and only without ESCAPE; so it is asked for a little more, with
     // any character where a wildcard stands for itself, and the rows are asked again.
-    const isIndexed = [...name].length >= LEAST;
+    const isIndexed = Array.from(name).length >= LEAST;
     const rough = `%${name.replace(/[%_]/g, '_')}%`;
     test('nodes.id IN (SELECT rowid FROM node_names WHERE name LIKE ?)', isIndexed ? rough : undefined);
     test("nodes.name LIKE ? ESCAPE '\\'", pattern(name));
@@ -137,4 +137,8 @@ function conditions(options: SearchOptions): { where: string; values: (string | 
 
 function pattern(text: string): string {
   return `%${text.replace(/[\\%_]/g, '\\$&')}%`;
+}
+
+function rowOf({ locator, name, kind, state, size, modified, damage }: NodeRow): NodeRow {
+  return { locator, name, kind, state, size, modified, damage };
 }

@@ -21,6 +21,7 @@ const commands: Readonly<Record<string, () => Promise<{ register(program: Comman
   convert: () => import('./convert.ts'),
   hash: () => import('./hash.ts'),
   verify: () => import('./verify.ts'),
+  serve: () => import('./serve.ts'),
 };
 
 const EXIT_CODES = `

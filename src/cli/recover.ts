@@ -1,5 +1,6 @@
 /** salvor recover: bring files and machines out, with proof of what was had. */
 import { type Command, Option } from 'commander';
+import { caseDir } from '../case/place.ts';
 import {
   availabilityLine,
   type Estimate,
@@ -12,7 +13,6 @@ import {
 import type { Stack } from '../stack/stack.ts';
 import {
   type CommonOptions,
-  caseDir,
   common,
   INTACT,
   INTERRUPTED,
@@ -29,6 +29,7 @@ interface Options extends CommonOptions {
   readonly out: string;
   readonly vm?: string;
   readonly path?: string[];
+  readonly choose?: string[];
   readonly fill: 'zero' | 'pattern' | 'skip';
   readonly sha256?: boolean;
   readonly symlinks: 'text' | 'links';
@@ -47,6 +48,10 @@ export function register(program: Command): void {
     .requiredOption('--out <dir>', 'directory to write to; nothing that is there is ever overwritten')
     .option('--vm <name>', 'only this machine: its display name, or the name of its .vmx')
     .option('--path <glob...>', 'only what matches: * ? [..] within a name, ** across directories')
+    .option(
+      '--choose <locator...>',
+      'only these: files, and folders with all that is in them, as every command names them',
+    )
     .addOption(
       new Option('--fill <how>', 'what stands in gaps: zeros, a pattern that can be recognised, or holes')
         .choices(['zero', 'pattern', 'skip'])
@@ -69,6 +74,8 @@ export function register(program: Command): void {
     .action((args: string[], options: Options) =>
       withStack(args, options, (stack, inner, signal) => {
         if (inner !== undefined) throw new UsageError(`${inner} leads inside; say what to take with --path or --vm.`);
+        if (options.choose !== undefined && options.vm !== undefined)
+          throw new UsageError('--choose and --vm are two ways to choose; give one of them.');
         if (options.deep !== true) return run(stack, options, signal);
         return withScan(stack, options, args, signal, () => run(stack, options, signal));
       }),
@@ -122,6 +129,7 @@ async function run(stack: Stack, options: Options, signal: AbortSignal): Promise
       out: options.out,
       ...(options.vm !== undefined && { vm: options.vm }),
       ...(options.path !== undefined && { paths: options.path }),
+      ...(options.choose !== undefined && { locators: options.choose }),
       fill: options.fill,
       sha256: options.sha256 === true,
       symlinks: options.symlinks,

@@ -1,13 +1,12 @@
 /** salvor stat: all that is known of one thing, or of one byte of it. */
 import type { Command } from 'commander';
-import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
 import { CERTAINTY_NAMES, MISSING, STATE_NAMES, STATED } from '../core/run.ts';
-import type { Source } from '../core/source.ts';
+import { byteRows, factRows } from '../stack/facts.ts';
 import { type Summary, summarize } from '../stack/placed.ts';
 import { type WayStep, wayOf } from '../stack/way.ts';
 import { common, health, INTACT, type Target, UNCERTAIN, UsageError, withNode } from './command.ts';
-import { damageLines, modeText, nodeJson, print, printJson, shown, size, timeInFull } from './output.ts';
+import { damageLines, nodeJson, print, printJson, shown } from './output.ts';
 
 export function register(program: Command): void {
   common(program.command('stat'))
@@ -40,7 +39,12 @@ async function stat({ stack, node, at }: Target, json: boolean, signal: AbortSig
   if (json) printJson({ ...nodeJson(node), ...(sum && { bytes: bytesJson(sum) }), ...(way && { way }) });
   else
     print(
-      [...factLines(node), ...byteLines(node, source, sum), ...healthLines(node, sum), ...wayLines(way)].join('\n'),
+      [
+        shown(node.locator || node.name),
+        ...[...factRows(node), ...byteRows(node, source, sum)].map(([label, value]) => row(label, value)),
+        ...healthLines(node, sum),
+        ...wayLines(way),
+      ].join('\n'),
     );
   const uncertain = sum?.bytes.slice(0, STATED).some((bytes) => bytes > 0) === true;
   return uncertain ? UNCERTAIN : health(node) === INTACT ? INTACT : UNCERTAIN;
@@ -48,59 +52,6 @@ async function stat({ stack, node, at }: Target, json: boolean, signal: AbortSig
 
 function row(label: string, value: string): string {
   return `  ${label.padEnd(14)} ${value}`;
-}
-
-function factLines(node: Node): string[] {
-  const { facts } = node;
-  const out = [shown(node.locator || node.name), row('kind', kindText(node))];
-  if (facts.size !== undefined) out.push(row('size', sizeText(facts.size)));
-  if (facts.mode !== undefined) out.push(row('mode', `${facts.mode.toString(8).padStart(4, '0')} (${modeText(node)})`));
-  if (facts.uid !== undefined) out.push(row('owner', `user ${facts.uid}, group ${facts.gid}`));
-  if (facts.links !== undefined) out.push(row('links', String(facts.links)));
-  for (const key of ['modified', 'changed', 'accessed'] as const) {
-    const seconds = facts[key];
-    if (seconds !== undefined) out.push(row(key, timeInFull(seconds)));
-  }
-  if (facts.target !== undefined) out.push(row('points to', printable(facts.target)));
-  for (const [key, value] of Object.entries(facts.details ?? {})) out.push(row(words(key), detailText(key, value)));
-  return out;
-}
-
-function kindText(node: Node): string {
-  const state = node.state === 'live' ? '' : `, ${node.state}`;
-  return `${node.kind}${state}${node.format === undefined ? '' : ` (${node.format})`}`;
-}
-
-function sizeText(bytes: number): string {
-  return bytes < 1024 ? size(bytes) : `${bytes} bytes (${size(bytes)})`;
-}
-
-/** blockSize as people write it: block size. */
-function words(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
-}
-
-function detailText(key: string, value: string | number | boolean): string {
-  if (typeof value !== 'number') return shown(String(value));
-  if (key === 'created') return timeInFull(value);
-  return /size$/i.test(key) || key === 'start' ? sizeText(value) : String(value);
-}
-
-function byteLines(node: Node, source: Source | undefined, sum: Summary | undefined): string[] {
-  if (source === undefined || sum === undefined) {
-    const none = `none; a ${node.kind} has no bytes of its own`;
-    return [row('bytes', node.damage.length > 0 ? 'none that can be had' : none)];
-  }
-  const [data, zero, missing] = sum.states;
-  const counted = CERTAINTY_NAMES.flatMap((name, i) => (sum.bytes[i] > 0 ? [`${sum.bytes[i]} ${name}`] : [])).reverse();
-  // A directory's bytes are the list of its names, and a file system's are those of its root.
-  const own = source.size === node.facts.size ? '' : `${source.size} of its own: `;
-  const out = [row('bytes', own + (counted.join(', ') || 'none'))];
-  out.push(row('allocated', `${sizeText(data)} in ${sum.fragments} ${sum.fragments === 1 ? 'fragment' : 'fragments'}`));
-  if (zero > 0) out.push(row('holes', `${sizeText(zero)} that read as zeros`));
-  if (missing > 0) out.push(row('missing', sizeText(missing)));
-  if (sum.reasons.length > 0) out.push(row('reasons', sum.reasons.join(', ')));
-  return out;
 }
 
 function healthLines(node: Node, sum: Summary | undefined): string[] {
