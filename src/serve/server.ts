@@ -43,6 +43,8 @@ export async function serve({ port = 0, program, slow }: ServeOptions): Promise<
     connectionsCheckingInterval: slow ?? HEADERS_MS,
   };
   const server = createAdaptorServer({ fetch: app.fetch, serverOptions }) as Server;
+  // Also for requests that are refused before the application sees them.
+  server.prependListener('request', (_, answer) => answer.setHeader('X-Content-Type-Options', 'nosniff'));
   server.maxConnections = MAX_CONNECTIONS;
   server.setTimeout(slow ?? IDLE_MS);
   await new Promise<void>((resolve, reject) => {
