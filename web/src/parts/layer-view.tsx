@@ -1,0 +1,24 @@
+/** One layer of the evidence with what is said of it, and what is inside it. */
+import { Badge } from '@mantine/core';
+import type { ReactNode } from 'react';
+import type { Layer } from '../lib/types.ts';
+import { Sentences } from './sentences.tsx';
+
+const COLOURS = { sound: 'green.9', damaged: 'red.9', unknown: 'gray.8' } as const;
+
+export function LayerView({ layer, isTop = false }: { layer: Layer; isTop?: boolean }): ReactNode {
+  return (
+    <div className={`layer${isTop ? ' top-layer' : ''}`}>
+      <div style={{ display: 'flex', gap: '0.6rem', alignItems: 'baseline', flexWrap: 'wrap' }}>
+        <strong style={{ overflowWrap: 'anywhere' }}>{layer.title}</strong>
+        <Badge size="sm" variant="filled" color={COLOURS[layer.health]}>
+          {layer.health}
+        </Badge>
+      </div>
+      <Sentences sentences={layer.sentences} />
+      {layer.inside.map((inner) => (
+        <LayerView key={inner.locator} layer={inner} />
+      ))}
+    </div>
+  );
+}

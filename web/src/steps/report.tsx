@@ -1,0 +1,81 @@
+/** Step 6: what a person hands over, and what was done. */
+import { Alert, Button, Group, Loader, Table } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import type { ReactNode } from 'react';
+import { get } from '../lib/api.ts';
+import type { CaseView } from '../lib/types.ts';
+import { Fault } from '../parts/fault.tsx';
+
+export function ReportStep(): ReactNode {
+  const { data, error } = useQuery({
+    queryKey: ['case'],
+    queryFn: ({ signal }) => get<CaseView>('/api/case', {}, signal),
+  });
+  if (error !== null) return <Fault error={error} />;
+  if (data === undefined) return <Loader aria-label="Looking at the case" />;
+  const done = data.runs.filter((run) => run.state === 'done');
+  const { custody } = data;
+  return (
+    <>
+      <h2>Report</h2>
+      <section className="panel" aria-label="Report">
+        <p style={{ marginTop: 0 }}>
+          One page with everything in it: the evidence, what was found, what was recovered and lost and why, hashes, and
+          the commands that do it again.{' '}
+          {done.length === 0
+            ? 'Nothing was recovered yet.'
+            : `${done.length} finished recoveries and conversions are in it.`}
+        </p>
+        <Group>
+          <Button component="a" href="/api/report" download>
+            Save the report (HTML)
+          </Button>
+          <Button component="a" variant="default" href="/api/report?format=json" download>
+            Save as JSON
+          </Button>
+        </Group>
+        <ul>
+          {done.map((run) => (
+            <li key={run.id}>
+              {run.said} <span className="mono">{String(run.options.out)}</span>
+            </li>
+          ))}
+        </ul>
+      </section>
+      <section className="panel" aria-labelledby="log" style={{ marginTop: '1rem' }}>
+        <h3 id="log" style={{ marginTop: 0 }}>
+          What was done
+        </h3>
+        {custody.broken === undefined ? (
+          <p>
+            The log has {custody.count} entries and is as it was written: each carries the SHA-256 of the one before.
+          </p>
+        ) : (
+          <Alert color="red" title="The log was changed" role="alert" mb="sm">
+            {custody.broken}
+          </Alert>
+        )}
+        <section className="scroll" style={{ maxHeight: 420 }} tabIndex={0} aria-label="Log">
+          <Table stickyHeader>
+            <Table.Thead>
+              <Table.Tr>
+                <Table.Th>When (UTC)</Table.Th>
+                <Table.Th>Program</Table.Th>
+                <Table.Th>What</Table.Th>
+              </Table.Tr>
+            </Table.Thead>
+            <Table.Tbody>
+              {custody.entries.toReversed().map((entry) => (
+                <Table.Tr key={entry.id}>
+                  <Table.Td style={{ whiteSpace: 'nowrap' }}>{entry.at.slice(0, 19).replace('T', ' ')}</Table.Td>
+                  <Table.Td>{entry.program}</Table.Td>
+                  <Table.Td style={{ overflowWrap: 'anywhere' }}>{entry.said}</Table.Td>
+                </Table.Tr>
+              ))}
+            </Table.Tbody>
+          </Table>
+        </section>
+      </section>
+    </>
+  );
+}
