@@ -26,7 +26,7 @@ async function served(dir: string, source: string): Promise<{ address: string; c
 }
 
 async function go(page: Page, step: string): Promise<void> {
-  await page.getByRole('button', { name: step, exact: true }).click();
+  await page.getByRole('navigation').getByRole('button', { name: step }).click();
   await page.getByRole('heading', { level: 2 }).waitFor();
   await page.waitForTimeout(600);
 }
@@ -43,7 +43,7 @@ async function tour(page: Page, shot: (name: string) => Promise<void>): Promise<
   await shot('3-scan');
   await go(page, 'Browse');
   await page
-    .getByRole('treeitem', { name: /^db01, directory/ })
+    .getByRole('treeitem', { name: /^db01\/\s*,/ })
     .locator('.twist')
     .click();
   await page
@@ -93,12 +93,16 @@ try {
   ] as const) {
     const { address, child } = await served(dir, 'sample/datastore.img');
     const page = await browser.newPage({ viewport, colorScheme });
-    await page.goto(address);
-    await tour(page, async (screen) => {
-      await page.screenshot({ path: path.join(OUT, `${screen}-${name}.png`), fullPage: false });
-    });
-    await page.close();
-    child.kill('SIGTERM');
+    page.setDefaultTimeout(15_000);
+    try {
+      await page.goto(address);
+      await tour(page, async (screen) => {
+        await page.screenshot({ path: path.join(OUT, `${screen}-${name}.png`), fullPage: false });
+      });
+      await page.close();
+    } finally {
+      child.kill('SIGTERM');
+    }
   }
 } finally {
   await browser.close();

@@ -11,6 +11,7 @@ const peers = [
   { package: 'gdisk', command: 'sgdisk', for: 'partition tables' },
   { package: 'gddrescue', command: 'ddrescuelog', for: 'mapfiles' },
   { package: 'ntfs-3g', command: 'mkntfs', for: 'guests with NTFS, and what is formatted over a store' },
+  { package: 'chromium', command: 'chromium', for: 'the web interface, as a browser sees it' },
   { package: 'strace', command: 'strace', for: 'the proof that evidence is only read, and read errors on demand' },
 ];
 

@@ -28,18 +28,25 @@ export async function sendBytes(c: Context, workspace: Workspace, isShown: boole
     const range = rangeOf(c.req.header('range'), size);
     if (range === undefined) return c.body(null, 416, { 'Content-Range': `bytes */${size}` });
     const { from, end, isPart } = range;
+    const known = isShown ? 0 : await workspace.ask<number>('missing', { locator, from, end });
     c.status(isPart ? 206 : 200);
     c.header('Content-Type', isShown && type !== undefined ? type : 'application/octet-stream');
     c.header('Content-Security-Policy', SANDBOX);
     c.header('Accept-Ranges', 'bytes');
     c.header('Content-Length', String(end - from));
+    // Zeros stand in their place; what finds out only while it reads breaks off instead of passing zeros for bytes.
+    if (known > 0) c.header('Salvor-Missing', String(known));
     if (!isShown) c.header('Content-Disposition', `attachment; filename*=UTF-8''${encoded(name)}`);
     if (isPart) c.header('Content-Range', `bytes ${from}-${end - 1}/${size}`);
     if (c.req.method === 'HEAD') return c.body(null);
     return stream(c, async (out) => {
+      let lost = 0;
       for (let at = from; at < end && !out.aborted; ) {
-        const bytes = await workspace.ask<Uint8Array>('read', { locator, from: at, length: Math.min(PIECE, end - at) });
-        if (bytes.length === 0) break;
+        const asked = { locator, from: at, length: Math.min(PIECE, end - at) };
+        const part = await workspace.ask<{ bytes: Uint8Array; lost: number }>('read', asked);
+        const { bytes } = part;
+        lost += part.lost;
+        if (bytes.length === 0 || (!isShown && lost > known)) throw new Error('not all of it could be read');
         await out.write(bytes);
         at += bytes.length;
       }

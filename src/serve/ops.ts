@@ -1,6 +1,6 @@
 /** What a child answers about the evidence it has open, by name of the question. */
 import type { z } from '@hono/zod-openapi';
-import { CERTAINTY_NAMES } from '../core/run.ts';
+import { CERTAINTY_NAMES, MISSING } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import type { Report } from '../export/index.ts';
 import { diagnose } from '../stack/diagnosis.ts';
@@ -8,7 +8,7 @@ import { byteRows, factRows } from '../stack/facts.ts';
 import { filesystems } from '../stack/home.ts';
 import { LocatorError } from '../stack/locate.ts';
 import { machinesOf } from '../stack/machines.ts';
-import { shortfall, summarize } from '../stack/placed.ts';
+import { placed, shortfall, summarize } from '../stack/placed.ts';
 import { solve } from '../stack/solve.ts';
 import { wayOf } from '../stack/way.ts';
 import { hexOf, pictureOf } from './picture.ts';
@@ -104,11 +104,28 @@ async function media(session: Session, { locator }: Located): Promise<{ size: nu
   return { size: source.size, name: found.name, ...(type !== undefined && { type }) };
 }
 
-async function read(session: Session, args: Located & { from: number; length: number }): Promise<Uint8Array> {
+/** How many bytes of a range are known to be missing, before anything of it is read. */
+async function missing(
+  session: Session,
+  args: Located & { from: number; end: number },
+  signal: AbortSignal,
+): Promise<number> {
+  let lost = 0;
+  for await (const run of placed(await sourceOf(session, args.locator), args.from, args.end, signal)) {
+    if (run.state === MISSING) lost += run.length;
+  }
+  return lost;
+}
+
+/** Bytes, and how many of them are zeros because they could not be had. */
+async function read(
+  session: Session,
+  args: Located & { from: number; length: number },
+): Promise<{ bytes: Uint8Array; lost: number }> {
   const source = await sourceOf(session, args.locator);
   const bytes = new Uint8Array(Math.max(0, Math.min(args.length, MAX_READ, source.size - args.from)));
-  if (bytes.length > 0) await source.read(args.from, bytes);
-  return bytes;
+  const gaps = bytes.length > 0 ? await source.read(args.from, bytes) : [];
+  return { bytes, lost: gaps.reduce((sum, gap) => sum + gap.length, 0) };
 }
 
 async function search(session: Session, args: In<typeof schemas.SearchQuery>): Promise<In<typeof schemas.Found>> {
@@ -184,6 +201,7 @@ export const ops: Readonly<Record<string, Op>> = {
   way,
   preview,
   media,
+  missing,
   read,
   search,
   machines,

@@ -21,7 +21,7 @@ export function App(): ReactNode {
   useEvents(live !== undefined);
   if (error instanceof ApiError && error.status === 401) return <NotConnected message={error.message} />;
   if (error !== null) return <Fault error={error} />;
-  if (live === undefined) return <Loader m="xl" aria-label="Connecting" />;
+  if (live === undefined) return <Loader role="status" m="xl" aria-label="Connecting" />;
   return <Wizard session={live.session} />;
 }
 
@@ -91,9 +91,9 @@ function Wizard({ session }: { session: Session }): ReactNode {
           </Alert>
         )}
         <main>
-          <Suspense fallback={<Loader m="md" aria-label="Loading" />}>
+          <Suspense fallback={<Loader role="status" m="md" aria-label="Loading" />}>
             {session.state === 'opening' && step !== 'evidence' ? (
-              <Loader m="md" aria-label="Opening the evidence" />
+              <Loader role="status" m="md" aria-label="Opening the evidence" />
             ) : (
               stepView(step)
             )}

@@ -16,7 +16,7 @@ export function ChainView(): ReactNode {
     queryFn: ({ signal }) => get<Chains>('/api/chains', {}, signal),
   });
   if (error !== null) return <Fault error={error} />;
-  if (data === undefined) return <Loader size="sm" aria-label="Solving chains" />;
+  if (data === undefined) return <Loader role="status" size="sm" aria-label="Solving chains" />;
   if (data.chains.length === 0) return <p>No virtual disk was found.</p>;
   return data.chains.map((chain) => (
     <section
@@ -25,7 +25,7 @@ export function ChainView(): ReactNode {
       aria-label={`Chain of ${chain.levels[0].locator}`}
       style={{ marginBottom: '0.75rem' }}
     >
-      <Badge color={chain.whole ? 'green.9' : 'red.9'} mb="xs">
+      <Badge color={chain.whole ? '#1c6b3c' : '#a11a1a'} mb="xs">
         {chain.whole ? 'whole and sure' : chain.missing > 0 ? `${size(chain.missing)} missing` : 'in doubt'}
       </Badge>
       <ol className="chain">

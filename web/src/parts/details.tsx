@@ -12,6 +12,9 @@ import { HexView } from './hex-view.tsx';
 import { PictureView } from './picture-view.tsx';
 import { Sentences } from './sentences.tsx';
 
+/** Larger evidence is a disk, and begins with its facts. */
+const MAX_SHOWN = 64 * 1024 * 1024;
+
 export function Details({ locator }: { locator: string }): ReactNode {
   const { chosen, toggle } = useChoice();
   const { data, error } = useQuery({
@@ -25,7 +28,7 @@ export function Details({ locator }: { locator: string }): ReactNode {
     enabled: hasBytes,
   });
   if (error !== null) return <Fault error={error} />;
-  if (data === undefined) return <Loader size="sm" aria-label="Loading" />;
+  if (data === undefined) return <Loader role="status" size="sm" aria-label="Loading" />;
   const { entry } = data;
   const isFile =
     entry.kind === 'file' || entry.kind === 'evidence' || entry.kind === 'symlink' || entry.kind === 'system';
@@ -45,11 +48,16 @@ export function Details({ locator }: { locator: string }): ReactNode {
         )}
         {hasBytes && (
           <Button size="xs" variant="default" component="a" href={address('/api/bytes', { locator })} download>
-            Save its bytes
+            {grades.data !== undefined && grades.data.certainty.missing > 0
+              ? 'Save its bytes, with zeros for what is missing'
+              : 'Save its bytes'}
           </Button>
         )}
       </Group>
-      <Tabs defaultValue={isFile && entry.kind !== 'evidence' ? 'preview' : 'facts'} keepMounted={false}>
+      <Tabs
+        defaultValue={isFile && (entry.kind !== 'evidence' || (entry.size ?? 0) <= MAX_SHOWN) ? 'preview' : 'facts'}
+        keepMounted={false}
+      >
         <Tabs.List mb="sm">
           {isFile && <Tabs.Tab value="preview">Preview</Tabs.Tab>}
           <Tabs.Tab value="facts">Facts</Tabs.Tab>

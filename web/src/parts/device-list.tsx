@@ -17,7 +17,7 @@ export function DeviceList({ chosen, onToggle }: Props): ReactNode {
     queryKey: ['devices'],
     queryFn: ({ signal }) => get<Devices>('/api/host/devices', {}, signal),
   });
-  if (isPending) return <Loader size="sm" aria-label="Looking at devices" />;
+  if (isPending) return <Loader role="status" size="sm" aria-label="Looking at devices" />;
   if (data === undefined) return <Fault error={error} />;
   if (data.devices.length === 0)
     return <Text size="sm">This machine shows no block devices. Choose a file below.</Text>;

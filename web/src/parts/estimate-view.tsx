@@ -29,7 +29,7 @@ export function EstimateView({ estimate }: { estimate: EstimateData | null }): R
     ['known to be missing', size(estimate.gapsBytes)],
   ];
   return (
-    <>
+    <section aria-label="Estimate" style={{ marginTop: '1rem' }}>
       <Facts rows={rows} />
       {estimate.availability.map((one) => (
         <p key={one.machine} className="wrong">
@@ -41,6 +41,6 @@ export function EstimateView({ estimate }: { estimate: EstimateData | null }): R
           {size(needed)} are needed and {size(estimate.freeBytes)} are free. Choose another folder or less.
         </Alert>
       )}
-    </>
+    </section>
   );
 }

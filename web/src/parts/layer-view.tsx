@@ -4,7 +4,7 @@ import type { ReactNode } from 'react';
 import type { Layer } from '../lib/types.ts';
 import { Sentences } from './sentences.tsx';
 
-const COLOURS = { sound: 'green.9', damaged: 'red.9', unknown: 'gray.8' } as const;
+const COLOURS = { sound: '#1c6b3c', damaged: '#a11a1a', unknown: '#495057' } as const;
 
 export function LayerView({ layer, isTop = false }: { layer: Layer; isTop?: boolean }): ReactNode {
   return (

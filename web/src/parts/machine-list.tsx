@@ -15,7 +15,7 @@ export function MachineList(): ReactNode {
     queryFn: ({ signal }) => get<Machines>('/api/machines', {}, signal),
   });
   if (error !== null) return <Fault error={error} />;
-  if (data === undefined) return <Loader size="sm" aria-label="Looking for machines" />;
+  if (data === undefined) return <Loader role="status" size="sm" aria-label="Looking for machines" />;
   if (data.machines.length === 0) return <p>No configuration of a machine was found.</p>;
   return data.machines.map((machine) => {
     const what = machine.folder ?? machine.config;
@@ -40,7 +40,7 @@ export function MachineList(): ReactNode {
             <Group gap="xs">
               <strong>{disk.slot}</strong>
               <span className="mono">{disk.file}</span>
-              {disk.broken !== undefined && <Badge color="red.9">broken</Badge>}
+              {disk.broken !== undefined && <Badge color="#a11a1a">broken</Badge>}
             </Group>
             {disk.broken !== undefined && <p className="wrong">! {disk.broken}</p>}
             <ol className="chain" aria-label="Chain, from what is written to down to the base">

@@ -20,13 +20,10 @@ export function StepBar(props: { step: StepId; isOpen: boolean; onStep: (step: S
             <button
               type="button"
               aria-current={step === props.step ? 'step' : undefined}
-              aria-label={LABELS[step]}
               disabled={!props.isOpen && step !== 'evidence'}
               onClick={() => props.onStep(step)}
             >
-              <span className="number" aria-hidden="true">
-                {i + 1}
-              </span>
+              <span className="number">{i + 1}</span>
               <span className="label">{LABELS[step]}</span>
             </button>
           </li>

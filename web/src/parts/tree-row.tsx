@@ -49,7 +49,6 @@ export function TreeRowView(props: Props): ReactNode {
       aria-selected={isChosen}
       aria-current={isCurrent}
       {...(entry.expandable && { 'aria-expanded': row.isOpen })}
-      aria-label={[entry.name, entry.kind, state, entry.damage > 0 ? 'damaged' : ''].filter(Boolean).join(', ')}
     >
       {/* With the keyboard this is done on the tree itself: arrows open, the space bar chooses. */}
       <span className="twist" aria-hidden="true" onClick={entry.expandable ? props.onOpen : undefined}>
@@ -63,14 +62,10 @@ export function TreeRowView(props: Props): ReactNode {
       {SIGNS[entry.kind] !== undefined && entry.kind !== 'directory' && (
         <span aria-hidden="true">{SIGNS[entry.kind]}</span>
       )}
-      <span
-        className="name"
-        aria-hidden="true"
-        onClick={props.onLook}
-        onDoubleClick={entry.expandable ? props.onOpen : undefined}
-      >
+      <span className="name" onClick={props.onLook} onDoubleClick={entry.expandable ? props.onOpen : undefined}>
         {entry.name}
         {entry.kind === 'directory' ? '/' : ''}
+        <span className="unseen">, {entry.kind}, </span>
       </span>
       {state !== '' && <span className="mark">{state}</span>}
       {entry.damage > 0 && <span className="mark wrong">damaged</span>}

@@ -18,7 +18,7 @@ export function PreviewView({ locator }: { locator: string }): ReactNode {
     queryFn: ({ signal }) => get<Preview>('/api/preview', { locator }, signal),
   });
   if (error !== null) return <Fault error={error} />;
-  if (data === undefined) return <Loader size="sm" aria-label="Loading the preview" />;
+  if (data === undefined) return <Loader role="status" size="sm" aria-label="Loading the preview" />;
   return (
     <div data-preview={data.kind}>
       {data.notes.map((note) => (
@@ -26,7 +26,9 @@ export function PreviewView({ locator }: { locator: string }): ReactNode {
           ! {note}
         </p>
       ))}
-      <Suspense fallback={<Loader size="sm" aria-label="Loading the preview" />}>{shown(locator, data)}</Suspense>
+      <Suspense fallback={<Loader role="status" size="sm" aria-label="Loading the preview" />}>
+        {shown(locator, data)}
+      </Suspense>
     </div>
   );
 }

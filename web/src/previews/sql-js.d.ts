@@ -11,5 +11,6 @@ declare module 'sql.js/dist/sql-wasm-browser.js' {
     readonly Database: new (bytes: Uint8Array) => Database;
   }
   const initSqlJs: (options: { locateFile: () => string }) => Promise<SqlJs>;
+  // biome-ignore lint/style/noDefaultExport: so it is there
   export default initSqlJs;
 }

@@ -37,7 +37,7 @@ export function SqliteView({ locator, size }: { locator: string; size: number })
     retry: false,
   });
   if (error !== null) return <Fault error={error} />;
-  if (data === undefined) return <Loader size="sm" aria-label="Reading tables" />;
+  if (data === undefined) return <Loader role="status" size="sm" aria-label="Reading tables" />;
   const table = data.find((one) => one.name === name) ?? data[0];
   if (table === undefined) return <p>It has no tables.</p>;
   return (

@@ -19,7 +19,7 @@ export function DiagnosisStep(): ReactNode {
   const kept = useQuery({ queryKey: ['case'], queryFn: ({ signal }) => get<CaseView>('/api/case', {}, signal) });
   const [drawn, setDrawn] = useState<string>();
   if (error !== null) return <Fault error={error} />;
-  if (data === undefined) return <Loader aria-label="Looking at the evidence" />;
+  if (data === undefined) return <Loader role="status" aria-label="Looking at the evidence" />;
   const things = data.layers.flatMap(drawable);
   const shown = drawn ?? things[0]?.locator;
   return (
@@ -41,6 +41,11 @@ export function DiagnosisStep(): ReactNode {
           </Button>
         </Group>
       </section>
+      <section className="panel" aria-label="Layers" style={{ marginBottom: '1rem' }}>
+        {data.layers.map((layer) => (
+          <LayerView key={layer.locator} layer={layer} isTop />
+        ))}
+      </section>
       {shown !== undefined && (
         <section className="panel" aria-label="Picture" style={{ marginBottom: '1rem' }}>
           <NativeSelect
@@ -51,13 +56,12 @@ export function DiagnosisStep(): ReactNode {
             mb="sm"
           />
           <PictureView key={shown} locator={shown} />
+          <p style={{ fontSize: '0.88rem', margin: '0.5rem 0 0' }}>
+            This is about the bytes of the disk itself: what no read has failed on yet counts as there. What is right
+            and what is damaged in it is said above; each file has a picture of its own in the next steps.
+          </p>
         </section>
       )}
-      <section className="panel" aria-label="Layers">
-        {data.layers.map((layer) => (
-          <LayerView key={layer.locator} layer={layer} isTop />
-        ))}
-      </section>
     </>
   );
 }

@@ -63,7 +63,7 @@ export function RecoverStep(): ReactNode {
                   size="compact-xs"
                   variant="subtle"
                   onClick={() => toggle(locator)}
-                  aria-label={`Do not recover ${locator}`}
+                  aria-label={`remove ${locator}`}
                 >
                   remove
                 </Button>

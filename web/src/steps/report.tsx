@@ -12,7 +12,7 @@ export function ReportStep(): ReactNode {
     queryFn: ({ signal }) => get<CaseView>('/api/case', {}, signal),
   });
   if (error !== null) return <Fault error={error} />;
-  if (data === undefined) return <Loader aria-label="Looking at the case" />;
+  if (data === undefined) return <Loader role="status" aria-label="Looking at the case" />;
   const done = data.runs.filter((run) => run.state === 'done');
   const { custody } = data;
   return (

@@ -21,7 +21,7 @@ export function ScanStep(): ReactNode {
   const jobs = (live?.jobs ?? []).filter((job) => job.kind === 'scan');
   const job = jobs[jobs.length - 1];
   if (error !== null) return <Fault error={error} />;
-  if (data === undefined) return <Loader aria-label="Looking at the case" />;
+  if (data === undefined) return <Loader role="status" aria-label="Looking at the case" />;
   const isRunning = job?.state === 'running' || job?.state === 'stopping';
   const done = data.files.reduce((sum, file) => sum + file.scanned, 0);
   const total = data.files.reduce((sum, file) => sum + file.size, 0);
