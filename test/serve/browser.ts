@@ -18,8 +18,14 @@ export interface Watched {
   readonly faults: string[];
 }
 
-export async function watched(browser: Browser, address: string, width = 1280): Promise<Watched> {
-  const page = await browser.newPage({ viewport: { width, height: 860 } });
+export interface Looks {
+  readonly width?: number;
+  readonly scheme?: 'light' | 'dark';
+}
+
+export async function watched(browser: Browser, address: string, looks: Looks = {}): Promise<Watched> {
+  const { width = 1280, scheme = 'light' } = looks;
+  const page = await browser.newPage({ viewport: { width, height: 860 }, colorScheme: scheme });
   page.setDefaultTimeout(20_000);
   const faults: string[] = [];
   const own = new URL(address).origin;

@@ -158,8 +158,8 @@ describe.skipIf(!isThere)('the web interface in Chromium', () => {
     await one.page.close();
   });
 
-  test('a phone shows all of it without scrolling sideways', async () => {
-    const one = await watched(browser, served.serving.address, 390);
+  test.each(['light', 'dark'] as const)('a phone shows all of it without scrolling sideways, %s', async (scheme) => {
+    const one = await watched(browser, served.serving.address, { width: 390, scheme });
     for (const name of ['Evidence', 'Diagnosis', 'Scan', 'Browse', 'Recover', 'Report']) {
       await step(one.page, name);
       await one.page.waitForTimeout(400);

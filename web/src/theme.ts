@@ -3,7 +3,7 @@ import { type CSSVariablesResolver, createTheme } from '@mantine/core';
 
 export const theme = createTheme({
   primaryColor: 'teal',
-  primaryShade: { light: 9, dark: 8 },
+  primaryShade: 9,
   autoContrast: true,
   defaultRadius: 'md',
   fontFamily: 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif',
@@ -11,11 +11,17 @@ export const theme = createTheme({
 });
 
 export const variables: CSSVariablesResolver = () => ({
-  variables: {},
+  variables: {
+    // The theme's own are lighter than what white text can be read on.
+    '--mantine-primary-color-filled-hover': '#066649',
+    '--mantine-color-teal-filled-hover': '#066649',
+  },
   light: {
     '--mantine-color-dimmed': '#495057',
     '--mantine-color-body': '#fbfcfd',
     '--mantine-color-error': '#b02525',
+    '--mantine-primary-color-filled-hover': '#066649',
+    '--mantine-color-teal-filled-hover': '#066649',
     '--mantine-color-placeholder': '#6a7179',
     '--salvor-wrong': '#a11a1a',
     '--salvor-line': '#dfe4e8',
@@ -26,6 +32,8 @@ export const variables: CSSVariablesResolver = () => ({
     '--mantine-color-dimmed': '#b4bac0',
     '--mantine-color-body': '#16191c',
     '--mantine-color-error': '#ff8f8f',
+    '--mantine-primary-color-filled-hover': '#066649',
+    '--mantine-color-teal-filled-hover': '#066649',
     '--mantine-color-placeholder': '#9aa1a8',
     '--salvor-wrong': '#ff9d9d',
     '--salvor-line': '#343b42',
