@@ -17,7 +17,7 @@ function wav(): Buffer {
   head.write('RIFF', 0);
   head.writeUInt32LE(36 + data.length, 4);
   head.write('WAVEfmt ', 8);
-  [16, 0, 0, 0, 1, 0, 1, 0].forEach((byte, i) => head.writeUInt8(byte, 16 + i));
+  for (const [i, byte] of [16, 0, 0, 0, 1, 0, 1, 0].entries()) head.writeUInt8(byte, 16 + i);
   head.writeUInt32LE(8000, 24);
   head.writeUInt32LE(8000, 28);
   head.writeUInt16LE(1, 32);

@@ -1,11 +1,11 @@
 /** Folders and files of this machine, to choose from. */
-import { Button, Checkbox, Group, TextInput } from '@mantine/core';
+import { Button, Group, TextInput } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
-import { size } from '../../../src/stack/words.ts';
 import { get } from '../lib/api.ts';
 import type { Folder } from '../lib/types.ts';
 import { Fault } from './fault.tsx';
+import { FolderEntry } from './folder-entry.tsx';
 
 interface Props {
   readonly start: string;
@@ -59,32 +59,13 @@ export function FolderBrowser({ start, chosen, onToggle }: Props): ReactNode {
           </li>
         )}
         {data?.entries.map((entry) => (
-          <li
+          <FolderEntry
             key={entry.path}
-            style={{ display: 'flex', alignItems: 'center', gap: '0.5rem', padding: '0.1rem 0.2rem' }}
-          >
-            <Checkbox
-              size="xs"
-              aria-label={`Use ${entry.name}`}
-              checked={chosen.has(entry.path)}
-              onChange={() => onToggle(entry.path)}
-            />
-            {entry.kind === 'folder' ? (
-              <Button
-                variant="subtle"
-                size="compact-sm"
-                onClick={() => enter(entry.path)}
-                style={{ overflow: 'hidden' }}
-              >
-                {entry.name}/
-              </Button>
-            ) : (
-              <span style={{ overflowWrap: 'anywhere', flex: 1, fontSize: '0.92rem' }}>{entry.name}</span>
-            )}
-            {entry.size !== undefined && (
-              <span style={{ color: 'var(--mantine-color-dimmed)', fontSize: '0.82rem' }}>{size(entry.size)}</span>
-            )}
-          </li>
+            entry={entry}
+            isChosen={chosen.has(entry.path)}
+            onToggle={() => onToggle(entry.path)}
+            onEnter={() => enter(entry.path)}
+          />
         ))}
       </ul>
       {data?.cut === true && <p>There are more; type the folder or the file to get there.</p>}

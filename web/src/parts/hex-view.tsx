@@ -1,5 +1,4 @@
 /** The bytes of a thing: rows that are asked for when they are seen, and the way of the one that is pointed at. */
-import { Button, Group, TextInput } from '@mantine/core';
 import { useElementSize } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
 import { useVirtualizer } from '@tanstack/react-virtual';
@@ -7,6 +6,7 @@ import { type KeyboardEvent, type ReactNode, useRef, useState } from 'react';
 import { get } from '../lib/api.ts';
 import type { Hex } from '../lib/types.ts';
 import { Fault } from './fault.tsx';
+import { HexForm } from './hex-form.tsx';
 import { HexRow } from './hex-row.tsx';
 import { WayView } from './way-view.tsx';
 
@@ -17,7 +17,6 @@ const LINE = 20;
 export function HexView({ locator }: { locator: string }): ReactNode {
   const [base, setBase] = useState(0);
   const [at, setAt] = useState(0);
-  const [typed, setTyped] = useState('0');
   const { ref, width } = useElementSize();
   const perRow = width > 0 && width < 520 ? 8 : 16;
   const first = useQuery({
@@ -40,50 +39,17 @@ export function HexView({ locator }: { locator: string }): ReactNode {
     const from = next >= base && next < base + WINDOW ? base : Math.floor(next / WINDOW) * WINDOW;
     setBase(from);
     setAt(next);
-    setTyped(String(next));
     virtual.scrollToIndex(Math.floor((next - from) / perRow));
   };
   const pressed = (event: KeyboardEvent): void => {
-    const steps: Readonly<Record<string, number>> = {
-      ArrowRight: 1,
-      ArrowLeft: -1,
-      ArrowDown: perRow,
-      ArrowUp: -perRow,
-      PageDown: perRow * 16,
-      PageUp: -perRow * 16,
-    };
-    const step = steps[event.key];
+    const step = stepOf(event.key, perRow);
     if (step === undefined) return;
     event.preventDefault();
     goTo(at + step);
   };
   return (
     <div ref={ref}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          goTo(Number(typed.trim()));
-        }}
-      >
-        <Group gap="xs" align="end" mb="xs">
-          <TextInput
-            label="Byte"
-            description="decimal, or 0x…"
-            size="xs"
-            value={typed}
-            onChange={(event) => setTyped(event.currentTarget.value)}
-          />
-          <Button type="submit" size="xs" variant="default">
-            Go
-          </Button>
-          <Button size="xs" variant="default" disabled={base === 0} onClick={() => goTo(base - WINDOW)}>
-            Earlier
-          </Button>
-          <Button size="xs" variant="default" disabled={base + WINDOW >= size} onClick={() => goTo(base + WINDOW)}>
-            Later
-          </Button>
-        </Group>
-      </form>
+      <HexForm key={at} at={at} base={base} size={size} step={WINDOW} onGo={goTo} />
       <div
         ref={box}
         className="rows hex"
@@ -110,4 +76,17 @@ export function HexView({ locator }: { locator: string }): ReactNode {
       {size > 0 && <WayView locator={locator} at={at} />}
     </div>
   );
+}
+
+/** How far a key moves. */
+function stepOf(key: string, perRow: number): number | undefined {
+  const steps: Readonly<Record<string, number>> = {
+    ArrowRight: 1,
+    ArrowLeft: -1,
+    ArrowDown: perRow,
+    ArrowUp: -perRow,
+    PageDown: perRow * 16,
+    PageUp: -perRow * 16,
+  };
+  return steps[key];
 }

@@ -3,12 +3,11 @@ import { Button, Checkbox, Group, NativeSelect, TextInput } from '@mantine/core'
 import { useDebouncedValue } from '@mantine/hooks';
 import { keepPreviousData, useMutation, useQuery } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
-import { size } from '../../../src/stack/words.ts';
 import { get, post } from '../lib/api.ts';
-import { useChoice } from '../lib/choice.ts';
 import { useLive } from '../lib/live.ts';
 import type { Found, Job } from '../lib/types.ts';
 import { Fault } from './fault.tsx';
+import { FoundRow } from './found-row.tsx';
 import { JobProgress } from './job-progress.tsx';
 
 const KINDS = [
@@ -18,7 +17,6 @@ const KINDS = [
 ];
 
 export function Search(): ReactNode {
-  const { look, chosen, toggle } = useChoice();
   const { live } = useLive();
   const [text, setText] = useState('');
   const [kind, setKind] = useState('');
@@ -75,28 +73,7 @@ export function Search(): ReactNode {
         style={{ maxHeight: 460, listStyle: 'none', padding: '0.4rem', margin: 0 }}
       >
         {data?.rows.map((row) => (
-          <li key={row.locator} style={{ display: 'flex', gap: '0.5rem', alignItems: 'center' }}>
-            {['file', 'directory'].includes(row.kind) && (
-              <Checkbox
-                size="xs"
-                aria-label={`Choose ${row.name}`}
-                checked={chosen.has(row.locator)}
-                onChange={() => toggle(row.locator)}
-              />
-            )}
-            <Button
-              variant="subtle"
-              size="compact-sm"
-              onClick={() => look(row.locator)}
-              title={row.locator}
-              style={{ overflow: 'hidden' }}
-            >
-              {row.name}
-            </Button>
-            {row.state !== 'live' && <span className="mark">{row.state}</span>}
-            {row.damage > 0 && <span className="mark wrong">damaged</span>}
-            <span style={{ marginLeft: 'auto', fontSize: '0.82rem' }}>{row.size === null ? '' : size(row.size)}</span>
-          </li>
+          <FoundRow key={row.locator} row={row} />
         ))}
         {data?.rows.length === 0 && <li>Nothing of that name.</li>}
       </ul>

@@ -6,6 +6,15 @@ import type { Tree, TreeRow } from '../lib/tree.ts';
 import { TreeRowView } from './tree-row.tsx';
 
 const HEIGHT = 30;
+/** Rows that a key moves by. */
+const MOVES: Readonly<Record<string, number>> = {
+  ArrowDown: 1,
+  ArrowUp: -1,
+  PageDown: 15,
+  PageUp: -15,
+  Home: Number.NEGATIVE_INFINITY,
+  End: Number.POSITIVE_INFINITY,
+};
 
 export function TreeView({ tree, height }: { tree: Tree; height: number }): ReactNode {
   const { rows } = tree;
@@ -20,13 +29,10 @@ export function TreeView({ tree, height }: { tree: Tree; height: number }): Reac
     overscan: 12,
   });
   const items = virtual.getVirtualItems();
-  const { load } = tree;
-  useEffect(() => {
-    for (const { index } of items) {
-      const more = rows[index]?.more;
-      if (more !== undefined) load(more);
-    }
-  }, [items, rows, load]);
+  useLoading(
+    items.map(({ index }) => rows[index]?.more).filter((more) => more !== undefined),
+    tree.load,
+  );
   const move = (to: number): void => {
     const next = Math.max(0, Math.min(rows.length - 1, to));
     setActive(next);
@@ -34,21 +40,19 @@ export function TreeView({ tree, height }: { tree: Tree; height: number }): Reac
     const entry = rows[next]?.entry;
     if (entry !== undefined) look(entry.locator);
   };
-  const pressed = (event: KeyboardEvent): void => {
+  const actionOf = (key: string): (() => void) | undefined => {
     const row = rows[active];
     const entry = row?.entry;
-    const actions: Readonly<Record<string, () => void>> = {
-      ArrowDown: () => move(active + 1),
-      ArrowUp: () => move(active - 1),
-      PageDown: () => move(active + 15),
-      PageUp: () => move(active - 15),
-      Home: () => move(0),
-      End: () => move(rows.length - 1),
-      ArrowRight: () => (entry?.expandable === true && !row.isOpen ? tree.toggle(entry.locator) : move(active + 1)),
-      ArrowLeft: () => (row?.isOpen && entry !== undefined ? tree.toggle(entry.locator) : move(parentOf(rows, active))),
-      ' ': () => entry?.recoverable === true && toggle(entry.locator),
-    };
-    const action = actions[event.key];
+    if (Object.hasOwn(MOVES, key)) return () => move(active + MOVES[key]);
+    if (key === ' ') return () => entry?.recoverable === true && toggle(entry.locator);
+    const isOpening = key === 'ArrowRight' && entry?.expandable === true && !row.isOpen;
+    const isClosing = key === 'ArrowLeft' && row?.isOpen === true;
+    if (entry !== undefined && (isOpening || isClosing)) return () => tree.toggle(entry.locator);
+    if (key === 'ArrowRight') return () => move(active + 1);
+    return key === 'ArrowLeft' ? () => move(parentOf(rows, active)) : undefined;
+  };
+  const pressed = (event: KeyboardEvent): void => {
+    const action = actionOf(event.key);
     if (action === undefined || event.target !== event.currentTarget) return;
     event.preventDefault();
     action();
@@ -89,4 +93,11 @@ function parentOf(rows: readonly TreeRow[], index: number): number {
   const { depth } = rows[index] ?? { depth: 0 };
   for (let i = index - 1; i >= 0; i--) if (rows[i].depth < depth) return i;
   return index;
+}
+
+/** Asks for what stands behind rows that are seen and not loaded yet. */
+function useLoading(parents: readonly string[], load: (parent: string) => void): void {
+  useEffect(() => {
+    for (const parent of parents) load(parent);
+  }, [parents, load]);
 }

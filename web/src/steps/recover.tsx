@@ -1,32 +1,26 @@
 /** Step 5: what was chosen comes out, with its size known first. */
-import { Button, Checkbox, Group, NativeSelect, TextInput } from '@mantine/core';
+import { Button, Group } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { get, post } from '../lib/api.ts';
 import { useChoice } from '../lib/choice.ts';
 import { useLive } from '../lib/live.ts';
 import type { CaseView, Job } from '../lib/types.ts';
+import { ChosenList } from '../parts/chosen-list.tsx';
 import { ConvertForm } from '../parts/convert-form.tsx';
 import { type EstimateData, EstimateView } from '../parts/estimate-view.tsx';
 import { Fault } from '../parts/fault.tsx';
 import { JobProgress } from '../parts/job-progress.tsx';
 import { JobResult } from '../parts/job-result.tsx';
 import { OpenRuns } from '../parts/open-runs.tsx';
-
-const FILLS = [
-  { value: 'zero', label: 'zeros' },
-  { value: 'pattern', label: 'a pattern that can be recognised' },
-  { value: 'skip', label: 'holes' },
-];
+import { type RecoverFields, RecoverForm } from '../parts/recover-form.tsx';
 
 export function RecoverStep(): ReactNode {
-  const { chosen, toggle, go } = useChoice();
+  const { chosen, go } = useChoice();
   const { live } = useLive();
   const kept = useQuery({ queryKey: ['case'], queryFn: ({ signal }) => get<CaseView>('/api/case', {}, signal) });
-  const [out, setOut] = useState('');
-  const [deep, setDeep] = useState(false);
-  const [sha256, setSha] = useState(false);
-  const [fill, setFill] = useState('zero');
+  const [form, setForm] = useState<RecoverFields>({ out: '', deep: false, sha256: false, fill: 'zero' });
+  const { out, deep, sha256, fill } = form;
   const isGone = [...chosen].some((locator) => /\/\+(deleted|orphan|carved)/.test(locator));
   const options = {
     out,
@@ -46,59 +40,9 @@ export function RecoverStep(): ReactNode {
   return (
     <>
       <h2>Recover</h2>
-      <section className="panel" aria-label="What">
-        {chosen.size === 0 ? (
-          <p style={{ margin: 0 }}>
-            Nothing was chosen, so everything that is there will be recovered.{' '}
-            <Button size="compact-sm" variant="default" onClick={() => go('browse')}>
-              Choose
-            </Button>
-          </p>
-        ) : (
-          <ul style={{ margin: 0, paddingLeft: '1.1rem' }} aria-label="Chosen">
-            {[...chosen].map((locator) => (
-              <li key={locator}>
-                <span className="mono">{locator}</span>{' '}
-                <Button
-                  size="compact-xs"
-                  variant="subtle"
-                  onClick={() => toggle(locator)}
-                  aria-label={`remove ${locator}`}
-                >
-                  remove
-                </Button>
-              </li>
-            ))}
-          </ul>
-        )}
-      </section>
+      <ChosenList />
       <section className="panel" aria-label="Where to" style={{ marginTop: '1rem' }}>
-        <TextInput
-          label="Folder to write to"
-          description="On another disk than the evidence; nothing that is there is ever overwritten"
-          placeholder="/mnt/rescue"
-          value={out}
-          onChange={(event) => setOut(event.currentTarget.value)}
-        />
-        <Group mt="sm" align="end">
-          <NativeSelect
-            label="What stands in gaps"
-            data={FILLS}
-            value={fill}
-            onChange={(event) => setFill(event.currentTarget.value)}
-          />
-          <Checkbox
-            label="SHA-256 of large files, too"
-            checked={sha256}
-            onChange={(event) => setSha(event.currentTarget.checked)}
-          />
-          <Checkbox
-            label="also what was deleted"
-            checked={deep || isGone}
-            disabled={isGone}
-            onChange={(event) => setDeep(event.currentTarget.checked)}
-          />
-        </Group>
+        <RecoverForm form={form} isGone={isGone} onChange={(part) => setForm({ ...form, ...part })} />
         <Group mt="md">
           <Button variant="default" disabled={!out.startsWith('/')} onClick={() => starting.mutate('estimate')}>
             How large is it?

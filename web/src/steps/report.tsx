@@ -1,10 +1,11 @@
 /** Step 6: what a person hands over, and what was done. */
-import { Alert, Button, Group, Loader, Table } from '@mantine/core';
+import { Alert, Button, Group, Loader } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { get } from '../lib/api.ts';
 import type { CaseView } from '../lib/types.ts';
 import { Fault } from '../parts/fault.tsx';
+import { LogTable } from '../parts/log-table.tsx';
 
 export function ReportStep(): ReactNode {
   const { data, error } = useQuery({
@@ -55,26 +56,7 @@ export function ReportStep(): ReactNode {
             {custody.broken}
           </Alert>
         )}
-        <section className="scroll" style={{ maxHeight: 420 }} tabIndex={0} aria-label="Log">
-          <Table stickyHeader>
-            <Table.Thead>
-              <Table.Tr>
-                <Table.Th>When (UTC)</Table.Th>
-                <Table.Th>Program</Table.Th>
-                <Table.Th>What</Table.Th>
-              </Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
-              {custody.entries.toReversed().map((entry) => (
-                <Table.Tr key={entry.id}>
-                  <Table.Td style={{ whiteSpace: 'nowrap' }}>{entry.at.slice(0, 19).replace('T', ' ')}</Table.Td>
-                  <Table.Td>{entry.program}</Table.Td>
-                  <Table.Td style={{ overflowWrap: 'anywhere' }}>{entry.said}</Table.Td>
-                </Table.Tr>
-              ))}
-            </Table.Tbody>
-          </Table>
-        </section>
+        <LogTable entries={custody.entries} />
       </section>
     </>
   );
