@@ -11,9 +11,12 @@ export function LayerView({ layer, isTop = false }: { layer: Layer; isTop?: bool
     <div className={`layer${isTop ? ' top-layer' : ''}`}>
       <div style={{ display: 'flex', gap: '0.6rem', alignItems: 'baseline', flexWrap: 'wrap' }}>
         <strong style={{ overflowWrap: 'anywhere' }}>{layer.title}</strong>
-        <Badge size="sm" variant="filled" color={COLOURS[layer.health]}>
-          {layer.health}
-        </Badge>
+        {/* Evidence was only read: whether it is sound is said of what is in it. */}
+        {(layer.kind !== 'evidence' || layer.health !== 'sound') && (
+          <Badge size="sm" variant="filled" color={COLOURS[layer.health]}>
+            {layer.health}
+          </Badge>
+        )}
       </div>
       <Sentences sentences={layer.sentences} />
       {layer.inside.map((inner) => (
