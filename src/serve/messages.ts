@@ -6,6 +6,8 @@ import type { JobRequest } from './schemas.ts';
 export interface Opening {
   readonly sources: readonly string[];
   readonly case: string;
+  /** Whether the custody log shall say that it was opened; jobs say themselves what they do. */
+  readonly isLogged?: boolean;
   /** Name and version of the program, for the custody log. */
   readonly program: string;
 }

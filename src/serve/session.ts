@@ -40,12 +40,14 @@ export class Session {
   }
 
   /** Opens the sources read-only and their case, which is begun where there is none. */
-  static async begin({ sources, case: dir, program }: Opening, signal?: AbortSignal): Promise<Session> {
+  static async begin({ sources, case: dir, program, isLogged }: Opening, signal?: AbortSignal): Promise<Session> {
     const stack = new Stack(sources, signal === undefined ? {} : { signal });
     const kept = beginCaseAt(dir, stack, program, SCAN);
     const alarms: string[] = [];
     for (const { source } of await stack.files())
       alarms.push(...[kept.recheck(source)].filter((one) => one !== undefined));
+    if (isLogged === true)
+      kept.log(['serve', ...sources], alarms.join(' ') || `${sources.join(', ')} opened, read-only`);
     stack.use(kept);
     return new Session(stack, kept, alarms, program);
   }

@@ -95,7 +95,7 @@ export class Workspace {
     this.#child?.close();
     this.#error = undefined;
     this.#state = 'opening';
-    const child = new Child(this.#opening!, { onCrash: (said) => this.#crashed(child, said) });
+    const child = new Child({ ...this.#opening!, isLogged: true }, { onCrash: (said) => this.#crashed(child, said) });
     this.#child = child;
     this.events.emit('change');
     try {

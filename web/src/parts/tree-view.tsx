@@ -6,6 +6,7 @@ import type { Tree, TreeRow } from '../lib/tree.ts';
 import { TreeRowView } from './tree-row.tsx';
 
 const HEIGHT = 30;
+const GRID = { estimateSize: () => HEIGHT, overscan: 12 };
 /** Rows that a key moves by. */
 const MOVES: Readonly<Record<string, number>> = {
   ArrowDown: 1,
@@ -25,8 +26,7 @@ export function TreeView({ tree, height }: { tree: Tree; height: number }): Reac
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => box.current,
-    estimateSize: () => HEIGHT,
-    overscan: 12,
+    ...GRID,
   });
   const items = virtual.getVirtualItems();
   useLoading(
