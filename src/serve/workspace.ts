@@ -28,6 +28,7 @@ export class Workspace {
   #child: Child | undefined;
   #state: Session['state'] = 'none';
   #error: string | undefined;
+  #isClosed = false;
   #crashes = 0;
   #crash: string | undefined;
 
@@ -87,11 +88,14 @@ export class Workspace {
   }
 
   close(): void {
-    this.#child?.close();
+    this.#isClosed = true;
+    // It only reads; what it may be opening at this moment is not waited for.
+    this.#child?.kill();
     this.jobs.close();
   }
 
   async #start(): Promise<void> {
+    if (this.#isClosed) return;
     this.#child?.close();
     this.#error = undefined;
     this.#state = 'opening';
