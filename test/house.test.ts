@@ -21,7 +21,7 @@ interface File {
 function filesBelow(folder: string): File[] {
   return fs
     .readdirSync(path.join(ROOT, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && /\.(ts|cjs|js)$/.test(entry.name))
+    .filter((entry) => entry.isFile() && /\.(tsx?|cjs|js)$/.test(entry.name))
     .map((entry) => {
       const full = path.join(entry.parentPath, entry.name);
       const text = fs.readFileSync(full, 'utf8');
@@ -30,7 +30,13 @@ function filesBelow(folder: string): File[] {
 }
 
 const source = filesBelow('src');
-const all = [...source, ...filesBelow('test'), ...(fs.existsSync(path.join(ROOT, 'bench')) ? filesBelow('bench') : [])];
+const web = filesBelow('web/src');
+const all = [
+  ...source,
+  ...web,
+  ...filesBelow('test'),
+  ...(fs.existsSync(path.join(ROOT, 'bench')) ? filesBelow('bench') : []),
+];
 const importsOf = (file: File): string[] => [...file.text.matchAll(/(?:from|import)\s*\(?'([^']+)'/g)].map((m) => m[1]);
 const roomOf = (name: string): string => name.split('/')[1].replace(/\.ts$/, '');
 
@@ -110,8 +116,21 @@ test('names and exports are those of the house', () => {
 });
 
 test('every file says first what it is', () => {
-  const silent = source.filter((file) => !/^(#!.*\n)?\/\*\*/.test(file.text));
+  const silent = [...source, ...web].filter((file) => !/^(#!.*\n)?\/\*\*/.test(file.text));
   expect(silent.map((file) => file.name)).toEqual([]);
+});
+
+test('the web takes only types and words from the rooms, and nothing from elsewhere', () => {
+  const wrong = web.flatMap((file) =>
+    [...file.text.matchAll(/import (type )?.*from '((?:\.\.\/)+src\/[^']+)'/g)]
+      .filter(([, isType, target]) => isType === undefined && !target.endsWith('/stack/words.ts'))
+      .map(([, , target]) => `${file.name} imports ${target}`),
+  );
+  wrong.push(...web.filter((file) => /https?:\/\/|\bany\b(?=[;>)\]])/.test(file.text)).map((file) => file.name));
+  wrong.push(
+    ...web.filter((file) => /dangerouslySetInnerHTML|innerHTML|\beval\(/.test(file.text)).map((file) => file.name),
+  );
+  expect(wrong).toEqual([]);
 });
 
 test('files and functions stay small', () => {
@@ -145,6 +164,7 @@ test('the long-function check finds one (canary)', () => {
 
 test.each([
   ['tsc', ['--noEmit']],
+  ['tsc', ['-p', 'web']],
   ['biome', ['check', '--error-on-warnings', '.']],
   ['oxlint', ['--type-aware', '--deny-warnings', 'src', 'test']],
 ])('%s is content', (command, args) => {

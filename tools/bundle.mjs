@@ -7,6 +7,7 @@ const bundle = await rolldown({
   input: {
     main: path.join(dist, 'cli', 'main.js'),
     'copy-worker': path.join(dist, 'export', 'copy-worker.js'),
+    'serve-child': path.join(dist, 'serve', 'serve-child.js'),
     'scan-worker': path.join(dist, 'scan', 'scan-worker.js'),
   },
   platform: 'node',

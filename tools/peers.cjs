@@ -18,6 +18,7 @@ const peers = [
   { package: 'libnbd-bin', command: 'nbdcopy', for: 'disks over NBD: reads and compares them' },
   { package: 'qemu-system-x86', command: 'qemu-system-x86_64', for: 'machines that are started from evidence' },
   { package: 'busybox-static', command: 'busybox', for: 'the small guest that is started' },
+  { package: 'chromium', command: 'chromium', for: 'the web interface, as a browser sees it' },
   { package: 'strace', command: 'strace', for: 'the proof that evidence is only read, and read errors on demand' },
 ];
 

@@ -57,6 +57,10 @@ function build() {
   run(projectNode(), [tsc, '-p', 'tsconfig.build.json']);
   // The command line once more in few files: loading sixty modules one by one is half of its start.
   run(projectNode(), [path.join(root, 'tools', 'bundle.mjs')]);
+  // The web interface; what builds it is there where the project is developed.
+  const vite = path.join(root, 'node_modules', 'vite', 'bin', 'vite.js');
+  if (fs.existsSync(vite))
+    run(projectNode(), [vite, 'build', path.join(root, 'web'), '--config', path.join(root, 'web', 'vite.config.ts')]);
 }
 
 module.exports = { root, run, install, build, projectNode, projectEnv };

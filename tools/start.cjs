@@ -1,6 +1,7 @@
 // npm start: installs what is needed, builds, and runs the main job: brings machines out of a damaged datastore.
 // Without arguments out of a sample that it makes first, and proves the result. With arguments:
 //   npm start -- SOURCE... [--out DIR]
+// Then, in a terminal or with --serve, it opens the web interface on the same and serves it until Ctrl-C.
 'use strict';
 const { spawnSync } = require('node:child_process');
 const crypto = require('node:crypto');
@@ -183,11 +184,29 @@ function runOn(args) {
   return code;
 }
 
-const args = process.argv.slice(2);
+/** Whether to stay: a person is there to open the address, or asked for it. */
+function wantsServer(given) {
+  return given.includes('--serve') || (process.stdout.isTTY === true && process.env.CI !== 'true');
+}
+
+/** Serves the web interface until it is ended. */
+function serve(cwd, sources) {
+  console.log('\nThe same in a browser:');
+  salvor(cwd, 'serve', ...sources);
+}
+
+const given = process.argv.slice(2);
+const args = given.filter((arg) => arg !== '--serve');
 install();
 build();
 try {
   process.exitCode = args.length === 0 ? runSample() : runOn(args);
+  const at = args.indexOf('--out');
+  const sources = args.filter((_, i) => at < 0 || (i !== at && i !== at + 1));
+  if (FINISHED.includes(process.exitCode) && !args.includes('--help') && wantsServer(given)) {
+    if (args.length === 0) serve(path.join(root, 'sample'), ['datastore.img']);
+    else serve(process.env.INIT_CWD || process.cwd(), sources);
+  }
 } catch (error) {
   console.error(error.message);
   process.exitCode = 2;

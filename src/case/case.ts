@@ -6,8 +6,11 @@ import { FileSource } from '../core/evidence.ts';
 import type { Found, Hit } from '../core/finder.ts';
 import { CERTAINTY_NAMES, INFERRED } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
+import { type Custody, custody, enter } from './custody.ts';
 import { CaseError } from './error.ts';
-import { known, register } from './register.ts';
+import { NodeList } from './nodes.ts';
+import { changeOf, known, register } from './register.ts';
+import { beginRun, endRun, type RunRecord, runsOf } from './runs.ts';
 import { FILE_NAME, inTransaction, openStore } from './store.ts';
 
 /** Resumable work over one piece of evidence, cut into shards of the same size. */
@@ -62,9 +65,58 @@ export class Case implements Found {
 
   /** Enters into the custody log what is being done. */
   log(command: readonly string[], said: string): void {
-    this.#db
-      .prepare('INSERT INTO log (at, program, command, said) VALUES (?, ?, ?, ?)')
-      .run(new Date().toISOString(), this.#program, JSON.stringify(command), said);
+    inTransaction(this.#db, () => enter(this.#db, this.#program, command, said));
+  }
+
+  /** What was done so far, and whether the log is as it was written. */
+  custody(): Custody {
+    return custody(this.#db);
+  }
+
+  /** Everything that was found by walking, for search. */
+  get nodes(): NodeList {
+    return new NodeList(this.#db);
+  }
+
+  /** Enters a recovery or conversion that is begun, or gone on with; answers its number. */
+  beginRun(kind: string, options: Readonly<Record<string, unknown>>): number {
+    return inTransaction(this.#db, () => beginRun(this.#db, kind, options));
+  }
+
+  endRun(id: number, state: string, said: string): void {
+    endRun(this.#db, id, state, said);
+  }
+
+  runs(): RunRecord[] {
+    return runsOf(this.#db);
+  }
+
+  /**
+   * Looks at a piece of evidence again, and enters it where it is new. Answers a sentence where it is no longer what it
+   * was when it was registered.
+   */
+  recheck(file: FileSource): string | undefined {
+    const changed = changeOf(this.#db, file);
+    if (changed === undefined) register(this.#db, file);
+    return changed;
+  }
+
+  /** What the register says of a piece of evidence: when it was taken up, and the hash of its first and last bytes. */
+  registered(file: FileSource): { registered: string; edges: string } {
+    const row = this.#db
+      .prepare('SELECT registered, edges FROM evidence WHERE path = ?')
+      .get(path.resolve(file.path)) as { registered: string; edges: string } | undefined;
+    return { registered: row?.registered ?? 'not at all', edges: row?.edges ?? '' };
+  }
+
+  /** Bytes of a file that the scan has done so far, whole or not. */
+  scanned(file: FileSource): number {
+    const id = known(this.#db, file);
+    const sql = 'SELECT id, shard, shards FROM jobs WHERE kind = ? AND evidence = ? AND version = ?';
+    const row = id === undefined ? undefined : this.#db.prepare(sql).get(this.#scan.kind, id, this.#scan.version);
+    if (row === undefined) return 0;
+    const { count } = this.#db.prepare('SELECT count(*) AS count FROM done WHERE job = ?').get(row.id as number)!;
+    return Math.min(file.size, (count as number) * (row.shard as number));
   }
 
   /** The job of that kind over a file, begun anew where there is none or where the file has changed. */

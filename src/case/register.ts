@@ -44,6 +44,20 @@ export function register(db: DatabaseSync, file: FileSource): number {
   return (row as { id: number }).id;
 }
 
+/** What became different about a registered piece of evidence, in a sentence; undefined where nothing did. */
+export function changeOf(db: DatabaseSync, file: FileSource): string | undefined {
+  const row = db.prepare('SELECT size, modified, edges, registered FROM evidence WHERE path = ?');
+  const was = row.get(path.resolve(file.path)) as unknown as (Omit<Row, 'id'> & { registered: string }) | undefined;
+  if (was === undefined) return undefined;
+  const said: string[] = [];
+  if (was.size !== file.size) said.push(`it had ${was.size} bytes and has ${file.size}`);
+  if (was.modified !== file.identity.modified) said.push('it was written to, by the time of its last change');
+  if (was.edges !== edgesOf(file)) said.push('its first or last bytes are other ones');
+  if (said.length === 0) return undefined;
+  const since = `${was.registered.slice(0, 19).replace('T', ' ')} UTC`;
+  return `${file.path} is no longer what it was when this case took it up (${since}): ${said.join('; ')}. What was found before does not count for it.`;
+}
+
 function forget(db: DatabaseSync, name: string): void {
   const jobs = 'SELECT jobs.id FROM jobs JOIN evidence ON evidence.id = jobs.evidence WHERE path = ?';
   db.prepare(`DELETE FROM findings WHERE job IN (${jobs})`).run(name);

@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { CaseError } from './error.ts';
 
 /** Raised with every change of the tables; a case of another version is refused. */
-const VERSION = 1;
+const VERSION = 2;
 const BUSY_MS = 10_000;
 export const FILE_NAME = 'case.db';
 
@@ -31,6 +31,23 @@ CREATE TABLE log (
 ) STRICT;
 `;
 
+/** What version 2 added: everything by name, recoveries, and the chain of the log. */
+const ADDED_2 = `
+CREATE TABLE nodes (
+  id INTEGER PRIMARY KEY, locator TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
+  size INTEGER, modified REAL, damage INTEGER NOT NULL
+) STRICT;
+CREATE VIRTUAL TABLE node_names USING fts5(name, content='nodes', content_rowid='id', tokenize='trigram', detail='none');
+CREATE TABLE listings (
+  id INTEGER PRIMARY KEY, evidence TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, nodes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE runs (
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, options TEXT NOT NULL, started TEXT NOT NULL, ended TEXT,
+  state TEXT NOT NULL, said TEXT
+) STRICT;
+ALTER TABLE log ADD COLUMN chain TEXT;
+`;
+
 /** Opens the database of the case in `dir`, which must exist; makes it where it is not there. Throws CaseError. */
 export function openStore(dir: string): DatabaseSync {
   const file = path.join(dir, FILE_NAME);
@@ -39,7 +56,8 @@ export function openStore(dir: string): DatabaseSync {
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
     inTransaction(db, () => {
       const known = (db.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
-      if (known === 0) db.exec(`${TABLES} PRAGMA user_version = ${VERSION}`);
+      if (known === 0) db.exec(`${TABLES}${ADDED_2} PRAGMA user_version = ${VERSION}`);
+      else if (known === 1) db.exec(`${ADDED_2} PRAGMA user_version = ${VERSION}`);
       else if (known !== VERSION) {
         throw new CaseError(
           `${dir} is a case of version ${known}; this program knows version ${VERSION}. Give --case a new directory.`,

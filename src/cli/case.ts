@@ -1,7 +1,7 @@
 /** What commands do with cases. Loaded only where there is one: opening a database takes longer than most listings. */
 import { createRequire } from 'node:module';
 import { Case } from '../case/case.ts';
-import { checkPlace, realOut } from '../export/index.ts';
+import { beginCaseAt } from '../export/index.ts';
 import { SCAN } from '../jobs/scan.ts';
 import type { Stack } from '../stack/stack.ts';
 
@@ -17,17 +17,7 @@ export function openCase(dir: string): Case {
 
 /** Opens the case, or begins it where it may be; never on the evidence. */
 export function beginCase(dir: string, stack: Stack): Case {
-  const place = realOut(dir);
-  const evidence = stack.evidence.opened.map((file) => file.identity);
-  checkPlace(
-    place.dir,
-    place.ancestor,
-    stack.evidence.directories,
-    evidence,
-    undefined,
-    'Give a directory on another disk with --case.',
-  );
-  return Case.begin(dir, programName(), SCAN);
+  return beginCaseAt(dir, stack, programName(), SCAN);
 }
 
 /** Locators of the files of a stack that have no finished scan in a case. */

@@ -3,7 +3,8 @@ import type { Command } from 'commander';
 import type { Disk } from '../stack/disks.ts';
 import type { Guest } from '../stack/guests.ts';
 import type { Offer } from '../stack/offers.ts';
-import { type Level, type SolvedChain, solve, type Tie } from '../stack/solve.ts';
+import { type Level, type SolvedChain, solve } from '../stack/solve.ts';
+import { chainJson, HOW, isWhole } from '../stack/solved.ts';
 import { type CommonOptions, common, INTACT, NOTHING, UNCERTAIN, UsageError, withStack } from './command.ts';
 import { print, printJson, shown, size, timeInFull } from './output.ts';
 
@@ -35,24 +36,8 @@ Examples:
   salvor chain now.vmdk old/ --parent now.vmdk=old/base.vmdk    tries a parent; all commands take --parent
   salvor cat now.vmdk::vmdk --parent now.vmdk=old/base.vmdk > whole.raw`;
 
-const HOW: Readonly<Record<Tie['how'], string>> = {
-  proved: 'proved by its identity',
-  stated: 'stated by name',
-  changed: 'CHANGED since',
-  named: 'BY NAME ONLY',
-  alike: 'ONE OF SEVERAL',
-  chosen: 'chosen with --parent',
-  missing: 'BROKEN: the parent is not here',
-  loop: 'BROKEN: a loop',
-};
 /** Sentences about the inside of a disk that are printed; --json has all. */
 const MAX_TOLD = 6;
-
-function isWhole({ levels, missing, guest, notices }: SolvedChain): boolean {
-  const isSure = levels.every(({ tie }) => tie === undefined || tie.how === 'proved' || tie.how === 'stated');
-  const isSound = levels.every(({ disk }) => (disk.layer?.damage.length ?? 0) === 0);
-  return isSure && isSound && missing === 0 && notices.length === 0 && guest.clashes.length === 0;
-}
 
 function page(chains: readonly SolvedChain[], isCut: boolean, sources: readonly string[]): string[] {
   if (chains.length === 0) return [`No disk was found in ${sources.join(' ')}.`];
@@ -112,31 +97,4 @@ function guestLines({ fits, clashes, unknown }: Guest, indent: string): string[]
     ...fits.map((line) => `${indent}inside: ${line}`),
   ];
   return all.slice(0, MAX_TOLD).map(shown);
-}
-
-function diskJson({ file, layer, source, modified }: Disk): Record<string, unknown> {
-  return {
-    locator: file.locator,
-    ...(layer?.format !== undefined && { format: layer.format }),
-    size: source.size,
-    ...(modified !== undefined && { modified }),
-    identities: layer?.identities ?? [],
-  };
-}
-
-function chainJson({ levels, missing, guest, notices }: SolvedChain): unknown {
-  return {
-    missing,
-    guest,
-    notices,
-    levels: levels.map(({ disk, held, tie, users }) => ({
-      ...diskJson(disk),
-      held,
-      users,
-      damage: disk.layer?.damage ?? [],
-      ...(tie && {
-        tie: { ...tie, offers: tie.offers.map(({ disk: one, ...rest }) => ({ ...diskJson(one), ...rest })) },
-      }),
-    })),
-  };
 }

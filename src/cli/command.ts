@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { CaseError } from '../case/error.ts';
+import { caseDir } from '../case/place.ts';
 import { EvidenceError } from '../core/evidence.ts';
 import type { Node } from '../core/node.ts';
 import { ExportError } from '../export/error.ts';
@@ -104,11 +105,6 @@ export async function withStack(
     stack.close();
     kept?.close();
   }
-}
-
-/** Where the case of these sources is, unless it is named. */
-export function caseDir(named: string | undefined, sources: readonly string[]): string {
-  return path.resolve(named ?? `${path.basename(path.resolve(sources[0]))}.salvor`);
 }
 
 function hasCase(dir: string): boolean {

@@ -6,6 +6,7 @@ import type { Packer } from '../core/packer.ts';
 import type { Writer } from '../core/writer.ts';
 import { type Converted, convert, ExportError } from '../export/index.ts';
 import { packers, writers } from '../formats/index.ts';
+import { diskIn } from '../stack/home.ts';
 import {
   type CommonOptions,
   common,
@@ -85,11 +86,9 @@ async function run({ stack, node, at }: Target, out: string, options: Options, s
 
 /** A container is converted by what it holds; anything else as it is. */
 export async function diskOf(stack: Target['stack'], node: Node): Promise<Node> {
-  if (node.kind === 'disk') return node;
-  const inside = node.children === undefined ? await stack.inside(node) : undefined;
-  if (inside?.kind === 'disk') return inside;
-  if (node.bytes === undefined) throw new UsageError(`${node.locator} has no bytes of its own; name a disk in it.`);
-  return node;
+  const disk = await diskIn(stack, node);
+  if (disk === undefined) throw new UsageError(`${node.locator} has no bytes of its own; name a disk in it.`);
+  return disk;
 }
 
 function chosen(out: string, to: string | undefined): { writer: Writer | Packer; variant: string } {

@@ -2,9 +2,10 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Node } from '../core/node.ts';
 import { GlobError, globExpression } from '../export/glob.ts';
+import { lossOf, type Step } from '../stack/walk.ts';
 import { common, DELETED, GUEST_FILES, INTACT, NOTHING, type Target, UNCERTAIN, withTree } from './command.ts';
 import { JsonList, nodeJson, note, Stream, shown } from './output.ts';
-import { lossOf, type Step, walk, wholeNumber } from './tree.ts';
+import { walk, wholeNumber } from './tree.ts';
 
 export function register(program: Command): void {
   common(program.command('find'))

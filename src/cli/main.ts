@@ -24,6 +24,7 @@ const commands: Readonly<Record<string, () => Promise<{ register(program: Comman
   boot: () => import('./boot.ts'),
   hash: () => import('./hash.ts'),
   verify: () => import('./verify.ts'),
+  serve: () => import('./serve.ts'),
 };
 
 const EXIT_CODES = `

@@ -1,12 +1,20 @@
 /** salvor recover: bring files and machines out, with proof of what was had. */
 import { type Command, Option } from 'commander';
+import { caseDir } from '../case/place.ts';
 import type { Node } from '../core/node.ts';
-import { type Estimate, ExportError, type Manifest, recover } from '../export/index.ts';
+import {
+  availabilityLine,
+  type Estimate,
+  ExportError,
+  isDoubtful,
+  type Manifest,
+  recover,
+  recoveryLines,
+} from '../export/index.ts';
 import { locate } from '../stack/locate.ts';
 import type { Stack } from '../stack/stack.ts';
 import {
   type CommonOptions,
-  caseDir,
   common,
   INTACT,
   INTERRUPTED,
@@ -23,6 +31,7 @@ interface Options extends CommonOptions {
   readonly out: string;
   readonly vm?: string;
   readonly path?: string[];
+  readonly choose?: string[];
   readonly fill: 'zero' | 'pattern' | 'skip';
   readonly sha256?: boolean;
   readonly symlinks: 'text' | 'links';
@@ -45,6 +54,10 @@ export function register(program: Command): void {
     .requiredOption('--out <dir>', 'directory to write to; nothing that is there is ever overwritten')
     .option('--vm <name>', 'only this machine: its display name, or the name of its .vmx')
     .option('--path <glob...>', 'only what matches: * ? [..] within a name, ** across directories')
+    .option(
+      '--choose <locator...>',
+      'only these: files, and folders with all that is in them, as every command names them',
+    )
     .addOption(
       new Option('--fill <how>', 'what stands in gaps: zeros, a pattern that can be recognised, or holes')
         .choices(['zero', 'pattern', 'skip'])
@@ -67,6 +80,8 @@ export function register(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action((args: string[], options: Options) =>
       withStack(args, options, async (stack, inner, signal) => {
+        if (options.choose !== undefined && options.vm !== undefined)
+          throw new UsageError('--choose and --vm are two ways to choose; give one of them.');
         const start = async (): Promise<number> => run(stack, await fromOf(stack, inner), options, signal);
         return options.deep === true ? withScan(stack, options, args, signal, start) : start();
       }),
@@ -132,6 +147,7 @@ async function run(stack: Stack, from: Node | undefined, options: Options, signa
       guests: options.guestFiles === true,
       ...(options.vm !== undefined && { vm: options.vm }),
       ...(options.path !== undefined && { paths: options.path }),
+      ...(options.choose !== undefined && { locators: options.choose }),
       fill: options.fill,
       sha256: options.sha256 === true,
       symlinks: options.symlinks,
@@ -145,7 +161,7 @@ async function run(stack: Stack, from: Node | undefined, options: Options, signa
     });
     line.end();
     if (json) printJson(manifest);
-    else print(summary(manifest, options.out).join('\n'));
+    else print(recoveryLines(manifest, options.out).join('\n'));
     return worst(manifest);
   } catch (error) {
     line.end();
@@ -168,84 +184,6 @@ function announce(e: Estimate): void {
   );
   for (const one of e.availability) note(availabilityLine(one));
   if (e.gapsBytes > 0) note(`${size(e.gapsBytes)} are known to be missing before anything is read.`);
-}
-
-function availabilityLine({ machine, bytes, missing, absent }: Estimate['availability'][number]): string {
-  const whole = bytes === 0 ? 0 : Math.floor(((bytes - missing) / bytes) * 1000) / 10;
-  const had =
-    missing === 0
-      ? `${size(bytes)} of it are here`
-      : `${whole} % of ${size(bytes)} are here, ${size(missing)} are missing`;
-  return `Machine "${machine}": ${had}${absent.length > 0 ? `; ${absent.join('; ')}` : ''}.`;
-}
-
-/** Files that are not whole and stated, the worst first; the first few by name. */
-const NAMED = 12;
-
-function summary(manifest: Manifest, out: string): string[] {
-  const regenerated = new Set(manifest.regenerated?.map((one) => one.path));
-  const files = manifest.files.filter((file) => file.kind !== 'directory' && !regenerated.has(file.path));
-  const doubtful = files.filter(isDoubtful);
-  const bytes = files.reduce((sum, file) => sum + file.size, 0);
-  const lost = files.reduce((sum, file) => sum + file.certainty.bytes.missing, 0);
-  const lines = [`Recovered ${files.length} files, ${size(bytes)}, to ${out}.`];
-  if (doubtful.length === 0) lines.push('All of them are whole, and live metadata says so that passed its checks.');
-  else {
-    lines.push(
-      `${files.length - doubtful.length} are whole and stated; ${doubtful.length} are not, ${size(lost)} are missing:`,
-    );
-    for (const file of doubtful.slice(0, NAMED)) lines.push(`  ${file.path}: ${doubtOf(file)}`);
-    if (doubtful.length > NAMED) lines.push(`  and ${doubtful.length - NAMED} more; manifest.json names them all`);
-  }
-  for (const { path, what } of (manifest.encrypted ?? []).slice(0, NAMED)) lines.push(`${path} ${what}.`);
-  if (manifest.encrypted?.some(({ kind }) => kind !== 'unclear') === true) lines.push(ENCRYPTED);
-  lines.push(...regeneratedLines(manifest));
-  for (const machine of manifest.machines) lines.push(machineLine(machine, manifest));
-  for (const one of manifest.left_out) lines.push(`Left out: ${one.count} of kind ${one.kind}, ${one.reason}.`);
-  lines.push(
-    ...manifest.notes.slice(0, NAMED),
-    `Proof: ${out}/manifest.json. Check it again with: salvor verify ${out}`,
-  );
-  return lines;
-}
-
-const ENCRYPTED = 'Encrypted stripes count as missing; the copies hold their bytes as they are, should a key turn up.';
-
-function regeneratedLines({ regenerated = [] }: Manifest): string[] {
-  if (regenerated.length === 0) return [];
-  const lines = [
-    `Made anew beside them, because machines lack them: ${regenerated.length} files. Look at them before use:`,
-  ];
-  for (const { path, lacks, from, assumed, notes } of regenerated.slice(0, NAMED)) {
-    const sources = [...from, ...(assumed ? ['assumptions that are marked in it'] : [])].join(', ');
-    lines.push(`  ${path}: ${lacks}; from ${sources}`, ...notes.map((note) => `    ${note}`));
-  }
-  if (regenerated.length > NAMED) lines.push(`  and ${regenerated.length - NAMED} more; manifest.json names them all`);
-  return lines;
-}
-
-type FileEntry = Manifest['files'][number];
-
-function isDoubtful(file: FileEntry): boolean {
-  return !['verified', 'stated'].includes(file.certainty.worst) || file.gaps.length > 0;
-}
-
-function doubtOf(file: FileEntry): string {
-  const { bytes } = file.certainty;
-  const parts = (['inferred', 'guessed', 'missing'] as const)
-    .filter((grade) => bytes[grade] > 0)
-    .map((grade) => `${size(bytes[grade])} ${grade}`);
-  const codes = [...new Set([...file.reasons.map((r) => r.code), ...file.damage.map((d) => d.code)])];
-  return `${parts.join(', ') || file.certainty.worst}${codes.length > 0 ? ` (${codes.slice(0, 4).join(', ')})` : ''}`;
-}
-
-function machineLine(machine: Manifest['machines'][number], manifest: Manifest): string {
-  const byLocator = new Map(manifest.files.map((file) => [file.locator, file]));
-  const chain = machine.disks.flatMap((disk) => disk.chain);
-  const whole = machine.disks.every((disk) => disk.path !== null) && chain.every((l) => byLocator.get(l) !== undefined);
-  const state = whole ? 'all its descriptors are here' : 'parts of its disks are missing';
-  const what = `${machine.disks.length} disk${machine.disks.length === 1 ? '' : 's'}`;
-  return `Machine "${machine.name}": ${what}, ${state}${machine.note === undefined ? '' : `; ${machine.note}`}.`;
 }
 
 function worst(manifest: Manifest): number {

@@ -1,10 +1,11 @@
 /** salvor scan: read everything once, and keep what was found. */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Case } from '../case/case.ts';
+import { caseDir } from '../case/place.ts';
 import { type ScanProgress, type ScanReport, scan } from '../jobs/scan.ts';
 import type { Stack } from '../stack/stack.ts';
 import { beginCase } from './case.ts';
-import { type CommonOptions, caseDir, common, INTACT, INTERRUPTED, NOTHING, UsageError, withStack } from './command.ts';
+import { type CommonOptions, common, INTACT, INTERRUPTED, NOTHING, UsageError, withStack } from './command.ts';
 import { note, print, printJson, size } from './output.ts';
 import { duration, lineOf } from './progress.ts';
 

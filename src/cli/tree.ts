@@ -1,11 +1,9 @@
 /** salvor tree: everything below a thing, indented, with what is wrong where. */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Damage } from '../core/damage.ts';
-import { MAX_DEPTH, MAX_PATH_DEPTH } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
-import type { Kind, Node } from '../core/node.ts';
-import { childrenWith } from '../stack/residue.ts';
-import type { Stack } from '../stack/stack.ts';
+import type { Node } from '../core/node.ts';
+import { LAYERS, lossOf, MAX_LEVELS, type Step, walkBelow } from '../stack/walk.ts';
 import {
   common,
   DELETED,
@@ -17,7 +15,6 @@ import {
   UsageError,
   withTree,
 } from './command.ts';
-import { shortfall, summarize } from './map.ts';
 import { damageLines, nodeJson, note, Stream, shown, size } from './output.ts';
 
 export function register(program: Command): void {
@@ -60,81 +57,13 @@ Examples:
   salvor tree lun0.img --damaged             only what has lost something
   salvor tree a.img b.img --json             nested nodes`;
 
-/** Levels that are walked: no sound format makes more, so what is deeper is a loop that went unnoticed. */
-const MAX_LEVELS = MAX_PATH_DEPTH + MAX_DEPTH;
-/** What is looked into on the way down: ways to other bytes. Files are not. */
-const LAYERS: readonly Kind[] = ['evidence', 'disk', 'partition', 'volume'];
-
-/** A node met on a walk. */
-export interface Step {
-  readonly node: Node;
-  /** Levels below the start, whose own depth is 0. */
-  readonly depth: number;
-  /** Everything below it has been met: what listing it showed to be wrong is now known. Never before `false`. */
-  readonly done: boolean;
-}
-
-/** A node whose children are being met. */
-interface Level {
-  readonly node: Node;
-  readonly children: AsyncIterator<Node>;
-}
-
-/** A node and everything below it, through disks and volumes into file systems, depth first, each container twice. */
-export async function* walk(
-  target: Target,
-  levels: number,
-  signal: AbortSignal,
-  deleted = false,
-): AsyncGenerator<Step> {
-  const { stack, node: start, at } = target;
+/** As walkBelow, from what a command was given. */
+export function walk(target: Target, levels: number, signal: AbortSignal, deleted = false): AsyncGenerator<Step> {
+  const { stack, node, at } = target;
   if (at !== undefined) {
-    throw new UsageError(`${start.locator}@${at} is one byte and has nothing below it; leave out @${at}, or use stat.`);
+    throw new UsageError(`${node.locator}@${at} is one byte and has nothing below it; leave out @${at}, or use stat.`);
   }
-  const met = new Set<string>();
-  const open: Level[] = [];
-  let next: Node | undefined = start;
-  while (!signal.aborted) {
-    if (next !== undefined) {
-      yield { node: next, depth: open.length, done: false };
-      const again = LAYERS.includes(next.kind) && met.has(next.locator);
-      if (LAYERS.includes(next.kind)) met.add(next.locator);
-      const below = open.length < Math.min(levels, MAX_LEVELS) && !again;
-      open.push({
-        node: next,
-        children: (below ? childrenOf(stack, next, next === start, deleted) : none())[Symbol.asyncIterator](),
-      });
-    }
-    const level = open[open.length - 1];
-    if (level === undefined) return;
-    const child: IteratorResult<Node> = await level.children.next();
-    next = child.done === true ? undefined : child.value;
-    if (next !== undefined) continue;
-    open.pop();
-    yield { node: level.node, depth: open.length, done: true };
-  }
-  // After Ctrl-C: what was begun is ended, so that a document is whole although the tree is not.
-  for (let level = open.pop(); level !== undefined; level = open.pop()) {
-    yield { node: level.node, depth: open.length, done: true };
-  }
-}
-
-async function* none(): AsyncGenerator<Node> {}
-
-/** What lies below a node: its children, or for a layer, and for whatever a person names, what is in its bytes. */
-async function* childrenOf(stack: Stack, node: Node, named: boolean, deleted: boolean): AsyncGenerator<Node> {
-  if (node.children !== undefined || node.kind === 'filesystem')
-    yield* childrenWith(stack, node, deleted ? 'deleted' : 'live');
-  else if (named || LAYERS.includes(node.kind)) {
-    const inside = await stack.inside(node);
-    if (inside !== undefined) yield inside;
-  }
-}
-
-/** What is wrong with a node beside its damage: bytes of it that are missing or uncertain. Undefined where none are. */
-export async function lossOf(node: Node, signal: AbortSignal): Promise<string | undefined> {
-  if (node.bytes === undefined || LAYERS.includes(node.kind)) return undefined;
-  return shortfall(await summarize(await node.bytes(), signal));
+  return walkBelow(stack, node, levels, signal, deleted);
 }
 
 async function asText(target: Target, options: TreeOptions, signal: AbortSignal): Promise<number> {

@@ -1,4 +1,5 @@
 /** The only room that writes recovered bytes. */
+export { beginCaseAt } from './case-place.ts';
 export { type Content, type ContentOptions, contentHash } from './content-hash.ts';
 export { type Converted, type ConvertOptions, convert } from './convert.ts';
 export { type ExportCode, ExportError } from './error.ts';
@@ -14,7 +15,10 @@ export type {
   Manifest,
   RegeneratedEntry,
 } from './manifest.ts';
-export type { Estimate, Progress, RecoverOptions } from './options.ts';
+export { readManifest } from './manifest.ts';
+export type { Availability, Estimate, Progress, RecoverOptions } from './options.ts';
 export { checkPlace, realOut } from './place.ts';
 export { recover } from './recover.ts';
+export { type Report, type ReportEvidence, reportHtml } from './report.ts';
+export { availabilityLine, doubtOf, isDoubtful, recoveryLines } from './told.ts';
 export { type Difference, type VerifyOptions, type VerifyResult, verify } from './verify.ts';

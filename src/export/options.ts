@@ -13,6 +13,8 @@ export interface RecoverOptions {
   readonly vm?: string;
   /** Globs on the path inside the volume; one without '/' matches base names. A directory stands for all in it. */
   readonly paths?: readonly string[];
+  /** Only these: directories with all that is in them, and single files, by locator. Not together with `vm`. */
+  readonly locators?: readonly string[];
   /** What stands in gaps: zeros that are written, a pattern that can be recognised, or a hole. */
   readonly fill: Fill;
   /** SHA-256 for files of every size; files up to 64 MiB always get one. */

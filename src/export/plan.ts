@@ -125,6 +125,11 @@ async function selectionOf(stack: Stack, trees: readonly Tree[], options: Recove
     mend: options.mend !== false,
     ...(options.paths?.length && { paths: globs(options.paths) }),
   };
+  if (options.locators !== undefined) {
+    // A chosen file system is a folder, too: everything that is in it.
+    const chosen = new Set(options.locators);
+    return { ...base, machine: { folders: chosen, files: chosen }, onWay: new Set([...chosen].flatMap(waysTo)) };
+  }
   if (options.vm === undefined) return base;
   const wanted = options.vm.toLowerCase();
   const folders = new Set<string>();
@@ -149,8 +154,17 @@ async function selectionOf(stack: Stack, trees: readonly Tree[], options: Recove
   throw new ExportError('nothing', message);
 }
 
+/** Locators of everything that one passes on the way down to a locator. */
+function waysTo(locator: string): string[] {
+  return [...locator.matchAll(/\/|::/g)].map((match) => locator.slice(0, match.index));
+}
+
 function nothing(options: RecoverOptions): ExportError {
   const globsGiven = (options.paths ?? []).join(' ');
+  if (options.locators !== undefined) {
+    const named = options.locators.slice(0, NAMED_CONFLICTS).join(', ') || 'nothing';
+    return new ExportError('nothing', `Nothing that can be copied was chosen (${named}). Choose files or folders.`);
+  }
   const none = options.guests === true ? 'No file system that is known is inside the disks.' : 'There are no files.';
   const why = globsGiven === '' ? none : `No path matches ${globsGiven}.`;
   return new ExportError('nothing', `${why} See what is there with "salvor tree".`);

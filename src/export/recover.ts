@@ -131,10 +131,11 @@ async function copyAll(stack: Stack, options: RecoverOptions, run: Run): Promise
 }
 
 function headerOf(options: RecoverOptions, plan: Plan): Header {
-  const { vm, paths, fill, sha256, symlinks, system, deep, mend, from, guests } = options;
+  const { vm, paths, locators, fill, sha256, symlinks, system, deep, mend, from, guests } = options;
   const given = {
     vm: vm?.toLowerCase() ?? null,
     paths: paths ?? [],
+    ...(locators !== undefined && { locators: [...locators].sort() }),
     fill,
     sha256,
     symlinks,
@@ -150,7 +151,7 @@ function headerOf(options: RecoverOptions, plan: Plan): Header {
 /** Throws ExportError('journal') where a journal is of another run. */
 function compare(dir: string, past: Header, now: Header): void {
   const differences: string[] = [];
-  for (const key of Object.keys(now.options)) {
+  for (const key of new Set([...Object.keys(past.options), ...Object.keys(now.options)])) {
     const [was, is] = [past.options[key], now.options[key]].map((value) => JSON.stringify(value ?? null));
     if (was !== is) differences.push(`${key} was ${was} and is ${is}`);
   }

@@ -2,7 +2,7 @@
 import { MAX_PATH_BYTES, MAX_PATH_DEPTH } from '../core/limits.ts';
 import type { Node } from '../core/node.ts';
 import { mendedNodes, mendedOf, Pieces, stripesIn } from '../stack/mend.ts';
-import { childrenWith } from '../stack/residue.ts';
+import { childrenWith, type Depth } from '../stack/residue.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { Match } from './glob.ts';
 import { Names, OWN_NAMES } from './names.ts';
@@ -17,6 +17,8 @@ export interface Tree {
 export interface Selection {
   /** Locators of directories that are wanted with all that is in them, and of single files. */
   readonly machine?: { readonly folders: ReadonlySet<string>; readonly files: ReadonlySet<string> };
+  /** Locators of what lies on the way to those, where nothing else has to be entered. */
+  readonly onWay?: ReadonlySet<string>;
   readonly paths?: Match;
   readonly system: boolean;
   /** Also what file systems no longer show. */
@@ -101,7 +103,7 @@ async function* below(stack: Stack, root: Level, selection: Selection, room: num
       yield { node, path, renamed, ...(encrypted && { encrypted }) };
     }
     if (level.pieces.see(node) && wanted) level.given.add(node.rawName);
-    if (!isDirectory) continue;
+    if (!isDirectory || (!inMachine && selection.onWay?.has(node.locator) === false)) continue;
     const lower = levelOf(stack, node, path, inner, new Names(), selection);
     levels.push({ ...lower, inMachine, inPaths, out: wanted });
   }
@@ -132,9 +134,17 @@ function* pending(levels: readonly Level[]): Generator<Item> {
 function levelOf(stack: Stack, node: Node, path: string, inner: string, names: Names, wanted: Selection): Level {
   const inMachine = wanted.machine === undefined || isNamed(wanted, node);
   const inPaths = wanted.paths === undefined;
-  const children = childrenWith(stack, node, wanted.deep === true ? 'carved' : 'live');
+  const children = childrenWith(stack, node, depthOf(node, wanted));
   const seen = { pieces: new Pieces(), given: new Set<string>() };
   return { node, path, inner, children, names, ...seen, inMachine, inPaths, out: false };
+}
+
+/** How far to look below a node: content is searched only where something was chosen of what that finds. */
+function depthOf(node: Node, { deep, onWay, machine }: Selection): Depth {
+  if (deep !== true) return 'live';
+  if (onWay === undefined || machine?.folders.has(node.locator) === true) return 'carved';
+  const carved = `${node.locator}/+carved`;
+  return onWay.has(carved) || machine?.folders.has(carved) === true ? 'carved' : 'deleted';
 }
 
 function isNamed(selection: Selection, node: Node): boolean {

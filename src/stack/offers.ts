@@ -1,7 +1,9 @@
 /** What could lie below a layer whose parent is not proved: each disk weighed, and tried. */
 import type { Node } from '../core/node.ts';
-import { type Disk, heldBy } from './disks.ts';
+import { MISSING } from '../core/run.ts';
+import type { Disk } from './disks.ts';
 import { type Guest, guestOf } from './guests.ts';
+import { summarize } from './placed.ts';
 import type { Stack } from './stack.ts';
 
 export interface Offer {
@@ -108,6 +110,6 @@ async function tryOut(
   const trial: ReadonlyMap<string, Node> = new Map([[child.file.locator, disk.file]]);
   const whole = await stack.tried(top.file, top.layer!, trial);
   if (whole === undefined) return undefined;
-  const { missing } = await heldBy(whole, stack.signal);
+  const missing = (await summarize(whole, stack.signal)).states[MISSING];
   return { missing, guest: await guestOf(stack, top.file, whole) };
 }

@@ -1,6 +1,7 @@
 /** Chains of disks: which lies on which, how that is known, and what else could lie there. */
 import { MAX_CHAIN } from '../core/limits.ts';
 import type { Node } from '../core/node.ts';
+import { MISSING } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { type How, nameOf } from './chains.ts';
 import { type Disk, disksOf, type Held, heldBy, modifiedOf } from './disks.ts';
@@ -8,6 +9,7 @@ import { type Guest, guestOf } from './guests.ts';
 import { filesystems } from './home.ts';
 import { machinesOf } from './machines.ts';
 import { type Offer, offersFor, type Wanted } from './offers.ts';
+import { summarize } from './placed.ts';
 import type { Stack } from './stack.ts';
 
 /** How one layer is tied to what lies below it. */
@@ -165,7 +167,8 @@ class Solver {
       const users = this.#users.get(disk.file.locator) ?? [];
       levels.push({ disk, held, users, ...(how !== undefined && { tie: await this.#tied(top, above, i, how) }) });
     }
-    const missing = (await heldBy(whole, this.#stack.signal)).missing;
+    // Down to the evidence: a layer that is whole may lie in a file that is not.
+    const missing = (await summarize(whole, this.#stack.signal)).states[MISSING];
     return { levels, missing, guest: await guestOf(this.#stack, top.file, whole), notices: noticesOf(levels) };
   }
 

@@ -26,7 +26,7 @@ export function build(): void {
 
 function upToDate(): boolean {
   const built = statSync(ENTRY, { throwIfNoEntry: false })?.mtimeMs;
-  return built !== undefined && newest(join(ROOT, 'src')) < built;
+  return built !== undefined && Math.max(newest(join(ROOT, 'src')), newest(join(ROOT, 'web', 'src'))) < built;
 }
 
 /** Folders count too: their time changes when a file is taken away. */

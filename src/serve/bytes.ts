@@ -1,0 +1,74 @@
+/** Bytes of evidence over HTTP: never as a document of this page, and by ranges. */
+import type { Context } from 'hono';
+import { stream } from 'hono/streaming';
+import { faultOf } from './route.ts';
+import { LocatorQuery } from './schemas.ts';
+import type { Workspace } from './workspace.ts';
+
+/** What is read, and waits to be taken, at a time. */
+const PIECE = 1024 * 1024;
+/** Nothing in it runs, loads, or is part of this page. */
+const SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'";
+
+interface Media {
+  readonly size: number;
+  readonly name: string;
+  readonly type?: string;
+}
+
+/** Answers with the bytes of a thing, or a range of them; with `isShown` under its own type, for pictures and sound. */
+export async function sendBytes(c: Context, workspace: Workspace, isShown: boolean): Promise<Response> {
+  const asked = LocatorQuery.safeParse(c.req.query());
+  if (!asked.success) return c.json({ error: 'locator: name one thing', code: 'request' }, 400);
+  const { locator } = asked.data;
+  try {
+    const { size, name, type } = await workspace.ask<Media>('media', { locator });
+    if (isShown && type === undefined)
+      return c.json({ error: `${locator} is no picture, sound or film that can be shown.`, code: 'type' }, 415);
+    const range = rangeOf(c.req.header('range'), size);
+    if (range === undefined) return c.body(null, 416, { 'Content-Range': `bytes */${size}` });
+    const { from, end, isPart } = range;
+    const known = isShown ? 0 : await workspace.ask<number>('missing', { locator, from, end });
+    c.status(isPart ? 206 : 200);
+    c.header('Content-Type', isShown && type !== undefined ? type : 'application/octet-stream');
+    c.header('Content-Security-Policy', SANDBOX);
+    c.header('Accept-Ranges', 'bytes');
+    c.header('Content-Length', String(end - from));
+    // Zeros stand in their place; what finds out only while it reads breaks off instead of passing zeros for bytes.
+    if (known > 0) c.header('Salvor-Missing', String(known));
+    if (!isShown) c.header('Content-Disposition', `attachment; filename*=UTF-8''${encoded(name)}`);
+    if (isPart) c.header('Content-Range', `bytes ${from}-${end - 1}/${size}`);
+    if (c.req.method === 'HEAD') return c.body(null);
+    return stream(c, async (out) => {
+      let lost = 0;
+      for (let at = from; at < end && !out.aborted; ) {
+        const asked = { locator, from: at, length: Math.min(PIECE, end - at) };
+        const part = await workspace.ask<{ bytes: Uint8Array; lost: number }>('read', asked);
+        const { bytes } = part;
+        lost += part.lost;
+        if (bytes.length === 0 || (!isShown && lost > known)) throw new Error('not all of it could be read');
+        await out.write(bytes);
+        at += bytes.length;
+      }
+    });
+  } catch (error) {
+    return faultOf(c, error);
+  }
+}
+
+/** One range of what is there; undefined where none can be had. Several at once are answered as a whole. */
+function rangeOf(header: string | undefined, size: number): { from: number; end: number; isPart: boolean } | undefined {
+  if (header === undefined) return { from: 0, end: size, isPart: false };
+  const match = /^bytes=(\d{0,16})-(\d{0,16})$/.exec(header.trim());
+  if (match === null || (match[1] === '' && match[2] === '')) return undefined;
+  const [first, last] = [match[1], match[2]].map((text) => (text === '' ? undefined : Number(text)));
+  const from = first ?? Math.max(0, size - last!);
+  const end = first === undefined || last === undefined ? size : Math.min(size, last + 1);
+  return from >= size || end <= from ? undefined : { from, end, isPart: true };
+}
+
+/** A name for a file that the browser keeps: everything but plain letters and digits as %XX. */
+function encoded(name: string): string {
+  const text = encodeURIComponent(name.replaceAll(/[/\\]/g, '_'));
+  return text.replace(/['()*!]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
+}

@@ -1,0 +1,136 @@
+/** What is open in the server: the sources, the child that reads them, and the jobs over them. */
+import { EventEmitter } from 'node:events';
+import type { z } from '@hono/zod-openapi';
+import { caseDir } from '../case/place.ts';
+import { packers, writers } from '../formats/index.ts';
+import { Child, ChildFault } from './child.ts';
+import { Jobs } from './jobs.ts';
+import type { JobOrder, Opening } from './messages.ts';
+import type { JobView, SessionView } from './schemas.ts';
+
+type Session = z.infer<typeof SessionView>;
+type Job = z.infer<typeof JobView>;
+
+/** How long looking into all devices may take. */
+const DEVICES_MS = 30_000;
+/** What was found is seen anew after these. */
+const CHANGES_CASE: readonly string[] = ['scan'];
+
+/** Thrown where something is asked of evidence and none is open. */
+export class NothingOpen extends Error {}
+
+export class Workspace {
+  /** 'change' with nothing: the session or a job is different. */
+  readonly events: EventEmitter<{ change: [] }> = new EventEmitter();
+  readonly jobs: Jobs;
+  readonly #program: string;
+  #opening: Opening | undefined;
+  #child: Child | undefined;
+  #state: Session['state'] = 'none';
+  #error: string | undefined;
+  #isClosed = false;
+  #crashes = 0;
+  #crash: string | undefined;
+
+  constructor(program: string) {
+    this.#program = program;
+    this.jobs = new Jobs((job) => this.#jobChanged(job));
+    this.events.setMaxListeners(64);
+  }
+
+  get view(): Session {
+    return {
+      version: this.#program,
+      state: this.#state,
+      sources: [...(this.#opening?.sources ?? [])],
+      ...(this.#opening !== undefined && { case: this.#opening.case }),
+      ...(this.#error !== undefined && { error: this.#error }),
+      crashes: this.#crashes,
+      ...(this.#crash !== undefined && { crash: this.#crash }),
+      variants: [...writers, ...packers].flatMap((writer) => writer.variants),
+      cwd: process.cwd(),
+    };
+  }
+
+  /** Opens sources in place of those that are open. Rejects with ChildFault where they cannot be. */
+  async open(sources: readonly string[], dir?: string): Promise<void> {
+    this.#opening = { sources: [...sources], case: caseDir(dir, sources), program: this.#program };
+    this.#crashes = 0;
+    this.#crash = undefined;
+    await this.#start();
+  }
+
+  /** Asks about the evidence. */
+  ask<T>(op: string, args: unknown): Promise<T> {
+    if (this.#child === undefined) return Promise.reject(new NothingOpen(this.#error ?? 'No evidence is open yet.'));
+    return this.#child.ask<T>(op, args);
+  }
+
+  /** Asks about this machine; a device that hangs is given up after a while. */
+  async askHost<T>(op: string): Promise<T> {
+    const child = new Child(undefined, {}, DEVICES_MS);
+    try {
+      return await child.ask<T>(op, {});
+    } finally {
+      child.kill();
+    }
+  }
+
+  /** Begins a job over what is open. */
+  work(order: JobOrder): Job {
+    if (this.#opening === undefined || this.#state !== 'open') throw new NothingOpen('No evidence is open yet.');
+    return this.jobs.start(this.#opening, order);
+  }
+
+  /** For tests of what happens when it falls. */
+  get childPid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    // It only reads; what it may be opening at this moment is not waited for.
+    this.#child?.kill();
+    this.jobs.close();
+  }
+
+  async #start(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#child?.close();
+    this.#error = undefined;
+    this.#state = 'opening';
+    const child = new Child({ ...this.#opening!, isLogged: true }, { onCrash: (said) => this.#crashed(child, said) });
+    this.#child = child;
+    this.events.emit('change');
+    try {
+      await child.opened;
+      if (this.#child === child) this.#state = 'open';
+    } catch (error) {
+      if (this.#child === child) this.#failed(error);
+      throw error;
+    } finally {
+      this.events.emit('change');
+    }
+  }
+
+  #failed(error: unknown): void {
+    this.#state = 'failed';
+    this.#error = error instanceof ChildFault ? error.message : 'The evidence could not be opened.';
+    this.#child?.kill();
+    this.#child = undefined;
+  }
+
+  #crashed(child: Child, said: string): void {
+    if (this.#child !== child) return;
+    this.#crashes++;
+    this.#crash = said;
+    // Sources that cannot even be opened are not tried again and again.
+    if (this.#state === 'open') this.#start().catch(() => undefined);
+    this.events.emit('change');
+  }
+
+  #jobChanged(job: Job): void {
+    if (job.state === 'done' && CHANGES_CASE.includes(job.kind)) this.#start().catch(() => undefined);
+    this.events.emit('change');
+  }
+}
