@@ -38,6 +38,7 @@ interface Options extends CommonOptions {
   readonly system?: boolean;
   readonly guestFiles?: boolean;
   readonly deep?: boolean;
+  readonly carve?: boolean;
   readonly mend?: boolean;
 }
 
@@ -75,6 +76,11 @@ export function register(program: Command): void {
       '--deep',
       'also what was deleted, lost its directory or lost all pointers, and what lay there before: DIR/+deleted, ' +
         'DIR/+orphan, DIR/+carved, DIR/+older-…; scans the sources first, unless the case holds a scan of them',
+    )
+    .option(
+      '--carve',
+      'also files that are known by their content alone, in file systems and in disks without one: DIR/+carved; what ' +
+        'cannot be followed to its end is in +carved/broken',
     )
     .option('--no-mend', 'do not make anew the descriptors and configurations that machines lack')
     .addHelpText('after', EXAMPLES)
@@ -153,6 +159,7 @@ async function run(stack: Stack, from: Node | undefined, options: Options, signa
       symlinks: options.symlinks,
       system: options.system === true,
       deep: options.deep === true,
+      carve: options.carve === true,
       mend: options.mend !== false,
       command: process.argv.slice(2),
       signal,

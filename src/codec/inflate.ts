@@ -1,5 +1,6 @@
 /** Deflate streams of unknown length: where they end, how much they give, and its checksum. */
-import { crc32, createInflateRaw } from 'node:zlib';
+import type { Transform } from 'node:stream';
+import { crc32, createInflateRaw, createZstdDecompress } from 'node:zlib';
 
 export interface Inflated {
   /** Bytes of the stream. */
@@ -12,9 +13,21 @@ export interface Inflated {
 /** Streams that give more are bombs, or of no use to be followed. */
 const MAX_OUTPUT = 16 * 1024 * 1024 * 1024;
 
+type Pieces = (at: number) => Promise<Uint8Array | undefined>;
+
 /** Follows a raw deflate stream whose pieces `next` hands over in order; undefined where it is damaged or never ends. */
-export function inflate(next: (at: number) => Promise<Uint8Array | undefined>): Promise<Inflated | undefined> {
-  const stream = createInflateRaw({ chunkSize: 256 * 1024 });
+export function inflate(next: Pieces): Promise<Inflated | undefined> {
+  return drained(createInflateRaw({ chunkSize: CHUNK }), next);
+}
+
+/** Whether a zstd stream unpacks to its end; its own checksum, where it has one, has to agree. */
+export async function unpacksZstd(next: Pieces): Promise<boolean> {
+  return (await drained(createZstdDecompress({ chunkSize: CHUNK }), next)) !== undefined;
+}
+
+const CHUNK: number = 256 * 1024;
+
+function drained(stream: Transform & { bytesWritten: number }, next: Pieces): Promise<Inflated | undefined> {
   let size = 0;
   let crc = 0;
   return new Promise((resolve) => {

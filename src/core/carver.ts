@@ -34,15 +34,16 @@ const WINDOW = 1024 * 1024;
 export class Content {
   /** Bytes that there are at most. */
   readonly size: number;
+  /** Bytes from the start of what is looked through to the start of the file. */
+  readonly from: number;
   readonly #source: Source;
-  readonly #from: number;
   #window: Uint8Array = new Uint8Array(0);
   #at = 0;
   #view: DataView = new DataView(this.#window.buffer);
 
   constructor(source: Source, from: number, most: number) {
     this.#source = source;
-    this.#from = from;
+    this.from = from;
     this.size = Math.min(most, source.size - from);
   }
 
@@ -51,8 +52,8 @@ export class Content {
     if (!(at >= 0) || !(length >= 0) || at + length > this.size) return undefined;
     if (at < this.#at || at + length > this.#at + this.#window.length) {
       const window = new Uint8Array(Math.min(Math.max(WINDOW, length), this.size - at));
-      const gaps = await this.#source.read(this.#from + at, window);
-      const had = gaps.reduce((least, gap) => Math.min(least, gap.offset - this.#from - at), window.length);
+      const gaps = await this.#source.read(this.from + at, window);
+      const had = gaps.reduce((least, gap) => Math.min(least, gap.offset - this.from - at), window.length);
       this.#window = window.subarray(0, Math.max(0, had));
       this.#view = new DataView(window.buffer, 0, this.#window.length);
       this.#at = at;

@@ -25,6 +25,8 @@ export interface RecoverOptions {
   readonly system: boolean;
   /** Also what was deleted or lost its directory, as +deleted and +orphan. */
   readonly deep?: boolean;
+  /** Also files that are known by their content alone, as +carved. */
+  readonly carve?: boolean;
   /** Also descriptors and configurations that machines lack, made anew beside what was recovered; true if absent. */
   readonly mend?: boolean;
   /** As it was typed, for the journal. */

@@ -43,7 +43,9 @@ export async function planOf(
   meter: Meter,
 ): Promise<Plan> {
   const { from } = options;
-  const stores = from === undefined ? await treesOf(stack, options.deep === true) : await treesFrom(stack, from);
+  const carve = options.carve === true;
+  const stores =
+    from === undefined ? await treesOf(stack, options.deep === true, carve) : await treesFrom(stack, from, carve);
   const { notes } = stores;
   const selection = await selectionOf(stack, stores.trees, options);
   const trees = options.guests === true ? [{ node: await guestTree(stack, from), path: '' }] : stores.trees;
@@ -122,6 +124,7 @@ async function selectionOf(stack: Stack, trees: readonly Tree[], options: Recove
   const base = {
     system: options.system,
     deep: options.deep === true,
+    carve: options.carve === true,
     mend: options.mend !== false,
     ...(options.paths?.length && { paths: globs(options.paths) }),
   };

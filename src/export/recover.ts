@@ -131,7 +131,7 @@ async function copyAll(stack: Stack, options: RecoverOptions, run: Run): Promise
 }
 
 function headerOf(options: RecoverOptions, plan: Plan): Header {
-  const { vm, paths, locators, fill, sha256, symlinks, system, deep, mend, from, guests } = options;
+  const { vm, paths, locators, fill, sha256, symlinks, system, deep, mend, from, guests, carve } = options;
   const given = {
     vm: vm?.toLowerCase() ?? null,
     paths: paths ?? [],
@@ -144,6 +144,7 @@ function headerOf(options: RecoverOptions, plan: Plan): Header {
     mend: mend !== false,
     from: from?.locator ?? null,
     guests: guests === true,
+    carve: carve === true,
   };
   return { schema: 1, command: options.command, evidence: plan.evidence, options: given };
 }

@@ -2,6 +2,7 @@
 import { MAX_LAYERS } from '../core/limits.ts';
 import type { Kind, Node } from '../core/node.ts';
 import { beneath } from '../stack/beneath.ts';
+import { CARVED } from '../stack/carve.ts';
 import { filesystems } from '../stack/home.ts';
 import { passesThrough, type Stack } from '../stack/stack.ts';
 import { ExportError } from './error.ts';
@@ -9,11 +10,13 @@ import { Names, OWN_NAMES } from './names.ts';
 import type { Tree } from './walk.ts';
 
 /** The trees at and below a node that a person named. Throws ExportError('nothing') where it holds no files. */
-export async function treesFrom(stack: Stack, from: Node): Promise<{ trees: Tree[]; notes: string[] }> {
+export async function treesFrom(stack: Stack, from: Node, carve = false): Promise<{ trees: Tree[]; notes: string[] }> {
   if (from.kind === 'directory' || from.kind === 'filesystem') return { trees: [{ node: from, path: '' }], notes: [] };
   if (WAYS.includes(from.kind)) {
     const nodes = await filesystems(stack, from);
     if (nodes.length > 0) return { trees: named(nodes), notes: [] };
+    const carved = carve ? await stack.child(from, CARVED) : undefined;
+    if (carved !== undefined) return { trees: [{ node: carved, path: CARVED }], notes: [] };
     const next = `See what is there with "salvor inspect", or copy its bytes with "salvor cat '${from.locator}'".`;
     throw new ExportError('nothing', `No file system was found in ${from.locator}. ${next}`);
   }
@@ -47,7 +50,7 @@ function named(nodes: readonly Node[]): Tree[] {
  * The trees of a stack, with the directories they go to; with `deep`, or where nothing lives there, also what lay on the
  * evidence before. Throws ExportError('nothing') where there is none.
  */
-export async function treesOf(stack: Stack, deep: boolean): Promise<{ trees: Tree[]; notes: string[] }> {
+export async function treesOf(stack: Stack, deep: boolean, carve = false): Promise<{ trees: Tree[]; notes: string[] }> {
   const found = new Map<string, Node>();
   const plain: Node[] = [];
   const notes: string[] = [];
@@ -63,6 +66,8 @@ export async function treesOf(stack: Stack, deep: boolean): Promise<{ trees: Tre
   const nodes = [...found.values(), ...plain];
   const older = deep || nodes.length === 0 ? await olderOf(stack) : [];
   if (nodes.length + older.length === 0) {
+    const carved = carve ? await carvedOf(stack) : [];
+    if (carved.length > 0) return { trees: carved, notes };
     const given = stack.roots.map((root) => root.locator).join(', ') || 'nothing';
     const next = 'See what is there with "salvor inspect", or force a format with --as FORMAT@OFFSET.';
     throw new ExportError('nothing', `No file system was found in ${given}. ${next}`);
@@ -73,6 +78,18 @@ export async function treesOf(stack: Stack, deep: boolean): Promise<{ trees: Tre
   for (const node of older) trees.push({ node, path: only ? '' : names.take(`+older-${node.rawName}`, false) });
   if (older.length > 0) notes.push(`${older.length} older file systems were found beneath what lives there now.`);
   return { trees, notes };
+}
+
+/** What is known by its content alone of sources that nothing else is known of. */
+async function carvedOf(stack: Stack): Promise<Tree[]> {
+  const names = new Names(OWN_NAMES);
+  const out: Tree[] = [];
+  for (const root of stack.roots) {
+    const node = root.kind === 'evidence' ? await stack.child(root, CARVED) : undefined;
+    const path = stack.roots.length === 1 ? CARVED : names.take(`${root.rawName}${CARVED}`, false);
+    if (node !== undefined) out.push({ node, path });
+  }
+  return out;
 }
 
 /** File systems that lay on the evidence before. */

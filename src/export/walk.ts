@@ -23,6 +23,8 @@ export interface Selection {
   readonly system: boolean;
   /** Also what file systems no longer show. */
   readonly deep?: boolean;
+  /** Also files that content alone tells of. */
+  readonly carve?: boolean;
   /** Also what folders lack, made anew. */
   readonly mend?: boolean;
 }
@@ -140,7 +142,8 @@ function levelOf(stack: Stack, node: Node, path: string, inner: string, names: N
 }
 
 /** How far to look below a node: content is searched only where something was chosen of what that finds. */
-function depthOf(node: Node, { deep, onWay, machine }: Selection): Depth {
+function depthOf(node: Node, { deep, carve, onWay, machine }: Selection): Depth {
+  if (carve === true) return 'files';
   if (deep !== true) return 'live';
   if (onWay === undefined || machine?.folders.has(node.locator) === true) return 'carved';
   const carved = `${node.locator}/+carved`;

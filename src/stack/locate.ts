@@ -27,6 +27,9 @@ export function splitArgument(argument: string): { source: string | undefined; i
   }
   const byte = /^(.*)@\d+$/.exec(argument);
   if (byte !== null && fs.existsSync(byte[1])) return { source: byte[1], inner: argument.slice(byte[1].length) };
+  // SOURCE/+carved/…: what is found in the bytes of a source without a format.
+  const virtual = /^(.*?)(\/\+.*)$/s.exec(argument);
+  if (virtual !== null && fs.existsSync(virtual[1])) return { source: virtual[1], inner: virtual[2] };
   return { source: undefined, inner: argument };
 }
 

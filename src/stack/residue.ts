@@ -7,14 +7,20 @@ const GONE: readonly string[] = ['+deleted', '+orphan'];
 /** And of what content alone tells, which takes a look at every free block. */
 const CARVED = '+carved';
 
-/** How far to look: only what is live, also what metadata still tells, also what content alone tells. */
-export type Depth = 'live' | 'deleted' | 'carved';
+/**
+ * How far to look: only what is live, also what metadata still tells, also the disks that content alone tells of, also
+ * all files that it tells of.
+ */
+export type Depth = 'live' | 'deleted' | 'carved' | 'files';
 
 /** The virtual directories of a node that have something in them. Their format finds it when they are asked for. */
 export async function* residueOf(stack: Stack, node: Node, depth: Depth): AsyncGenerator<Node> {
   if ((node.kind !== 'filesystem' && node.kind !== 'volume') || depth === 'live') return;
-  for (const name of depth === 'carved' ? [...GONE, CARVED] : GONE) {
-    const found = await stack.child(node, name);
+  for (const name of depth === 'deleted' ? GONE : [...GONE, CARVED]) {
+    // A file system may know disks by their content; files are looked for in any bytes, and only on request.
+    const isOwn = name !== CARVED || depth === 'files';
+    const found = isOwn ? await stack.child(node, name) : await node.child?.(name);
+    if (found !== undefined) found.parent ??= node;
     if (found === undefined || found.state === 'live') continue;
     for await (const _ of stack.children(found)) {
       yield found;

@@ -9,6 +9,7 @@ import { type Node, NotThis } from '../core/node.ts';
 import { VERIFIED } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { formats } from '../formats/index.ts';
+import { CARVED, carvedFolder } from './carve.ts';
 import { Chains, type Choice, type Link, type Trial } from './chains.ts';
 import { Evidence, type NamedSource } from './evidence.ts';
 import { Members } from './members.ts';
@@ -162,9 +163,15 @@ export class Stack {
 
   async child(node: Node, rawName: string): Promise<Node | undefined> {
     const own = await node.child?.(rawName);
-    const child = own ?? (rawName === MENDED ? await mendedFolder(this, node) : undefined);
+    const child = own ?? (await this.#virtual(node, rawName));
     if (child !== undefined) child.parent = node;
     return child;
+  }
+
+  /** Directories that no format knows of: they are made from what several of them say. */
+  #virtual(node: Node, rawName: string): Promise<Node | undefined> | undefined {
+    if (rawName === MENDED) return mendedFolder(this, node);
+    return rawName === CARVED ? carvedFolder(this, node) : undefined;
   }
 
   parentOf(node: Node): Node | undefined {

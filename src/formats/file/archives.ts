@@ -1,6 +1,6 @@
 /** Archives and packed files: ZIP and what is kept in it, gzip, xz, zstd, 7z, RAR, tar, cabinets. Source: carving.md section 1. */
 import { crc32 } from '../../codec/crc32.ts';
-import { inflate } from '../../codec/inflate.ts';
+import { inflate, unpacksZstd } from '../../codec/inflate.ts';
 import { type Carved, type Carver, type Content, cut, whole } from '../../core/carver.ts';
 
 const MIB = 1024 * 1024;
@@ -9,9 +9,9 @@ const key = (offset: number, hex: string) => ({ offset, bytes: [...Buffer.from(h
 const PIECE = 128 * 1024;
 
 /** Pieces of a file from `from` on, for streams. */
-function pieces(file: Content, from: number): (at: number) => Promise<Uint8Array | undefined> {
+function pieces(file: Content, from: number, end = file.size): (at: number) => Promise<Uint8Array | undefined> {
   return async (at) => {
-    const length = Math.min(PIECE, file.size - from - at);
+    const length = Math.min(PIECE, end - from - at);
     return length > 0 ? file.bytes(from + at, length) : undefined;
   };
 }
@@ -182,7 +182,7 @@ export const gzip: Carver = {
     const isSound =
       (await file.number(end, 4)) === found.crc && (await file.number(end + 4, 4)) === found.size % 2 ** 32;
     return isSound
-      ? whole(end + 8, { facts, isProved: true, ...(/\.tar$/.test(name) && { extension: 'tar.gz' }) })
+      ? whole(end + 8, { facts, isProved: true, ...(name.endsWith('.tar') && { extension: 'tar.gz' }) })
       : cut(end, { facts });
   },
 };
@@ -250,7 +250,10 @@ export const zstd: Carver = {
       if (Number.isNaN(head) || type === 3 || size > 128 * 1024) return at > 16 ? cut(at) : undefined;
       at += 3 + (type === 1 ? 1 : size);
       if (at > file.size) return cut(file.size);
-      if ((head & 1) === 1) return whole(at + ((flags & 4) !== 0 ? 4 : 0));
+      if ((head & 1) === 0) continue;
+      const end = at + ((flags & 4) !== 0 ? 4 : 0);
+      const isSound = await unpacksZstd(pieces(file, 0, end));
+      return isSound ? whole(end, { isProved: (flags & 4) !== 0 }) : cut(16);
     }
   },
 };
@@ -342,19 +345,40 @@ export const tar: Carver = {
       const size = head[124] & 0x80 ? await file.number(at + 128, 8, 'big') : octal(text.slice(124, 136));
       if (octal(text.slice(148, 156)) !== sum || Number.isNaN(size)) return members > 0 ? cut(at) : undefined;
       if (members === 0) first = text.slice(0, 100).replace(/\0.*$/s, '');
-      at += 512 + Math.ceil(size / 512) * 512;
-      if (at > file.size) return cut(file.size);
+      const next = at + 512 + Math.ceil(size / 512) * 512;
+      if (next > file.size) return cut(at);
+      if (!(await isFilled(file, at + 512, size))) return cut(at);
+      at = next;
     }
   },
 };
 
-/** Two blocks of zeros end it, and more of them fill the last record of 10 KiB. */
-async function tarEnd(file: Content, at: number, first: string): Promise<Carved> {
-  const end = Math.ceil((at + 1024) / 10_240) * 10_240;
-  const rest = await file.bytes(at, end - at);
-  const isPadded = rest?.every((byte) => byte === 0) === true;
-  return whole(isPadded ? end : Math.min(file.size, at + 1024), { facts: { first } });
+/** Whether a member ends as it should: zeros behind it up to the next block, and not in all of its own last block. */
+async function isFilled(file: Content, from: number, size: number): Promise<boolean> {
+  const last = size % 512;
+  if (last === 0) return true;
+  const block = await file.bytes(from + size - last, 512);
+  return (
+    block?.subarray(last).every((byte) => byte === 0) === true && block.subarray(0, last).some((byte) => byte !== 0)
+  );
 }
+
+/**
+ * Two blocks of zeros end it, and more of them fill the last record of 10 KiB. Where they do not, this may be the rest of
+ * an archive whose start lies elsewhere.
+ */
+async function tarEnd(file: Content, at: number, first: string): Promise<Carved> {
+  const end = Math.ceil((at + 1024) / RECORD) * RECORD;
+  const rest = await file.bytes(at, end - at);
+  const facts = { first };
+  // Each member's header looks like the start of an archive; but files start where clusters do.
+  const isStart = file.from % CLUSTER === 0;
+  if (isStart && rest?.every((byte) => byte === 0) === true) return whole(end, { facts });
+  return cut(Math.min(file.size, at + 1024), { facts });
+}
+
+const RECORD = 10_240;
+const CLUSTER = 4096;
 
 function octal(text: string): number {
   const digits = /^ *([0-7]+)[ \0]*$/.exec(text)?.[1];

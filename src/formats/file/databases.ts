@@ -71,7 +71,7 @@ function isPage(bytes: Uint8Array, n: number, usable: number, pages: number): bo
     }
   }
   // A page that another one overflows into begins with the number of the next; a map of pointers with a kind of 1 to 5.
-  if (n === 0) return false;
+  if (n === 0 || bytes.every((byte) => byte === 0)) return false;
   return view.getUint32(0, false) <= pages || (type >= 1 && type <= 5 && view.getUint32(1, false) <= pages);
 }
 

@@ -96,8 +96,8 @@ export const compound: Carver = {
       }
     }
     const end = (used + 2) * unit;
-    const root = await file.text((directory + 1) * unit, 20);
-    if (used < 0 || root !== 'R\0o\0o\0t\0 \0E\0n\0t\0r\0y\0'.slice(0, 20)) return undefined;
+    const root = Buffer.from(await file.text((directory + 1) * unit, 20), 'latin1').toString('utf16le');
+    if (used < 0 || root !== 'Root Entry') return undefined;
     const extension = await officeKind(file, directory, unit, fats);
     return end <= file.size ? whole(end, { extension }) : cut(Math.min(file.size, unit), { extension });
   },

@@ -97,8 +97,9 @@ export class Scan {
       if (block === undefined) return { at, isSound: false };
       let i = 0;
       for (; i + 1 < block.length; i++) {
-        if ((at + i - this.#from) % LOOK === 0 && i + LOOK <= block.length && !looksCoded(block, i))
-          return { at: at + i, isSound: false };
+        // What was passed without a marker is judged: before, its end may have been in it.
+        if ((at + i - this.#from) % LOOK === 0 && i >= LOOK && !looksCoded(block, i - LOOK))
+          return { at: at + i - LOOK, isSound: false };
         if (block[i] !== 0xff) continue;
         const next = block[i + 1];
         if (next === 0) i++;
@@ -212,14 +213,20 @@ class Bits {
       this.#count += 8;
     }
   }
+
   /** Bytes that were made up. */
   #past = 0;
+
+  /** Whether more bits were taken than there are. */
+  get #isPast(): boolean {
+    return this.#past * 8 > this.#count;
+  }
 
   skip(n: number): boolean {
     if (n === 0) return true;
     this.#fill();
     this.#count -= n;
-    return this.#past <= 3;
+    return !this.#isPast;
   }
 
   /** The next symbol; -1 where no code stands there. */
@@ -229,7 +236,7 @@ class Bits {
     for (let length = 1; length <= 16; length++) {
       if (code >= table.limit[length]) continue;
       this.#count -= length;
-      if (this.#past > 3) return -1;
+      if (this.#isPast) return -1;
       return table.symbols[table.start[length] + (code >>> (16 - length)) - table.first[length]] ?? -1;
     }
     return -1;

@@ -44,7 +44,7 @@ export const gif: Carver = {
         const least = await file.number(at + 10 + colours(local), 1);
         if (!(least >= 2 && least <= 11)) return cut(at, { facts });
         at += 11 + colours(local);
-      } else if (kind === 0x21 && /[\x01\xf9\xfe\xff]/.test(await file.text(at + 1, 1))) at += 2;
+      } else if (kind === 0x21 && [0x01, 0xf9, 0xfe, 0xff].includes(await file.number(at + 1, 1))) at += 2;
       else return cut(at, { facts });
       const end = await blocks(file, at);
       if (end === undefined) return cut(at, { facts });
@@ -83,6 +83,12 @@ export const bmp: Carver = {
     const rows = Math.ceil((width * depth) / 32) * 4 * height;
     const fits = packing === 0 || packing === 3 ? size >= pixels + rows && size <= pixels + rows + 4096 : size > pixels;
     if (!fits || size > file.size) return fits ? cut(file.size) : undefined;
+    // Rows are filled up with zeros, which tells of foreign bytes among them.
+    const [own, row] = [(width * depth) / 8, Math.ceil((width * depth) / 32) * 4];
+    for (let i = 0; packing === 0 && Number.isInteger(own) && own < row && i < height; i++) {
+      const fill = await file.bytes(pixels + i * row + own, row - own);
+      if (fill?.every((byte) => byte === 0) !== true) return cut(pixels + i * row, { facts: { width, height } });
+    }
     return whole(size, { facts: { width, height } });
   },
 };

@@ -62,6 +62,12 @@ export const elf: Carver = {
       end = Math.max(end, (await read(entry + (big ? 24 : 16), word)) + (await read(entry + (big ? 32 : 20), word)));
     }
     if (!(end > 64)) return undefined;
+    // The table of sections comes last and leads to their names: what was put in before it would show here.
+    const named = sections + sectionSize * (await read(big ? 62 : 50, 2));
+    const names = sectionCount === 0 ? Number.NaN : await read(named + (big ? 24 : 16), word);
+    const bytes = Math.min(4096, await read(named + (big ? 32 : 20), word));
+    const isLinked = sectionCount === 0 || /^\0.*\0?\.shstrtab\0/s.test(await file.text(names, bytes));
+    if (!isLinked) return cut(Math.min(64, file.size));
     return end <= file.size ? whole(end) : cut(Math.min(64, file.size));
   },
 };
@@ -94,18 +100,44 @@ export const font: Carver = {
     if (!(n >= 4 && n <= 64)) return undefined;
     let end = 12 + n * 16;
     const names = new Set<string>();
+    const tables: Table[] = [];
     for (let i = 0; i < n; i++) {
       const name = await file.text(12 + i * 16, 4);
       const [place, size] = [await file.number(20 + i * 16, 4, 'big'), await file.number(24 + i * 16, 4, 'big')];
       if (!/^[ -~]{4}$/.test(name)) return undefined;
       names.add(name);
+      tables.push({ name, place, size, sum: await file.number(16 + i * 16, 4, 'big') });
       end = Math.max(end, place + Math.ceil(size / 4) * 4);
     }
     if (!names.has('head') || !names.has('cmap') || !names.has('maxp')) return undefined;
     const extension = (await file.text(0, 4)) === 'OTTO' ? 'otf' : 'ttf';
-    return end <= file.size ? whole(end, { extension }) : cut(Math.min(12 + n * 16, file.size), { extension });
+    for (const table of tables.toSorted((a, b) => a.place - b.place))
+      if (!(await isSummed(file, table))) return cut(Math.min(table.place, file.size), { extension });
+    return end <= file.size
+      ? whole(end, { extension, isProved: true })
+      : cut(Math.min(12 + n * 16, file.size), { extension });
   },
 };
+
+interface Table {
+  readonly name: string;
+  readonly place: number;
+  readonly size: number;
+  readonly sum: number;
+}
+
+/** Whether a table's words add up; a word of "head" that is filled in last counts as zero. */
+async function isSummed(file: Content, { name, place, size, sum }: Table): Promise<boolean> {
+  let total = 0;
+  for (let at = 0; at < size; at += 4) {
+    const left = Math.min(4, size - at);
+    let word = left === 4 ? await file.number(place + at, 4, 'big') : 0;
+    for (let i = 0; left < 4 && i < left; i++) word += (await file.number(place + at + i, 1)) * 2 ** (24 - 8 * i);
+    if (Number.isNaN(word)) return false;
+    if (name !== 'head' || at !== 8) total = (total + word) % 2 ** 32;
+  }
+  return total === sum;
+}
 
 export const woff: Carver = {
   extension: 'woff',
