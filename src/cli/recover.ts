@@ -80,7 +80,7 @@ export function register(program: Command): void {
     .option(
       '--carve',
       'also files that are known by their content alone, in file systems and in disks without one: DIR/+carved; what ' +
-        'cannot be followed to its end is in +carved/broken',
+        'cannot be followed to its end, or checked, is kept apart in it',
     )
     .option('--no-mend', 'do not make anew the descriptors and configurations that machines lack')
     .addHelpText('after', EXAMPLES)

@@ -8,6 +8,8 @@ export interface Carved {
   readonly length: number;
   /** Its structure was followed to its end. What is not whole is cut, and kept apart. */
   readonly isWhole: boolean;
+  /** Only its head says where it ends: what lies between may be anything. Such files are kept apart. */
+  readonly isUnchecked?: boolean;
   /** Checksums over all that it holds agree. */
   readonly isProved?: boolean;
   /** Where its structure tells what kind of its family it is: "docx". */
@@ -101,6 +103,11 @@ export class Content {
 /** A file that was followed to its end. */
 export function whole(length: number, more: Omit<Carved, 'length' | 'isWhole'> = {}): Carved {
   return { length, isWhole: true, ...more };
+}
+
+/** A file that ends where its head says, with nothing behind the head that could be checked. */
+export function unchecked(length: number, more: Omit<Carved, 'length' | 'isWhole'> = {}): Carved {
+  return { length, isWhole: true, isUnchecked: true, ...more };
 }
 
 /** A file that breaks off, or whose end is not where it should be. */

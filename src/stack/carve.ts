@@ -12,6 +12,12 @@ import type { Stack } from './stack.ts';
 export const CARVED = '+carved';
 /** Where lies what begins like a file and cannot be followed to its end. */
 export const BROKEN = 'broken';
+/** Where lies what ends where its head says, with nothing behind that could be checked. */
+export const UNCHECKED = 'unchecked';
+const SHELVES: Readonly<Record<string, string>> = {
+  [BROKEN]: 'begin like files and cannot be followed to their ends',
+  [UNCHECKED]: 'end where their heads say, and what lies between cannot be checked',
+};
 /** Files that are listed at most. */
 const MAX_CARVED = 1_000_000;
 const WINDOW = 4 * 1024 * 1024;
@@ -62,17 +68,13 @@ class Carvings {
 
   /** A name says where its file begins, so one file is found without looking for all. */
   async child(rawName: string): Promise<Node | undefined> {
-    if (rawName === BROKEN) return (await this.#all()).find((node) => node.rawName === BROKEN);
-    return this.#named(rawName, true);
-  }
-
-  async #named(rawName: string, isWhole: boolean): Promise<Node | undefined> {
+    if (SHELVES[rawName] !== undefined) return (await this.#all()).find((node) => node.rawName === rawName);
     const place = /^f(\d{1,16})\./.exec(rawName);
     if (place === null) return undefined;
     const at = Number(place[1]);
     for (const carver of carvers) {
       const found = at < this.#source.size ? await followed(this.#source, carver, at) : undefined;
-      if (found === undefined || found.isWhole !== isWhole) continue;
+      if (found === undefined || shelfOf(found) !== undefined) continue;
       const node = fileNode(this.#source, this.#locator, carver, at, found);
       if (node.rawName === rawName) return node;
     }
@@ -85,30 +87,33 @@ class Carvings {
   }
 
   async #look(): Promise<Node[]> {
-    const whole: Node[] = [];
-    const broken: Node[] = [];
+    const files: Node[] = [];
+    const shelves = new Map<string, Node[]>();
     let end = 0;
+    let count = 0;
     for await (const { at, carver } of starts(this.#source, this.#signal)) {
       // What lies inside a file that is whole belongs to it.
-      if (at < end || whole.length + broken.length >= MAX_CARVED) continue;
+      if (at < end || count >= MAX_CARVED) continue;
       const found = await followed(this.#source, carver, at);
       if (found === undefined) continue;
-      const node = fileNode(
-        this.#source,
-        found.isWhole ? this.#locator : `${this.#locator}/${BROKEN}`,
-        carver,
-        at,
-        found,
-      );
-      if (!found.isWhole) broken.push(node);
-      else {
-        whole.push(node);
+      count++;
+      const shelf = shelfOf(found);
+      const folder = shelf === undefined ? this.#locator : `${this.#locator}/${shelf}`;
+      const node = fileNode(this.#source, folder, carver, at, found);
+      if (shelf === undefined) {
+        files.push(node);
         end = at + found.length;
-      }
+      } else shelves.set(shelf, [...(shelves.get(shelf) ?? []), node]);
     }
-    if (broken.length > 0) whole.push(brokenFolder(`${this.#locator}/${BROKEN}`, broken));
-    return whole;
+    for (const [shelf, list] of shelves) files.push(shelfNode(`${this.#locator}/${shelf}`, shelf, list));
+    return files;
   }
+}
+
+/** The directory that a file is kept in, apart from those that were followed to their ends. */
+function shelfOf({ isWhole, isUnchecked }: Carved): string | undefined {
+  if (!isWhole) return BROKEN;
+  return isUnchecked === true ? UNCHECKED : undefined;
 }
 
 async function followed(source: Source, carver: Carver, at: number): Promise<Carved | undefined> {
@@ -125,7 +130,7 @@ async function followed(source: Source, carver: Carver, at: number): Promise<Car
 function fileNode(source: Source, folder: string, carver: Carver, at: number, found: Carved): Node {
   const rawName = `f${String(at).padStart(12, '0')}.${found.extension ?? carver.extension}`;
   const { length, isWhole, isProved = false } = found;
-  const code = isWhole ? (isProved ? 'carved.checksum' : 'carved.structure') : 'carved.broken';
+  const code = `carved.${shelfOf(found) ?? (isProved ? 'checksum' : 'structure')}`;
   const why = { what: `the content of a ${carver.title}`, source, at, code };
   const certainty = isProved ? INFERRED : GUESSED;
   return {
@@ -140,14 +145,14 @@ function fileNode(source: Source, folder: string, carver: Carver, at: number, fo
   };
 }
 
-function brokenFolder(locator: string, files: readonly Node[]): Node {
+function shelfNode(locator: string, name: string, files: readonly Node[]): Node {
   return {
-    name: BROKEN,
-    rawName: BROKEN,
+    name,
+    rawName: name,
     locator,
     kind: 'directory',
     state: 'carved',
-    facts: { details: { what: 'begin like files and cannot be followed to their ends' } },
+    facts: { details: { what: SHELVES[name] } },
     damage: [],
     child: async (rawName) => files.find((node) => node.rawName === rawName),
     async *children() {

@@ -1,7 +1,7 @@
 /** Archives and packed files: ZIP and what is kept in it, gzip, xz, zstd, 7z, RAR, tar, cabinets. Source: carving.md section 1. */
 import { crc32 } from '../../codec/crc32.ts';
 import { inflate, unpacksZstd } from '../../codec/inflate.ts';
-import { type Carved, type Carver, type Content, cut, whole } from '../../core/carver.ts';
+import { type Carved, type Carver, type Content, cut, unchecked, whole } from '../../core/carver.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -398,6 +398,6 @@ export const cabinet: Carver = {
       await file.number(25, 1),
     ];
     if (!(size > 36 && files < size) || major !== 1 || minor > 3) return undefined;
-    return size <= file.size ? whole(size) : cut(file.size);
+    return size <= file.size ? unchecked(size) : cut(file.size);
   },
 };

@@ -1,5 +1,5 @@
 /** Sound and film: RIFF, MP4 and its kin, Ogg, MP3, FLAC, Matroska. Source: carving.md section 1. */
-import { type Carved, type Carver, type Content, cut, whole } from '../../core/carver.ts';
+import { type Carved, type Carver, type Content, cut, unchecked, whole } from '../../core/carver.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -15,6 +15,7 @@ export const riff: Carver = {
     const extension = kinds[await file.text(8, 4)];
     if (extension === undefined) return undefined;
     let end = 0;
+    let behind = 0;
     // Films of more than 1 GiB go on in further pieces.
     for (let form = await file.text(8, 4); end === 0 || form === 'AVIX'; form = await file.text(end + 8, 4)) {
       if ((await file.text(end, 4)) !== 'RIFF') break;
@@ -24,16 +25,20 @@ export const riff: Carver = {
       while (at + 8 <= stop) {
         const [name, length] = [await file.text(at, 4), await file.number(at + 4, 4)];
         if (!/^[ -~]{4}$/.test(name) || Number.isNaN(length)) return cut(Math.max(12, at), { extension });
+        // A part behind the bulk stands where it should only if nothing was put in before it.
+        behind = at - end > BULK ? behind + 1 : behind;
         at += 8 + length + (length % 2);
       }
       if (at < stop - 1 || at > stop + 1 || stop > file.size + 1)
         return cut(Math.min(file.size, end + 12), { extension });
       end = Math.min(stop, file.size);
     }
-    return whole(end, { extension });
+    return (behind > 0 ? whole : unchecked)(end, { extension });
   },
 };
 
+/** Bytes in front of a part that make it one behind the bulk. */
+const BULK = 4096;
 const BOXES = /^(ftyp|moov|mdat|free|skip|wide|uuid|moof|mfra|pnot|meta|sidx|styp|pdin|emsg|prft|jumb|idat)$/;
 
 export const mp4: Carver = {
@@ -56,6 +61,7 @@ export const mp4: Carver = {
     const extension = kinds.find(([is]) => is.test(brand))?.[1] ?? 'mp4';
     const met = new Set<string>();
     let at = 0;
+    let last = '';
     for (;;) {
       const [small, type] = [await file.number(at, 4, 'big'), await file.text(at + 4, 4)];
       const size = small === 1 ? await file.number(at + 8, 8, 'big') : small;
@@ -63,11 +69,13 @@ export const mp4: Carver = {
       if (!BOXES.test(type) || !(size >= 8)) break;
       if (at + size > file.size) return cut(at, { extension });
       met.add(type);
+      last = type;
       at += size;
     }
     const isMovie = met.has('moov') && (met.has('mdat') || met.has('moof'));
     const isPicture = met.has('meta') && (met.has('mdat') || met.has('idat'));
-    return isMovie || isPicture ? whole(at, { extension }) : cut(at, { extension });
+    if (!isMovie && !isPicture) return cut(at, { extension });
+    return (last === 'mdat' ? unchecked : whole)(at, { extension });
   },
 };
 

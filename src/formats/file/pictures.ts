@@ -1,6 +1,6 @@
 /** Pictures: PNG, GIF, BMP, TIFF and its kin, PSD, icons. Source: carving.md section 1. */
 import { crc32 } from '../../codec/crc32.ts';
-import { type Carved, type Carver, type Content, cut, whole } from '../../core/carver.ts';
+import { type Carved, type Carver, type Content, cut, unchecked, whole } from '../../core/carver.ts';
 
 const MIB = 1024 * 1024;
 const key = (offset: number, hex: string) => ({ offset, bytes: [...Buffer.from(hex, 'hex')] });
@@ -89,7 +89,8 @@ export const bmp: Carver = {
       const fill = await file.bytes(pixels + i * row + own, row - own);
       if (fill?.every((byte) => byte === 0) !== true) return cut(pixels + i * row, { facts: { width, height } });
     }
-    return whole(size, { facts: { width, height } });
+    const isFilled = packing === 0 && Number.isInteger(own) && own < row;
+    return (isFilled ? whole : unchecked)(size, { facts: { width, height } });
   },
 };
 
@@ -192,7 +193,7 @@ export const psd: Carver = {
       for (let i = 0; i < rows; i++) bytes += await file.number(at + i * 2, 2, 'big');
       at += rows * 2 + bytes;
     } else return undefined;
-    return at <= file.size ? whole(at, { facts: { width, height } }) : cut(Math.min(file.size, 26));
+    return at <= file.size ? unchecked(at, { facts: { width, height } }) : cut(Math.min(file.size, 26));
   },
 };
 

@@ -1,5 +1,5 @@
 /** Programs, links, fonts and captures: files that say in tables where their parts end. Source: carving.md section 1. */
-import { type Carver, type Content, cut, whole } from '../../core/carver.ts';
+import { type Carver, type Content, cut, unchecked, whole } from '../../core/carver.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -33,7 +33,7 @@ export const pe: Carver = {
     const [place, size] = [await file.number(signed, 4), await file.number(signed + 4, 4)];
     if (place >= end && size > 0 && size < 16 * MIB) end = place + size;
     const extension = (flags & 0x2000) !== 0 ? 'dll' : 'exe';
-    return end <= file.size ? whole(end, { extension }) : cut(Math.min(at + 24, file.size), { extension });
+    return end <= file.size ? unchecked(end, { extension }) : cut(Math.min(at + 24, file.size), { extension });
   },
 };
 
@@ -152,7 +152,7 @@ export const woff: Carver = {
     ];
     if (!(size > 44) || !(tables >= 1 && tables <= 64) || zero !== 0) return undefined;
     const extension = (await file.text(3, 1)) === '2' ? 'woff2' : 'woff';
-    return size <= file.size ? whole(size, { extension }) : cut(Math.min(44, file.size), { extension });
+    return size <= file.size ? unchecked(size, { extension }) : cut(Math.min(44, file.size), { extension });
   },
 };
 
@@ -221,7 +221,7 @@ export const iso: Carver = {
   async examine(file) {
     const [blocks, size] = [await file.number(32_768 + 80, 4), await file.number(32_768 + 128, 2)];
     const end = blocks * size;
-    return size === 2048 && end <= file.size && (await file.text(32_769, 5)) === 'CD001' ? whole(end) : undefined;
+    return size === 2048 && end <= file.size && (await file.text(32_769, 5)) === 'CD001' ? unchecked(end) : undefined;
   },
 };
 
