@@ -32,6 +32,7 @@ import { vmx } from './machine/vmx.ts';
 import { gptFinder, mbrFinder } from './volume/find.ts';
 import { gpt } from './volume/gpt.ts';
 import { lost } from './volume/lost.ts';
+import { lostGuest } from './volume/lost-guest.ts';
 import { lvm2 } from './volume/lvm2/index.ts';
 import { mbr } from './volume/mbr.ts';
 import { md } from './volume/md/index.ts';
@@ -59,6 +60,7 @@ export const formats: readonly Format[] = [
   vmx,
   tar,
   lost,
+  lostGuest,
 ];
 
 /** All finders of all formats; a scan uses them in one pass. */

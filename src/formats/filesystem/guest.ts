@@ -3,6 +3,7 @@
  * Sources: the ext4, XFS, btrfs and LVM2 on-disk documentation, and NTFS boot sectors as described by Microsoft.
  */
 import { type Finder, type Hit, type Key, textKey } from '../../core/finder.ts';
+import type { Source } from '../../core/source.ts';
 import { latin1, readU64, viewOf } from '../../core/struct.ts';
 import { bootSector, OEM } from './ntfs/structs.ts';
 
@@ -91,6 +92,9 @@ function finder(
   };
 }
 
+/** What scans enter them as. */
+export const GUEST_KINDS: readonly string[] = ['guest.ext', 'guest.ntfs', 'guest.xfs', 'guest.btrfs', 'guest.lvm2'];
+
 export const guestFinders: readonly Finder[] = [
   finder('guest.ext', 512, EXT_AT + 1024, { offset: EXT_AT + 0x38, bytes: [0x53, 0xef] }, ext),
   finder('guest.ntfs', 512, 512, { offset: 510, bytes: [0x55, 0xaa] }, ntfs),
@@ -98,6 +102,23 @@ export const guestFinders: readonly Finder[] = [
   finder('guest.btrfs', 4096, BTRFS_AT + 1024, textKey(BTRFS_AT + 0x40, '_BHRfS_M'), btrfs),
   finder('guest.lvm2', 512, 1024, textKey(512, 'LABELONE'), lvm2),
 ];
+
+/** Bytes from the start of a file system in which it says what it is. */
+const HEAD = 72 * 1024;
+
+/** The file system that says it starts with these bytes; undefined where none does. */
+export async function guestAt(source: Source): Promise<Hit | undefined> {
+  const head = new Uint8Array(Math.min(HEAD, source.size));
+  await source.read(0, head);
+  const hits: Hit[] = [];
+  for (const finder of guestFinders) {
+    const block = head.subarray(0, finder.need);
+    const key = finder.keys[0];
+    const there = key.bytes.every((byte, i) => block[key.offset + i] === byte);
+    if (there) finder.examine(block, 0, (hit) => hits.push(hit));
+  }
+  return hits[0];
+}
 
 /** Printable text up to its first zero. */
 function text(block: Uint8Array, at: number, length: number): string {

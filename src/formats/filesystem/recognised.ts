@@ -1,14 +1,11 @@
 /** File systems of guests that are recognised and named; what is in them is not read yet. */
-import type { Hit } from '../../core/finder.ts';
 import type { Format } from '../../core/format.ts';
 import { printable } from '../../core/locator.ts';
 import { NotThis } from '../../core/node.ts';
-import type { Source } from '../../core/source.ts';
-import { guestFinders } from './guest.ts';
+import { guestAt } from './guest.ts';
 
 /** Below every format that reads what it recognises. */
 const SCORE = 5;
-const HEAD = 72 * 1024;
 
 export const recognised: Format = {
   id: 'guest',
@@ -17,10 +14,10 @@ export const recognised: Format = {
   spec: 'guestfs.md',
   gaps: ['btrfs is recognised, with its size and label; its files are not read in this version.'],
   async probe(source) {
-    return (await lookAt(source)) === undefined ? 0 : SCORE;
+    return (await guestAt(source)) === undefined ? 0 : SCORE;
   },
   async open(source, cx) {
-    const hit = await lookAt(source);
+    const hit = await guestAt(source);
     if (hit === undefined) throw new NotThis('no file system of a guest that is known starts here');
     const { what = '', bytes = 0, label = '', uuid = '' } = hit.facts ?? {};
     const name = String(what);
@@ -38,16 +35,3 @@ export const recognised: Format = {
     };
   },
 };
-
-async function lookAt(source: Source): Promise<Hit | undefined> {
-  const head = new Uint8Array(Math.min(HEAD, source.size));
-  await source.read(0, head);
-  const hits: Hit[] = [];
-  for (const finder of guestFinders) {
-    const block = head.subarray(0, finder.need);
-    const key = finder.keys[0];
-    const there = key.bytes.every((byte, i) => block[key.offset + i] === byte);
-    if (there) finder.examine(block, 0, (hit) => hits.push(hit));
-  }
-  return hits[0];
-}

@@ -1,0 +1,56 @@
+/** Disks of guests that lost their partition table. */
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { MemorySource } from '../../src/core/memory.ts';
+import { flatten } from '../../src/core/resolve.ts';
+import { INFERRED, RunList } from '../../src/core/run.ts';
+import { filesystems } from '../../src/stack/home.ts';
+import { locate } from '../../src/stack/locate.ts';
+import { Stack } from '../../src/stack/stack.ts';
+import { seeded } from '../make/content.ts';
+import { ext2progsAbsent, makeExt, sampleEntries, writeEntries } from '../make/ext.ts';
+import { sha256, whole } from './volumes.ts';
+
+const root = fs.mkdtempSync(join(tmpdir(), 'salvor-lost-guest-'));
+afterAll(() => fs.rmSync(root, { recursive: true, force: true }));
+const MIB = 1024 * 1024;
+
+test.skipIf(ext2progsAbsent !== undefined)('file systems are found behind each other, inferred', async () => {
+  const entries = sampleEntries(6, 5);
+  const large = entries.find(({ path }) => path === 'large')!.bytes!;
+  const from = join(root, 'from');
+  writeEntries(from, entries);
+  const image = join(root, 'volume.img');
+  makeExt(image, '12M', from, ['-t', 'ext4']);
+  const volume = fs.readFileSync(image);
+  for (const places of [
+    [MIB, 20 * MIB],
+    [63 * 512, 150 * MIB],
+  ]) {
+    const disk = Buffer.alloc(170 * MIB);
+    for (const at of places) volume.copy(disk, at);
+    const stack = new Stack([{ name: 'disk', source: new MemorySource(disk) }], { only: true });
+    const found = await filesystems(stack, stack.roots[0]);
+    expect(found.map(({ locator }) => locator)).toEqual(places.map((at) => `disk::lost-guest/at${at}::ext`));
+    for (const at of places) {
+      const { node } = await locate(stack, `disk::lost-guest/at${at}::ext/large`);
+      const source = await node.bytes!();
+      expect(sha256(await whole(source))).toBe(sha256(large));
+      const list = new RunList();
+      await flatten(source, 0, source.size, list);
+      for (let i = 0; i < list.n; i++) expect(list.certainty(i)).toBe(INFERRED);
+    }
+    const table = (await stack.inside(stack.roots[0]))!;
+    expect(table.damage.map(({ code }) => code)).toEqual(['lost-guest.table']);
+    stack.close();
+  }
+});
+
+test('noise is no disk of a guest', async () => {
+  const noise = new MemorySource(seeded(3, 40 * MIB).read(0, 40 * MIB));
+  const stack = new Stack([{ name: 'noise', source: noise }], { only: true });
+  expect(await stack.inside(stack.roots[0])).toBeUndefined();
+  stack.close();
+});
