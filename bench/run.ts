@@ -1,6 +1,7 @@
 /** npm run bench [-- JOB...]: salvor beside its peers. A run of all jobs writes docs/benchmarks.md. */
 import { convert } from './jobs/convert.ts';
 import { copy } from './jobs/copy.ts';
+import { guest } from './jobs/guest.ts';
 import { huge, start } from './jobs/huge.ts';
 import type { Job } from './jobs/job.ts';
 import { ls } from './jobs/ls.ts';
@@ -11,7 +12,7 @@ import { allMet, pageOf, REPORT, writeReport } from './report.ts';
 import { type Row, textOf } from './row.ts';
 import { Workplace } from './workplace.ts';
 
-const JOBS: readonly Job[] = [start, huge, ls, scan, sparse, copy, convert, nbd];
+const JOBS: readonly Job[] = [start, huge, ls, scan, sparse, copy, convert, nbd, guest];
 
 async function main(names: readonly string[]): Promise<number> {
   const unknown = names.find((name) => !JOBS.some((job) => job.id === name));
