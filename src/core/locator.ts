@@ -33,6 +33,7 @@ export function encodeName(raw: string): string {
 
 /** The raw bytes of a name as they can be shown on any screen. */
 export function printable(raw: string): string {
+  if (/^[ -~]*$/.test(raw)) return raw;
   return escaped(raw, (c) => UNPRINTABLE.test(c));
 }
 

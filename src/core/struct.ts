@@ -121,9 +121,16 @@ export function struct<const F extends Fields>(
 
 const NO_VIOLATIONS: Violation[] = [];
 
+/** Structures are decoded one after the other from the same block, and making a view costs more than using it. */
+let lastFrom: Uint8Array | undefined;
+let lastView: DataView | undefined;
+
 /** A DataView over exactly these bytes. */
 export function viewOf(from: Uint8Array): DataView {
-  return new DataView(from.buffer, from.byteOffset, from.byteLength);
+  if (from === lastFrom) return lastView!;
+  lastFrom = from;
+  lastView = new DataView(from.buffer, from.byteOffset, from.byteLength);
+  return lastView;
 }
 
 /** A u64, little-endian unless said otherwise, as a number, or TOO_LARGE. */

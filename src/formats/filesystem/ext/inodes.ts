@@ -116,11 +116,21 @@ export class Inodes {
     const offset = ((number - 1) % g.super.inodesPerGroup) * g.inodeSize;
     const start = offset - (offset % PAGE);
     const base = group.inodeTable * g.blockSize + start;
-    const page = this.#pages.get(base) ?? (await this.#read(base, g.super.inodesPerGroup * g.inodeSize - start));
+    const page = await this.#page(base, g.super.inodesPerGroup * g.inodeSize - start);
     const at = base + offset - start;
     if (page.gaps.some((gap) => gap.offset < at + g.inodeSize && gap.offset + gap.length > at)) return undefined;
     const bytes = page.bytes.subarray(offset - start, offset - start + g.inodeSize);
     return inodeOf(g, number, bytes, this.#source, at, group);
+  }
+
+  /** Whoever lists a directory asks for neighbours: the page that was asked for last is kept at hand. */
+  #last: { readonly base: number; readonly page: Page } | undefined;
+
+  async #page(base: number, left: number): Promise<Page> {
+    if (this.#last?.base === base) return this.#last.page;
+    const page = this.#pages.get(base) ?? (await this.#read(base, left));
+    this.#last = { base, page };
+    return page;
   }
 
   async #read(base: number, left: number): Promise<Page> {
@@ -141,7 +151,13 @@ export function inodeOf(
   group?: Group,
 ): Inode {
   const base = inodeStruct.decode(from);
-  const room = g.inodeSize > INODE_BASE ? inodeExtra.decode(padded(from)) : undefined;
+  const isRoomy = from.length >= INODE_BASE + inodeExtra.size;
+  const room =
+    g.inodeSize > INODE_BASE
+      ? isRoomy
+        ? inodeExtra.decode(from, INODE_BASE)
+        : inodeExtra.decode(padded(from))
+      : undefined;
   const extra = room !== undefined && room.extraSize <= g.inodeSize - INODE_BASE ? room : undefined;
   const has = (field: { at: number; size: number }): boolean => (extra?.extraSize ?? 0) >= field.at + field.size;
   const fields = inodeExtra.fields;
@@ -150,7 +166,7 @@ export function inodeOf(
     extra !== undefined && has(fields[field]) ? extra[field] : undefined;
   const type = base.mode >>> 12;
   const isSized = type === TYPE_REGULAR || type === TYPE_DIRECTORY;
-  const raw = from.slice(0, g.inodeSize);
+  const raw = from.subarray(0, g.inodeSize);
   const seed = g.seed === undefined ? undefined : seedOf(g.seed, number, base.generation);
   const doubts: Doubt[] = [];
   if (seed !== undefined && base.mode !== 0) checkSum(raw, seed, base.checksum, pick('checksumHigh'), at, doubts);
@@ -205,6 +221,7 @@ function seedOf(seed: number, number: number, generation: number): number {
 }
 
 const CHECKSUM_LOW = inodeStruct.fields.checksum.at;
+const NO_SUM = new Uint8Array(2);
 const CHECKSUM_HIGH = INODE_BASE + inodeExtra.fields.checksumHigh.at;
 
 function checkSum(
@@ -215,10 +232,15 @@ function checkSum(
   at: number,
   doubts: Doubt[],
 ): void {
-  const copy = raw.slice();
-  copy.fill(0, CHECKSUM_LOW, CHECKSUM_LOW + 2);
-  if (high !== undefined) copy.fill(0, CHECKSUM_HIGH, CHECKSUM_HIGH + 2);
-  const sum = crc32cUpdate(seed, copy);
+  // The sum itself counts as zeros.
+  let sum = crc32cUpdate(seed, raw.subarray(0, CHECKSUM_LOW));
+  sum = crc32cUpdate(sum, NO_SUM);
+  if (high === undefined) sum = crc32cUpdate(sum, raw.subarray(CHECKSUM_LOW + 2));
+  else {
+    sum = crc32cUpdate(sum, raw.subarray(CHECKSUM_LOW + 2, CHECKSUM_HIGH));
+    sum = crc32cUpdate(sum, NO_SUM);
+    sum = crc32cUpdate(sum, raw.subarray(CHECKSUM_HIGH + 2));
+  }
   const expected = high === undefined ? sum & 0xffff : sum;
   const actual = low + (high ?? 0) * 65536;
   if (expected === actual) return;
