@@ -64,7 +64,7 @@ export function damageLines(damage: readonly Damage[], indent: string): string[]
 
 /** Text that people may see, safe on any screen: a locator holds host paths, and a path can hold anything. */
 export function shown(text: string): string {
-  return printable(Buffer.from(text, 'utf8').toString('latin1'));
+  return /^[ -~]*$/.test(text) ? text : printable(Buffer.from(text, 'utf8').toString('latin1'));
 }
 
 /** A time for people, in UTC with seconds: 2021-08-11 07:37:29 UTC. */

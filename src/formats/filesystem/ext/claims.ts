@@ -2,9 +2,11 @@
  * Which blocks two things claim. Inodes with sums vouch for their own maps; where there are none, a pointer that was
  * changed is told only by what else leads to the same block.
  */
+
+import { TYPE_DIRECTORY, TYPE_REGULAR, TYPE_SYMLINK } from '../posix.ts';
 import { firstOf, hasCopy } from './geometry.ts';
 import { UNREADABLE } from './groups.ts';
-import { FLAG_INLINE_DATA, INODE_UNINIT, ROOT_INODE, TYPE_DIRECTORY, TYPE_REGULAR, TYPE_SYMLINK } from './structs.ts';
+import { FLAG_INLINE_DATA, INODE_UNINIT, ROOT_INODE } from './structs.ts';
 import { isFastLink, type Volume } from './volume.ts';
 
 /** Volumes with more inodes, or more blocks, are not looked through. */

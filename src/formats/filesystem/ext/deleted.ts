@@ -5,20 +5,12 @@ import type { Node } from '../../../core/node.ts';
 import { INFERRED } from '../../../core/run.ts';
 import { viewOf } from '../../../core/struct.ts';
 import { type Folder, folder } from '../folder.ts';
+import { TYPE_DIRECTORY, TYPE_REGULAR, TYPE_SYMLINK } from '../posix.ts';
 import { entriesIn, leftoversIn } from './directory.ts';
 import { blocksOf, boundsOf, factsOf } from './files.ts';
 import { type Inode, inodeOf, withDoubts } from './inodes.ts';
 import { allCopies, type Copy, type Journal } from './journal.ts';
-import {
-  EXTENT_MAGIC,
-  FLAG_EXTENTS,
-  FLAG_INLINE_DATA,
-  INODE_UNINIT,
-  ROOT_INODE,
-  TYPE_DIRECTORY,
-  TYPE_REGULAR,
-  TYPE_SYMLINK,
-} from './structs.ts';
+import { EXTENT_MAGIC, FLAG_EXTENTS, FLAG_INLINE_DATA, INODE_UNINIT, ROOT_INODE } from './structs.ts';
 import { isFastLink, type Volume } from './volume.ts';
 
 export const DELETED = '+deleted';

@@ -1,7 +1,7 @@
 /** Directories: chains of entries, block by block. Blocks of a hash tree carry the chain too, so they are read alike. */
 import { crc32cUpdate } from '../../../codec/crc32c.ts';
 import { latin1, struct, u8, u16, u32, viewOf } from '../../../core/struct.ts';
-import type { Doubt } from './inodes.ts';
+import type { Doubt } from '../posix.ts';
 
 export const entryStruct = struct('ext directory entry', 8, {
   inode: u32(0x00),

@@ -1,14 +1,26 @@
 /** Files and directories of an ext volume as nodes. */
 import type { Damage } from '../../../core/damage.ts';
-import { MAX_DAMAGES, MAX_ENTRIES, MAX_PATH_DEPTH } from '../../../core/limits.ts';
+import { MAX_DAMAGES, MAX_ENTRIES } from '../../../core/limits.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
-import type { Facts, Kind, Node, NodeState } from '../../../core/node.ts';
+import type { Facts, Node } from '../../../core/node.ts';
 import { DATA, RunList } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { latin1, viewOf } from '../../../core/struct.ts';
+import {
+  bare,
+  childNamed,
+  type Doubt,
+  kindOf,
+  type Place,
+  SPECIAL,
+  TYPE_BLOCK,
+  TYPE_CHARACTER,
+  TYPE_DIRECTORY,
+  whyNotWalked,
+} from '../posix.ts';
 import { attributesOf, inlineRest } from './attributes.ts';
 import { type Bounds, type Entry, entriesIn, isIndexNode, isSummed } from './directory.ts';
-import type { Doubt, Inode } from './inodes.ts';
+import type { Inode } from './inodes.ts';
 import {
   ENTRY_TYPES,
   FLAG_ENCRYPTED,
@@ -17,12 +29,6 @@ import {
   MAP_AT,
   MAP_BYTES,
   ROOT_INODE,
-  TYPE_BLOCK,
-  TYPE_CHARACTER,
-  TYPE_DIRECTORY,
-  TYPE_FIFO,
-  TYPE_SOCKET,
-  TYPE_SYMLINK,
 } from './structs.ts';
 import { isFastLink, type Volume } from './volume.ts';
 
@@ -33,21 +39,6 @@ const INCOMPAT_FILETYPE = 2;
 const MAX_NAMED_ATTRIBUTES = 20;
 /** Bytes of the parent's number in front of the entries that an inode holds itself. */
 const INLINE_PARENT = 4;
-const SPECIAL: Readonly<Record<number, string>> = {
-  [TYPE_FIFO]: 'named pipe',
-  [TYPE_CHARACTER]: 'character device',
-  [TYPE_BLOCK]: 'block device',
-  [TYPE_SOCKET]: 'socket',
-};
-
-/** Where a node stands in the tree: what is above it, for loops and for depth. */
-export interface Place {
-  readonly locator: string;
-  readonly rawName: string;
-  /** Inodes from the root down to the directory that names it. */
-  readonly above: readonly number[];
-  readonly state?: NodeState;
-}
 
 /** The root directory; a node without children where its inode is lost. */
 export async function rootNode(volume: Volume, locator: string, name: string): Promise<Node> {
@@ -62,11 +53,6 @@ export async function rootNode(volume: Volume, locator: string, name: string): P
   }
   const node = await inodeNode(volume, inode, place, [], volume.damage);
   return { ...node, kind: 'filesystem' };
-}
-
-export function bare(place: Place, kind: Kind, facts: Facts = {}, damage: readonly Damage[] = []): Node {
-  const { rawName, locator } = place;
-  return { name: printable(rawName), rawName, locator, kind, state: place.state ?? 'live', facts, damage };
 }
 
 async function entryNode(volume: Volume, entry: Entry, place: Place, position: number): Promise<Node> {
@@ -88,12 +74,6 @@ async function entryNode(volume: Volume, entry: Entry, place: Place, position: n
     doubts.push({ at: position, code: entry.doubt, expected, actual: 'one whose check fails' });
   }
   return inodeNode(volume, inode, place, doubts);
-}
-
-function kindOf(type: number): Kind {
-  if (type === TYPE_DIRECTORY) return 'directory';
-  if (type === TYPE_SYMLINK) return 'symlink';
-  return SPECIAL[type] === undefined ? 'file' : 'system';
 }
 
 /** An inode as a node; `doubts` are those of the entry that led to it. */
@@ -208,7 +188,7 @@ async function* childrenOf(
     const note = volume.note(doubt, effect);
     if (damage.length < MAX_DAMAGES && !damage.some((d) => d.at === note.at && d.code === note.code)) damage.push(note);
   };
-  const refusal = whyNot(volume, inode, place);
+  const refusal = whyNotWalked('ext', inode.number, place, volume.directories);
   if (refusal !== undefined) return report({ at: inode.at, ...refusal });
   const names = new Map<string, number>();
   let count = 0;
@@ -298,24 +278,4 @@ function doubtOf(block: Uint8Array, inode: Inode, at: number, report: (doubt: Do
   const actual = summed === undefined ? 'no checksum' : 'one that does not agree';
   report({ at, code, expected: 'a block of entries with its checksum', actual });
   return { doubt: code };
-}
-
-/** Loops, endless depth, and directories with two parents, which would be walked again and again. */
-function whyNot(volume: Volume, inode: Inode, place: Place): Omit<Doubt, 'at'> | undefined {
-  const actual = `inode ${inode.number} again`;
-  if (place.above.includes(inode.number)) {
-    return { code: 'ext.directory.loop', expected: 'a directory that is not inside itself', actual };
-  }
-  if (place.above.length >= MAX_PATH_DEPTH) {
-    return { code: 'ext.directory.depth', expected: `at most ${MAX_PATH_DEPTH} levels of directories`, actual: 'more' };
-  }
-  const first = volume.directories.get(inode.number) ?? place.locator;
-  volume.directories.set(inode.number, first);
-  if (first === place.locator) return undefined;
-  return { code: 'ext.directory.two-parents', expected: `a directory of its own, not ${first} a second time`, actual };
-}
-
-async function childNamed(children: AsyncIterable<Node>, rawName: string): Promise<Node | undefined> {
-  for await (const node of children) if (node.rawName === rawName) return node;
-  return undefined;
 }

@@ -3,27 +3,10 @@ import { crc32cUpdate } from '../../../codec/crc32c.ts';
 import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Gap, Source } from '../../../core/source.ts';
 import { TableCache } from '../../../core/tables.ts';
+import { type Doubt, TYPE_DIRECTORY, TYPE_REGULAR } from '../posix.ts';
 import type { Geometry } from './geometry.ts';
 import type { Group, Groups } from './groups.ts';
-import {
-  FLAG_HUGE_FILE,
-  INODE_BASE,
-  inodeExtra,
-  inodeStruct,
-  MAP_AT,
-  RO_HUGE_FILE,
-  TYPE_DIRECTORY,
-  TYPE_REGULAR,
-} from './structs.ts';
-
-/** A check that failed. */
-export interface Doubt {
-  /** Bytes from the start of the volume. */
-  readonly at: number;
-  readonly code: string;
-  readonly expected: string;
-  readonly actual: string;
-}
+import { FLAG_HUGE_FILE, INODE_BASE, inodeExtra, inodeStruct, MAP_AT, RO_HUGE_FILE } from './structs.ts';
 
 export interface Inode {
   readonly number: number;

@@ -4,6 +4,7 @@ import { MapSource } from '../../../core/map-source.ts';
 import type { Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { viewOf } from '../../../core/struct.ts';
+import { TYPE_REGULAR } from '../posix.ts';
 import { type Inode, inodeOf } from './inodes.ts';
 import {
   BLOCK_COMMIT,
@@ -20,7 +21,7 @@ import {
   TAG_LAST,
   TAG_SAME_UUID,
 } from './journal-structs.ts';
-import { EXTENT_MAGIC, FLAG_EXTENTS, MAP_AT, MAP_BYTES, TYPE_REGULAR } from './structs.ts';
+import { EXTENT_MAGIC, FLAG_EXTENTS, MAP_AT, MAP_BYTES } from './structs.ts';
 import type { Volume } from './volume.ts';
 
 type JournalSuper = ReturnType<typeof journalSuper.decode>;

@@ -1,5 +1,14 @@
 /** On-disk structures of ext2, ext3 and ext4, little-endian. Sources: the kernel's ext4 documentation; guestfs.md part B. */
 import { bytes, struct, text, u16, u32 } from '../../../core/struct.ts';
+import {
+  TYPE_BLOCK,
+  TYPE_CHARACTER,
+  TYPE_DIRECTORY,
+  TYPE_FIFO,
+  TYPE_REGULAR,
+  TYPE_SOCKET,
+  TYPE_SYMLINK,
+} from '../posix.ts';
 
 export const SUPER_AT = 1024;
 export const SUPER_BYTES = 1024;
@@ -137,14 +146,6 @@ export const EXTENT_BYTES = 12;
 export const EXTENT_WRITTEN = 32768;
 export const MAX_EXTENT_DEPTH = 5;
 
-/** Values of the mode's upper bits. */
-export const TYPE_FIFO = 0x1;
-export const TYPE_CHARACTER = 0x2;
-export const TYPE_DIRECTORY = 0x4;
-export const TYPE_BLOCK = 0x6;
-export const TYPE_REGULAR = 0x8;
-export const TYPE_SYMLINK = 0xa;
-export const TYPE_SOCKET = 0xc;
 /** The same as directory entries write them. */
 export const ENTRY_TYPES: readonly number[] = [
   0,

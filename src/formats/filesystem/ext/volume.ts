@@ -5,25 +5,16 @@ import { data, MapSource, missing, type Segment, segments } from '../../../core/
 import { INFERRED, type Why, weaker } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { viewOf } from '../../../core/struct.ts';
+import { type Doubt, TYPE_DIRECTORY, TYPE_REGULAR, TYPE_SYMLINK } from '../posix.ts';
 import { inlineRest } from './attributes.ts';
 import { type Claims, claimsOf } from './claims.ts';
 import { ExtentMap } from './extents.ts';
 import type { Geometry } from './geometry.ts';
 import type { Ground } from './ground.ts';
 import { Groups } from './groups.ts';
-import { type Doubt, type Inode, Inodes } from './inodes.ts';
+import { type Inode, Inodes } from './inodes.ts';
 import { PointerMap } from './pointers.ts';
-import {
-  EXTENT_MAGIC,
-  FLAG_ENCRYPTED,
-  FLAG_EXTENTS,
-  FLAG_INLINE_DATA,
-  MAP_AT,
-  MAP_BYTES,
-  TYPE_DIRECTORY,
-  TYPE_REGULAR,
-  TYPE_SYMLINK,
-} from './structs.ts';
+import { EXTENT_MAGIC, FLAG_ENCRYPTED, FLAG_EXTENTS, FLAG_INLINE_DATA, MAP_AT, MAP_BYTES } from './structs.ts';
 
 /** Blocks that a file can have by its map: numbers of blocks in files have 32 bits. */
 const MAX_FILE_BLOCKS = 2 ** 32;

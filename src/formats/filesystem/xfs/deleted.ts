@@ -4,6 +4,7 @@ import type { Node } from '../../../core/node.ts';
 import { INFERRED } from '../../../core/run.ts';
 import { bits, viewOf } from '../../../core/struct.ts';
 import { type Folder, folder } from '../folder.ts';
+import { TYPE_DIRECTORY, TYPE_REGULAR } from '../posix.ts';
 import { type Entry, entriesIn, type Leftover, leftoversIn, shortEntries } from './directory.ts';
 import { blocksOf, entriesOf, factsOf } from './files.ts';
 import { readShort } from './free.ts';
@@ -23,8 +24,6 @@ import {
   MAP_MAGIC,
   SHORT_BYTES,
   shortBlock,
-  TYPE_DIRECTORY,
-  TYPE_REGULAR,
 } from './structs.ts';
 import type { Volume } from './volume.ts';
 

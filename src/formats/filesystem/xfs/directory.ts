@@ -1,6 +1,6 @@
 /** Entries of XFS directories: in the inode, or in blocks of which only the entries themselves are read. */
 import { latin1, readU64, viewOf } from '../../../core/struct.ts';
-import type { Doubt } from './inodes.ts';
+import type { Doubt } from '../posix.ts';
 import { DIRECTORY_MAGICS } from './structs.ts';
 
 export interface Entry {

@@ -1,44 +1,31 @@
 /** Files and directories of an XFS volume as nodes. */
 import { crc32c } from '../../../codec/crc32c.ts';
 import type { Damage } from '../../../core/damage.ts';
-import { MAX_DAMAGES, MAX_ENTRIES, MAX_PATH_DEPTH } from '../../../core/limits.ts';
+import { MAX_DAMAGES, MAX_ENTRIES } from '../../../core/limits.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import { MapSource } from '../../../core/map-source.ts';
-import type { Facts, Kind, Node, NodeState } from '../../../core/node.ts';
+import type { Facts, Node } from '../../../core/node.ts';
 import { latin1, viewOf } from '../../../core/struct.ts';
-import { type Entry, entriesIn, shortEntries } from './directory.ts';
-import type { Doubt, Inode } from './inodes.ts';
 import {
-  DIRECTORY_CRC_AT,
-  directoryBlock,
-  FORM_BTREE,
-  FORM_EXTENTS,
-  FORM_LOCAL,
-  INDEX_AT,
+  bare,
+  childNamed,
+  type Doubt,
+  kindOf,
+  type Place,
+  SPECIAL,
   TYPE_DIRECTORY,
   TYPE_REGULAR,
   TYPE_SYMLINK,
-} from './structs.ts';
+  whyNotWalked,
+} from '../posix.ts';
+import { type Entry, entriesIn, shortEntries } from './directory.ts';
+import type { Inode } from './inodes.ts';
+import { DIRECTORY_CRC_AT, directoryBlock, FORM_BTREE, FORM_EXTENTS, FORM_LOCAL, INDEX_AT } from './structs.ts';
 import type { Volume } from './volume.ts';
 
 /** What entries call a type, by the upper bits of a mode. */
 const ENTRY_TYPES: readonly number[] = [0, 0x8, 0x4, 0x2, 0x6, 0x1, 0xc, 0xa];
-const SPECIAL: Readonly<Record<number, string>> = {
-  1: 'named pipe',
-  2: 'character device',
-  6: 'block device',
-  12: 'socket',
-};
 const FORMS: readonly string[] = ['device', 'inline', 'extents', 'extent tree'];
-
-/** Where a node stands in the tree: what is above it, for loops and for depth. */
-export interface Place {
-  readonly locator: string;
-  readonly rawName: string;
-  /** Inodes from the root down to the directory that names it. */
-  readonly above: readonly number[];
-  readonly state?: NodeState;
-}
 
 /** The root directory; a node without children where its inode is lost. */
 export async function rootNode(volume: Volume, locator: string, name: string): Promise<Node> {
@@ -51,11 +38,6 @@ export async function rootNode(volume: Volume, locator: string, name: string): P
     return { ...bare(place, 'filesystem'), damage: volume.damage };
   }
   return { ...inodeNode(volume, inode, place, [], await linkOf(volume, inode), volume.damage), kind: 'filesystem' };
-}
-
-export function bare(place: Place, kind: Kind, facts: Facts = {}, damage: readonly Damage[] = []): Node {
-  const { rawName, locator } = place;
-  return { name: printable(rawName), rawName, locator, kind, state: place.state ?? 'live', facts, damage };
 }
 
 async function entryNode(volume: Volume, entry: Entry, place: Place): Promise<Node> {
@@ -79,12 +61,6 @@ async function entryNode(volume: Volume, entry: Entry, place: Place): Promise<No
     doubts.push({ at: entry.at, code: entry.doubt, expected, actual: 'one whose check fails' });
   }
   return inodeNode(volume, inode, place, doubts, await linkOf(volume, inode));
-}
-
-function kindOf(type: number): Kind {
-  if (type === TYPE_DIRECTORY) return 'directory';
-  if (type === TYPE_SYMLINK) return 'symlink';
-  return SPECIAL[type] === undefined ? 'file' : 'system';
 }
 
 /** An inode as a node; `doubts` are those of the entry that led to it. */
@@ -164,7 +140,7 @@ async function* childrenOf(
     const note = volume.note(doubt, 'entries of this directory may be missing or wrong');
     if (damage.length < MAX_DAMAGES && !damage.some((d) => d.at === note.at && d.code === note.code)) damage.push(note);
   };
-  const refusal = whyNot(volume, inode, place);
+  const refusal = whyNotWalked('xfs', inode.number, place, volume.directories);
   if (refusal !== undefined) return report({ at: inode.at, ...refusal });
   const names = new Map<string, number>();
   let count = 0;
@@ -244,24 +220,6 @@ function doubtOf(volume: Volume, block: Uint8Array, inode: Inode, report: (doubt
     actual: isOwn ? 'another checksum' : `one of inode ${head.owner}`,
   });
   return { doubt: code };
-}
-
-/** Loops, endless depth, and directories with two parents, which would be walked again and again. */
-function whyNot(volume: Volume, inode: Inode, place: Place): Omit<Doubt, 'at'> | undefined {
-  const actual = `inode ${inode.number} again`;
-  if (place.above.includes(inode.number))
-    return { code: 'xfs.directory.loop', expected: 'a directory that is not inside itself', actual };
-  if (place.above.length >= MAX_PATH_DEPTH)
-    return { code: 'xfs.directory.depth', expected: `at most ${MAX_PATH_DEPTH} levels of directories`, actual: 'more' };
-  const first = volume.directories.get(inode.number) ?? place.locator;
-  volume.directories.set(inode.number, first);
-  if (first === place.locator) return undefined;
-  return { code: 'xfs.directory.two-parents', expected: `a directory of its own, not ${first} a second time`, actual };
-}
-
-async function childNamed(children: AsyncIterable<Node>, rawName: string): Promise<Node | undefined> {
-  for await (const node of children) if (node.rawName === rawName) return node;
-  return undefined;
 }
 
 export function isFile({ type }: Inode): boolean {

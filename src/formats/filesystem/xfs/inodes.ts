@@ -4,17 +4,9 @@ import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts
 import type { Source } from '../../../core/source.ts';
 import { type Bytes8, bits, viewOf } from '../../../core/struct.ts';
 import { TableCache } from '../../../core/tables.ts';
+import type { Doubt } from '../posix.ts';
 import { type Geometry, inodeByteOf } from './geometry.ts';
 import { CORE_BYTES, FLAG2_BIGTIME, FLAG2_NREXT64, INODE_CRC_AT, inodeCore } from './structs.ts';
-
-/** A check that failed. */
-export interface Doubt {
-  /** Bytes from the start of the volume. */
-  readonly at: number;
-  readonly code: string;
-  readonly expected: string;
-  readonly actual: string;
-}
 
 export interface Inode {
   readonly number: number;

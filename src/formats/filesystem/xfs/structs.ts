@@ -135,10 +135,6 @@ export const FORM_LOCAL = 1;
 export const FORM_EXTENTS = 2;
 export const FORM_BTREE = 3;
 
-export const TYPE_DIRECTORY = 0x4;
-export const TYPE_REGULAR = 0x8;
-export const TYPE_SYMLINK = 0xa;
-
 /** Trees whose pointers are blocks of one AG: free space and inodes. */
 export const shortBlock = struct(
   'XFS short btree block',

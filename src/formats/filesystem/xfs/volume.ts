@@ -6,11 +6,12 @@ import { data, MapSource, missing, type Segment, segments } from '../../../core/
 import { INFERRED, type Why, weaker } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { viewOf } from '../../../core/struct.ts';
+import { type Doubt, TYPE_SYMLINK } from '../posix.ts';
 import { ExtentMap, type Ground } from './extents.ts';
 import { FreeSpace } from './free.ts';
 import type { Geometry } from './geometry.ts';
-import { type Doubt, type Inode, Inodes } from './inodes.ts';
-import { FLAG_REALTIME, FORM_BTREE, FORM_LOCAL, LINK_MAGIC, remoteLink, TYPE_SYMLINK } from './structs.ts';
+import { type Inode, Inodes } from './inodes.ts';
+import { FLAG_REALTIME, FORM_BTREE, FORM_LOCAL, LINK_MAGIC, remoteLink } from './structs.ts';
 
 /** Files that claim more than this are damaged: block numbers in files have 54 bits. */
 const MAX_BYTES = 2 ** 52;
