@@ -1,7 +1,8 @@
-/** npm run scoreboard [-- [peers] CELL…], or make CELL DIR: damaged stores, Salvor and its peers on them, and docs/scoreboard.md. */
+/** npm run scoreboard [-- [peers] CELL…], carving, or make CELL DIR: damaged stores, Salvor and its peers on them, and docs/scoreboard.md. */
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { build } from '../cli/salvor.ts';
+import { carving } from './carving.ts';
 import type { Cell } from './cell.ts';
 import { cells } from './cells.ts';
 import { writePage } from './page.ts';
@@ -82,6 +83,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 2;
   }
   build();
+  if (args[0] === 'carving') return carving() ? 0 : 1;
   return work(args);
 }
 
