@@ -21,6 +21,7 @@ import { vhdxWriter } from './disk/write/vhdx.ts';
 import { vmdkWriter } from './disk/write/vmdk.ts';
 import { streamPacker } from './disk/write/vmdk-stream.ts';
 import { ext } from './filesystem/ext/index.ts';
+import { fat } from './filesystem/fat/index.ts';
 import { guestFinders } from './filesystem/guest.ts';
 import { ntfs } from './filesystem/ntfs/index.ts';
 import { recognised } from './filesystem/recognised.ts';
@@ -47,6 +48,7 @@ export const formats: readonly Format[] = [
   ext,
   xfs,
   ntfs,
+  fat,
   vmdk,
   qcow2,
   qcow1,
