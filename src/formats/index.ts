@@ -20,6 +20,7 @@ import { vhdWriter } from './disk/write/vhd.ts';
 import { vhdxWriter } from './disk/write/vhdx.ts';
 import { vmdkWriter } from './disk/write/vmdk.ts';
 import { streamPacker } from './disk/write/vmdk-stream.ts';
+import { exfat } from './filesystem/exfat/index.ts';
 import { ext } from './filesystem/ext/index.ts';
 import { fat } from './filesystem/fat/index.ts';
 import { guestFinders } from './filesystem/guest.ts';
@@ -49,6 +50,7 @@ export const formats: readonly Format[] = [
   xfs,
   ntfs,
   fat,
+  exfat,
   vmdk,
   qcow2,
   qcow1,
