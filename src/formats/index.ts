@@ -24,6 +24,7 @@ import { exfat } from './filesystem/exfat/index.ts';
 import { ext } from './filesystem/ext/index.ts';
 import { fat } from './filesystem/fat/index.ts';
 import { guestFinders } from './filesystem/guest.ts';
+import { iso } from './filesystem/iso/index.ts';
 import { ntfs } from './filesystem/ntfs/index.ts';
 import { recognised } from './filesystem/recognised.ts';
 import { tar } from './filesystem/tar/index.ts';
@@ -51,6 +52,7 @@ export const formats: readonly Format[] = [
   ntfs,
   fat,
   exfat,
+  iso,
   vmdk,
   qcow2,
   qcow1,

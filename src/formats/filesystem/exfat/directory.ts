@@ -1,8 +1,8 @@
 /** Sets of entries: a file, where its bytes lie, and its name in pieces; live, deleted, and what is left of a set. */
 import type { Facts } from '../../../core/node.ts';
 import type { Values } from '../../../core/struct.ts';
-import type { Doubt } from '../fat/tree.ts';
 import { nameOf } from '../ntfs/structs.ts';
+import type { Doubt } from '../tree.ts';
 import {
   BITMAP,
   DIRECTORY,

@@ -3,7 +3,7 @@ import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
 import { readMember } from '../../volume/vmfs-lvm/member.ts';
-import { rootNode } from '../fat/tree.ts';
+import { rootNode } from '../tree.ts';
 import { type Head, headOf } from './boot.ts';
 import { DIRTY } from './structs.ts';
 import { ExfatVolume } from './volume.ts';

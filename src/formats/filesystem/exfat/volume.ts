@@ -4,7 +4,7 @@ import type { Source } from '../../../core/source.ts';
 import type { Claims } from '../ext/claims.ts';
 import { type Chain, type Extent, follow } from '../fat/chain.ts';
 import { Ground } from '../fat/ground.ts';
-import { type Doubt, type Entry, type Opened, walk } from '../fat/tree.ts';
+import { type Doubt, type Entry, type Opened, walk } from '../tree.ts';
 import type { Geometry } from './boot.ts';
 import { entriesIn, type Found, factsOf, isContiguous, isDirectory, type Special } from './directory.ts';
 import { SECOND_TABLE } from './structs.ts';

@@ -1,6 +1,7 @@
 /** Entries of FAT directories, live, deleted, and behind the end. */
 import type { Facts } from '../../../core/node.ts';
 import type { Values } from '../../../core/struct.ts';
+import type { Doubt } from '../tree.ts';
 import { checksumOf, firstByteFor, isShortName, longName, type Piece, pieceAt, shortName } from './names.ts';
 import {
   ARCHIVE,
@@ -17,7 +18,6 @@ import {
   SYSTEM,
   UNUSED_ATTRIBUTES,
 } from './structs.ts';
-import type { Doubt } from './tree.ts';
 
 type Raw = Values<typeof entryStruct.fields>;
 

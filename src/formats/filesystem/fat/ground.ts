@@ -5,9 +5,9 @@ import { data, type MapSource, missing, type Segment, segments, zeros } from '..
 import { type Certainty, GUESSED, INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { Claims } from '../ext/claims.ts';
+import type { Entry, Opened, Tree } from '../tree.ts';
 import { bestChain, type Chain, type Extent } from './chain.ts';
 import { Table, type TablePlace } from './table.ts';
-import type { Entry, Opened, Tree } from './tree.ts';
 
 /** Where clusters lie. */
 export interface Clusters {

@@ -3,8 +3,8 @@ import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
 import { readMember } from '../../volume/vmfs-lvm/member.ts';
+import { rootNode } from '../tree.ts';
 import { type Head, headOf } from './boot.ts';
-import { rootNode } from './tree.ts';
 import { FatVolume } from './volume.ts';
 
 const NAMES: Readonly<Record<number, string>> = { 12: 'FAT12', 16: 'FAT16', 28: 'FAT32' };

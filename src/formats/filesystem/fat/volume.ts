@@ -2,13 +2,13 @@
 import type { Cx } from '../../../core/format.ts';
 import type { Source } from '../../../core/source.ts';
 import type { Claims } from '../ext/claims.ts';
+import { type Doubt, type Entry, type Opened, walk } from '../tree.ts';
 import type { Geometry } from './boot.ts';
 import { type Chain, type Extent, follow } from './chain.ts';
 import { entriesIn, type Found, factsOf, type Listing, startOf } from './directory.ts';
 import { Ground } from './ground.ts';
 import { DIRECTORY, ENTRY } from './structs.ts';
 import { BAD, FIRST, LAST, UNREAD } from './table.ts';
-import { type Doubt, type Entry, type Opened, walk } from './tree.ts';
 
 /** Bytes of one directory: 65,536 entries, which is all that systems make. */
 const MAX_DIRECTORY = 65_536 * ENTRY;

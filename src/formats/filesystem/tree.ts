@@ -1,12 +1,12 @@
-/** Directories of clusters as nodes: what FAT and exFAT have in common once their entries are decoded. */
-import type { Damage } from '../../../core/damage.ts';
-import type { Cx } from '../../../core/format.ts';
-import { MAX_DAMAGES, MAX_ENTRIES, MAX_PATH_DEPTH } from '../../../core/limits.ts';
-import { encodeName, printable } from '../../../core/locator.ts';
-import type { Facts, Kind, Node, NodeState } from '../../../core/node.ts';
-import type { Source } from '../../../core/source.ts';
-import { type Folder, folder } from '../folder.ts';
-import type { Extent } from './chain.ts';
+/** Directories as nodes, for file systems whose entries say all of a file: FAT, exFAT and ISO 9660. */
+import type { Damage } from '../../core/damage.ts';
+import type { Cx } from '../../core/format.ts';
+import { MAX_DAMAGES, MAX_ENTRIES, MAX_PATH_DEPTH } from '../../core/limits.ts';
+import { encodeName, printable } from '../../core/locator.ts';
+import type { Facts, Kind, Node, NodeState } from '../../core/node.ts';
+import type { Source } from '../../core/source.ts';
+import type { Extent } from './fat/chain.ts';
+import { type Folder, folder } from './folder.ts';
 
 export const DELETED = '+deleted';
 /** Directories that are entered while all are walked. */
@@ -32,7 +32,7 @@ export interface Entry {
   readonly isGone: boolean;
   readonly facts: Facts;
   readonly doubts: readonly Doubt[];
-  /** First cluster; 0 where it has none. */
+  /** First cluster or block; 0 where it has none. */
   readonly start: number;
   readonly size: number;
   /** Bytes from the start that were ever written; zeros follow. */
@@ -41,6 +41,8 @@ export interface Entry {
   readonly isContiguous: boolean;
   /** First clusters that it may have had instead, where part of the number is lost. */
   readonly others?: readonly number[];
+  /** Stretches of one after the other, where it lies in more than one: first block, and bytes. */
+  readonly pieces?: readonly { readonly start: number; readonly size: number }[];
   /** The directory it was found in; undefined for the root. */
   readonly within?: Opened;
 }
@@ -59,6 +61,8 @@ export interface Tree {
   readonly cx: Cx;
   /** Directories by first cluster, with the first place each was met in. */
   readonly directories: Map<number, string>;
+  /** A code of this volume. */
+  code(of: string): string;
   /** What a directory holds, live or gone. */
   open(directory: Entry): Promise<Opened>;
   bytes(file: Entry): Promise<Source>;
@@ -99,6 +103,8 @@ function note(tree: Tree, { at, code, expected, actual }: Doubt, effect: string)
 function entryNode(tree: Tree, entry: Entry, place: Place): Node {
   const damage = entry.doubts.map((doubt) => note(tree, doubt, 'what it leads to is inferred, not stated'));
   const state = entry.isGone ? 'deleted' : 'live';
+  if (entry.facts.target !== undefined) return bare(place, 'symlink', state, entry.facts, damage);
+  if (entry.facts.details?.type !== undefined) return bare(place, 'system', state, entry.facts, damage);
   if (!entry.isDirectory) return { ...bare(place, 'file', state, entry.facts, damage), bytes: () => tree.bytes(entry) };
   return {
     ...bare(place, 'directory', state, entry.facts, damage),
@@ -129,7 +135,12 @@ async function* childrenOf(
   for (const one of opened.entries) {
     if (one.isGone) continue;
     if (++count > MAX_ENTRIES)
-      return report({ at: one.at, code: 'fat.entries', expected: `at most ${MAX_ENTRIES} entries`, actual: 'more' });
+      return report({
+        at: one.at,
+        code: tree.code('entries'),
+        expected: `at most ${MAX_ENTRIES} entries`,
+        actual: 'more',
+      });
     const before = names.get(one.rawName) ?? 0;
     names.set(one.rawName, before + 1);
     const rawName = before === 0 ? one.rawName : `${one.rawName};${before + 1}`;
@@ -143,16 +154,16 @@ function whyNot(tree: Tree, entry: Entry, place: Place): Doubt | undefined {
   const { at, start } = entry;
   const actual = `cluster ${start} again`;
   if (place.above.includes(start))
-    return { at, code: 'fat.directory.loop', expected: 'a directory that is not inside itself', actual };
+    return { at, code: tree.code('directory.loop'), expected: 'a directory that is not inside itself', actual };
   if (place.above.length >= MAX_PATH_DEPTH) {
     const expected = `at most ${MAX_PATH_DEPTH} levels of directories`;
-    return { at, code: 'fat.directory.depth', expected, actual: 'more' };
+    return { at, code: tree.code('directory.depth'), expected, actual: 'more' };
   }
   const first = tree.directories.get(start) ?? place.locator;
   tree.directories.set(start, first);
   if (first === place.locator) return undefined;
   const expected = `a directory of its own, not ${first} a second time`;
-  return { at, code: 'fat.directory.two-parents', expected, actual };
+  return { at, code: tree.code('directory.two-parents'), expected, actual };
 }
 
 async function childNamed(children: AsyncIterable<Node>, rawName: string): Promise<Node | undefined> {
