@@ -27,6 +27,7 @@ import { guestFinders } from './filesystem/guest.ts';
 import { iso } from './filesystem/iso/index.ts';
 import { ntfs } from './filesystem/ntfs/index.ts';
 import { recognised } from './filesystem/recognised.ts';
+import { sealedFinders } from './filesystem/sealed.ts';
 import { tar } from './filesystem/tar/index.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
 import { xfs } from './filesystem/xfs/index.ts';
@@ -76,6 +77,7 @@ export const finders: readonly Finder[] = [
   vmxFinder,
   mbrFinder,
   ...guestFinders,
+  ...sealedFinders,
 ];
 
 /** Everything that disks can be written as. */

@@ -5,6 +5,7 @@ import { printable } from '../../core/locator.ts';
 import { NotThis } from '../../core/node.ts';
 import type { Source } from '../../core/source.ts';
 import { guestFinders } from './guest.ts';
+import { sealedFinders } from './sealed.ts';
 
 /** Below every format that reads what it recognises. */
 const SCORE = 5;
@@ -15,16 +16,20 @@ export const recognised: Format = {
   layer: 'volume',
   title: 'guest file system',
   spec: 'guestfs.md',
-  gaps: ['btrfs is recognised, with its size and label; its files are not read in this version.'],
+  gaps: [
+    'btrfs, HFS+, APFS, ReFS, UDF, squashfs, swap and Windows dynamic disks are recognised, with what their headers say; their content is not read in this version.',
+    'LUKS and BitLocker are recognised; what is encrypted is not decrypted.',
+  ],
   async probe(source) {
     return (await lookAt(source)) === undefined ? 0 : SCORE;
   },
   async open(source, cx) {
     const hit = await lookAt(source);
     if (hit === undefined) throw new NotThis('no file system of a guest that is known starts here');
-    const { what = '', bytes = 0, label = '', uuid = '' } = hit.facts ?? {};
+    const { what = '', bytes, label = '', uuid = '' } = hit.facts ?? {};
     const name = String(what);
-    const short = Number(bytes) > source.size;
+    const size = bytes === undefined ? source.size : Number(bytes);
+    const short = size > source.size;
     const effect = 'the end of the file system is missing; look for the rest of the image';
     return {
       name: printable(String(label)) || name,
@@ -33,7 +38,7 @@ export const recognised: Format = {
       kind: 'volume',
       state: 'live',
       format: `${name} (recognised, not read in this version)`,
-      facts: { size: Number(bytes), details: { what: name, label: printable(String(label)), uuid } },
+      facts: { size, details: { what: name, label: printable(String(label)), uuid } },
       damage: short ? [cx.damage(source.size, 'guest.cut-off', `${bytes} bytes`, `${source.size} bytes`, effect)] : [],
     };
   },
@@ -43,7 +48,7 @@ async function lookAt(source: Source): Promise<Hit | undefined> {
   const head = new Uint8Array(Math.min(HEAD, source.size));
   await source.read(0, head);
   const hits: Hit[] = [];
-  for (const finder of guestFinders) {
+  for (const finder of [...guestFinders, ...sealedFinders]) {
     const block = head.subarray(0, finder.need);
     const key = finder.keys[0];
     const there = key.bytes.every((byte, i) => block[key.offset + i] === byte);
