@@ -50,6 +50,7 @@ function flaws(raw: Raw, isGone: boolean, has: (cluster: number) => boolean, isW
   if (!isShortName(raw.name, isGone) && !isDotName(raw.name)) out.push('a name with characters that none has');
   if (start !== 0 && !has(start)) out.push(`cluster ${start}, which is not there`);
   if (start === 0 && raw.size > 0 && !isFolder) out.push('bytes without a cluster');
+  if (start !== 0 && raw.size === 0 && !isFolder) out.push('a cluster without bytes');
   if (isFolder && raw.size > 0) out.push('a folder with a size');
   for (const date of [raw.modifiedDate, raw.createdDate, raw.accessedDate])
     if (date !== 0 && !isDate(date)) out.push(`the date 0x${date.toString(16)}`);

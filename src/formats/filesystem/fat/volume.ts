@@ -13,13 +13,18 @@ import { BAD, FIRST, LAST, UNREAD } from './table.ts';
 /** Bytes of one directory: 65,536 entries, which is all that systems make. */
 const MAX_DIRECTORY = 65_536 * ENTRY;
 /** Clusters of a deleted directory that are tried behind its first. */
-const MAX_GONE_CLUSTERS = 64;
+const MAX_GONE_CLUSTERS = 1024;
+/** Clusters behind one of a deleted directory in which it may go on. */
+const MAX_SEARCHED = 1024;
 const WIDE = 0x10000;
 
 export class FatVolume extends Ground {
   readonly geometry: Geometry;
   readonly root: Entry;
   label: string | undefined;
+  readonly #goneChains = new Map<number, Chain>();
+  /** Clusters that a deleted directory was continued in. */
+  readonly #continued = new Set<number>();
 
   constructor(source: Source, geometry: Geometry, cx: Cx, doubt?: string) {
     super('fat', source, geometry, cx, doubt);
@@ -108,21 +113,44 @@ export class FatVolume extends Ground {
     return chain;
   }
 
-  /** A deleted directory begins with its own name, and goes on behind that for as long as there are entries. */
+  /**
+   * A deleted directory begins with its own name. While it has no end it goes on in the next cluster that nobody has,
+   * holds nothing but entries, and was not taken for a part of another one.
+   */
   async #goneChain(start: number, most: number): Promise<Chain> {
+    const known = this.#goneChains.get(start);
+    if (known !== undefined) return known;
     const none: Chain = { extents: [], count: 0, isLonger: false, differs: false };
     if (!this.table.has(start) || !(await this.#isOwnDirectory(start))) return none;
-    let count = 1;
-    for (; count < Math.min(most, MAX_GONE_CLUSTERS); count++) {
-      const cluster = start + count;
-      if (!this.table.has(cluster) || !(await this.isFree(cluster))) break;
-      const block = new Uint8Array(this.geometry.cluster);
-      if ((await this.source.read(this.byteOf(cluster), block)).length > 0) break;
-      const { found, nonsense } = entriesIn(block, (one) => this.table.has(one), this.#isWide, false);
-      const isNext = block[0] !== 0 && nonsense.length === 0 && found.length > 0 && !found[0].isDot;
-      if (!isNext) break;
+    const extents: Extent[] = [{ start, count: 1 }];
+    let last = start;
+    while (extents.length < Math.min(most, MAX_GONE_CLUSTERS) && !(await this.#endsIn(last))) {
+      const next = await this.#nextOf(last);
+      if (next === undefined) break;
+      extents.push({ start: next, count: 1 });
+      this.#continued.add(next);
+      last = next;
     }
-    return { ...none, extents: [{ start, count }], count };
+    const chain: Chain = { ...none, extents, count: extents.length };
+    this.#goneChains.set(start, chain);
+    return chain;
+  }
+
+  async #endsIn(cluster: number): Promise<boolean> {
+    const tail = new Uint8Array(ENTRY);
+    const at = this.byteOf(cluster + 1) - ENTRY;
+    return (await this.source.read(at, tail)).length > 0 || tail[0] === 0;
+  }
+
+  async #nextOf(last: number): Promise<number | undefined> {
+    const block = new Uint8Array(this.geometry.cluster);
+    for (let cluster = last + 1; cluster <= last + MAX_SEARCHED && this.table.has(cluster); cluster++) {
+      if (this.#continued.has(cluster) || !(await this.isFree(cluster))) continue;
+      if ((await this.source.read(this.byteOf(cluster), block)).length > 0) continue;
+      const { found, nonsense } = entriesIn(block, (one) => this.table.has(one), this.#isWide, false);
+      if (block[0] !== 0 && nonsense.length === 0 && found.length > 0 && !found[0].isDot) return cluster;
+    }
+    return undefined;
   }
 
   async #isOwnDirectory(start: number): Promise<boolean> {
