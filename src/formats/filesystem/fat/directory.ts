@@ -1,4 +1,5 @@
 /** Entries of FAT directories, live, deleted, and behind the end. */
+import { printable } from '../../../core/locator.ts';
 import type { Facts } from '../../../core/node.ts';
 import type { Values } from '../../../core/struct.ts';
 import type { Doubt } from '../tree.ts';
@@ -18,6 +19,9 @@ import {
   SYSTEM,
   UNUSED_ATTRIBUTES,
 } from './structs.ts';
+
+/** What stands for a character that is lost: an underscore. */
+const LOST_CHARACTER = 0x5f;
 
 type Raw = Values<typeof entryStruct.fields>;
 
@@ -119,6 +123,22 @@ export function entriesIn(
   return { found, nonsense, ...(label !== undefined && { label }) };
 }
 
+/** Whether a cluster holds nothing but entries, as one in which a directory goes on does. */
+export function isAllEntries(block: Uint8Array, has: (cluster: number) => boolean, isWide: boolean): boolean {
+  let count = 0;
+  for (let offset = 0; offset + ENTRY <= block.length; offset += ENTRY, count++) {
+    if (block[offset] === END) return count > 0 && block.subarray(offset).every((byte) => byte === 0);
+    const raw = entryStruct.decode(block, offset);
+    const isLong = (raw.attributes & ATTRIBUTES) === LONG_NAME;
+    // Pieces of long names have neither a kind nor a cluster.
+    if (isLong && (raw.caseBits !== 0 || raw.startLow !== 0)) return false;
+    const isLabel = (raw.attributes & LABEL) !== 0;
+    const isOther = isLabel || isDotName(raw.name) || flaws(raw, raw.name[0] === GONE, has, isWide).length > 0;
+    if (!isLong && isOther) return false;
+  }
+  return true;
+}
+
 function labelOf(name: Uint8Array): string {
   return shortName(Uint8Array.of(...name.subarray(0, 8), 32, 32, 32), 0) === ''
     ? ''
@@ -161,8 +181,15 @@ function goneName(raw: Raw, all: readonly Piece[]): string {
     if (isShortName(name, false)) return shortName(name, raw.caseBits);
   }
   const name = Uint8Array.from(raw.name);
-  name[0] = 0x5f;
+  name[0] = LOST_CHARACTER;
   return shortName(name, raw.caseBits);
+}
+
+/** The short name as text; the first character of a deleted one is lost. */
+function shownName(name: Uint8Array): string {
+  const own = Uint8Array.from(name);
+  if (own[0] === GONE) own[0] = LOST_CHARACTER;
+  return printable(shortName(own, 0));
 }
 
 /** What an entry says, beside its file's size. Its times have no zone: they are what a clock on a wall showed. */
@@ -182,7 +209,7 @@ export function factsOf(raw: Raw, start: number): Facts {
     ...(accessed !== undefined && { accessed }),
     details: {
       cluster: start,
-      shortName: shortName(raw.name, 0),
+      shortName: shownName(raw.name),
       times: 'local, of a zone that is not known',
       ...(attributes.length > 0 && { attributes: attributes.join(', ') }),
       ...(created !== undefined && { created }),

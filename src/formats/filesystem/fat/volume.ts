@@ -5,7 +5,7 @@ import type { Claims } from '../ext/claims.ts';
 import { type Doubt, type Entry, type Opened, walk } from '../tree.ts';
 import type { Geometry } from './boot.ts';
 import { type Chain, type Extent, follow } from './chain.ts';
-import { entriesIn, type Found, factsOf, type Listing, startOf } from './directory.ts';
+import { entriesIn, type Found, factsOf, isAllEntries, type Listing, startOf } from './directory.ts';
 import { Ground } from './ground.ts';
 import { DIRECTORY, ENTRY } from './structs.ts';
 import { BAD, FIRST, LAST, UNREAD } from './table.ts';
@@ -147,8 +147,7 @@ export class FatVolume extends Ground {
     for (let cluster = last + 1; cluster <= last + MAX_SEARCHED && this.table.has(cluster); cluster++) {
       if (this.#continued.has(cluster) || !(await this.isFree(cluster))) continue;
       if ((await this.source.read(this.byteOf(cluster), block)).length > 0) continue;
-      const { found, nonsense } = entriesIn(block, (one) => this.table.has(one), this.#isWide, false);
-      if (block[0] !== 0 && nonsense.length === 0 && found.length > 0 && !found[0].isDot) return cluster;
+      if (isAllEntries(block, (one) => this.table.has(one), this.#isWide)) return cluster;
     }
     return undefined;
   }
