@@ -13,6 +13,7 @@ const ISO_AT = 32_768;
 const SECTOR = 512;
 const ISO_SECTOR = 2048;
 const PAGE = 4096;
+const DASH = 0x2d;
 const SWAP_AT = 4086;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -29,7 +30,8 @@ function luks(block: Uint8Array): Guess | undefined {
 
 function bitLocker(block: Uint8Array): Guess | undefined {
   const view = viewOf(block);
-  if (view.getUint16(510, true) !== 0xaa55 || !isPower(view.getUint16(11, true), 512, 4096)) return undefined;
+  if (block[3] !== DASH || view.getUint16(510, true) !== 0xaa55 || !isPower(view.getUint16(11, true), 512, 4096))
+    return undefined;
   const bytes = readU64(view, 40) * view.getUint16(11, true);
   return { what: 'BitLocker, encrypted', ...(bytes > 0 && { bytes }) };
 }
@@ -64,13 +66,14 @@ function apfs(block: Uint8Array): Guess | undefined {
 function refs(block: Uint8Array): Guess | undefined {
   const view = viewOf(block);
   const unit = view.getUint32(32, true);
-  if (latin1(block, 16, 4) !== 'FSRS' || !isPower(unit, 512, 4096)) return undefined;
+  if (latin1(block, 3, 4) !== 'ReFS' || latin1(block, 16, 4) !== 'FSRS' || !isPower(unit, 512, 4096)) return undefined;
   const serial = [60, 56].map((at) => view.getUint32(at, true).toString(16).toUpperCase().padStart(8, '0')).join('');
   const version = `${block[40]}.${block[41]}`;
   return { what: `ReFS ${version}`, bytes: readU64(view, 24) * unit, uuid: serial };
 }
 
 function udf(block: Uint8Array): Guess | undefined {
+  if (latin1(block, ISO_AT + 1, 5) !== 'BEA01') return undefined;
   for (let at = ISO_AT + ISO_SECTOR; at + ISO_SECTOR <= block.length; at += ISO_SECTOR) {
     const mark = latin1(block, at + 1, 5);
     if (mark === 'NSR02' || mark === 'NSR03') return { what: 'UDF' };
@@ -114,14 +117,15 @@ function exfat(block: Uint8Array): Guess | undefined {
   const shift = block[108];
   const copyAt = 12 * 2 ** shift;
   if (shift < 9 || shift > 12 || copyAt + SECTOR > block.length) return undefined;
-  if (latin1(block, copyAt + 3, 8) !== 'EXFAT   ') return undefined;
+  if (latin1(block, 3, 8) !== 'EXFAT   ' || latin1(block, copyAt + 3, 8) !== 'EXFAT   ') return undefined;
   const serial = view.getUint32(100, true).toString(16).toUpperCase().padStart(8, '0');
   const bytes = readU64(view, 72) * 2 ** shift;
   return { what: 'exFAT', bytes, uuid: `${serial.slice(0, 4)}-${serial.slice(4)}` };
 }
 
 function iso(block: Uint8Array): Guess | undefined {
-  if (block.length < ISO_AT + ISO_SECTOR || block[ISO_AT] !== 1) return undefined;
+  if (block.length < ISO_AT + ISO_SECTOR || block[ISO_AT] !== 1 || latin1(block, ISO_AT + 1, 5) !== 'CD001')
+    return undefined;
   const view = viewOf(block);
   const blocks = view.getUint32(ISO_AT + 80, true);
   if (view.getUint32(ISO_AT + 84, false) !== blocks) return undefined;
@@ -129,18 +133,19 @@ function iso(block: Uint8Array): Guess | undefined {
   return { what: 'ISO 9660', bytes, label: text(block, ISO_AT + 40, 32) };
 }
 
+/** Keys stand at even places, so some begin with the second character of their mark. */
 export const sealedFinders: readonly Finder[] = [
   finder('guest.luks', 512, 512, { offset: 0, bytes: [0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe] }, luks),
-  finder('guest.bitlocker', 512, 512, textKey(3, '-FVE-FS-'), bitLocker),
+  finder('guest.bitlocker', 512, 512, textKey(4, 'FVE-FS-'), bitLocker),
   finder('guest.ldm', 512, 512, textKey(0, 'PRIVHEAD'), dynamicDisk),
   finder('guest.hfs', 512, 2048, textKey(HFS_AT, 'H+'), hfs),
   finder('guest.hfsx', 512, 2048, textKey(HFS_AT, 'HX'), hfs),
   finder('guest.apfs', 4096, 4096, textKey(32, 'NXSB'), apfs),
-  finder('guest.refs', 512, 512, { offset: 3, bytes: [0x52, 0x65, 0x46, 0x53, 0, 0, 0, 0] }, refs),
-  finder('guest.iso', 512, 40 * KIB, textKey(ISO_AT + 1, 'CD001'), iso),
-  finder('guest.udf', 512, 40 * KIB, textKey(ISO_AT + 1, 'BEA01'), udf),
+  finder('guest.refs', 512, 512, textKey(4, 'eFS\0\0\0\0'), refs),
+  finder('guest.iso', 512, 40 * KIB, textKey(ISO_AT + 2, 'D001'), iso),
+  finder('guest.udf', 512, 40 * KIB, textKey(ISO_AT + 2, 'EA01'), udf),
   finder('guest.swap', 4096, 4096, textKey(SWAP_AT, 'SWAPSPACE2'), swap),
   finder('guest.squashfs', 512, 512, textKey(0, 'hsqs'), squash),
   finder('guest.fat', 512, 64 * KIB, { offset: 510, bytes: [0x55, 0xaa] }, fat),
-  finder('guest.exfat', 512, 64 * KIB, textKey(3, 'EXFAT   '), exfat),
+  finder('guest.exfat', 512, 64 * KIB, textKey(4, 'XFAT   '), exfat),
 ];
