@@ -73,7 +73,7 @@ function refs(block: Uint8Array): Guess | undefined {
 }
 
 function udf(block: Uint8Array): Guess | undefined {
-  if (latin1(block, ISO_AT + 1, 5) !== 'BEA01') return undefined;
+  if (block.length < ISO_AT + ISO_SECTOR || latin1(block, ISO_AT + 1, 5) !== 'BEA01') return undefined;
   for (let at = ISO_AT + ISO_SECTOR; at + ISO_SECTOR <= block.length; at += ISO_SECTOR) {
     const mark = latin1(block, at + 1, 5);
     if (mark === 'NSR02' || mark === 'NSR03') return { what: 'UDF' };
