@@ -20,10 +20,14 @@ import { vhdWriter } from './disk/write/vhd.ts';
 import { vhdxWriter } from './disk/write/vhdx.ts';
 import { vmdkWriter } from './disk/write/vmdk.ts';
 import { streamPacker } from './disk/write/vmdk-stream.ts';
+import { exfat } from './filesystem/exfat/index.ts';
 import { ext } from './filesystem/ext/index.ts';
+import { fat } from './filesystem/fat/index.ts';
 import { guestFinders } from './filesystem/guest.ts';
+import { iso } from './filesystem/iso/index.ts';
 import { ntfs } from './filesystem/ntfs/index.ts';
 import { recognised } from './filesystem/recognised.ts';
+import { sealedFinders } from './filesystem/sealed.ts';
 import { tar } from './filesystem/tar/index.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
 import { xfs } from './filesystem/xfs/index.ts';
@@ -48,6 +52,9 @@ export const formats: readonly Format[] = [
   ext,
   xfs,
   ntfs,
+  fat,
+  exfat,
+  iso,
   vmdk,
   qcow2,
   qcow1,
@@ -72,6 +79,7 @@ export const finders: readonly Finder[] = [
   vmxFinder,
   mbrFinder,
   ...guestFinders,
+  ...sealedFinders,
 ];
 
 /** Everything that disks can be written as. */

@@ -7,7 +7,7 @@ import { Sweep } from '../scan/sweep.ts';
 import { sweepShards } from '../scan/threads.ts';
 
 /** The version is raised whenever a finder is added or changed: older findings are then not all there is. */
-export const SCAN: Scan = { kind: 'scan', version: '1' };
+export const SCAN: Scan = { kind: 'scan', version: '2' };
 /** Bytes of a shard: seconds of work on a slow disk, and few enough transactions on a fast one. */
 const SHARD = 64 * 1024 * 1024;
 

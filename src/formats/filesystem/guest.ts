@@ -11,10 +11,11 @@ const EXT_AT = 0x400;
 const BTRFS_AT = 0x10000;
 const MAX_BYTES = 2 ** 50;
 
-interface Guess {
+/** What a header says of what starts with it. */
+export interface Guess {
   readonly what: string;
-  /** Of the whole file system, as it says itself. */
-  readonly bytes: number;
+  /** Of the whole, where it says so itself. */
+  readonly bytes?: number;
   readonly label?: string;
   readonly uuid?: string;
 }
@@ -69,7 +70,8 @@ function lvm2(block: Uint8Array): Guess | undefined {
   return { what: 'LVM2 physical volume', bytes: readU64(viewOf(block), 576), uuid: text(block, 544, 32) };
 }
 
-function finder(
+/** A finder of one kind of header. */
+export function finder(
   kind: string,
   align: 512 | 4096,
   need: number,
@@ -83,8 +85,12 @@ function finder(
     examine(block, at, emit) {
       if (block.length < 512) return;
       const found = guess(block);
-      if (found === undefined || !(found.bytes > 0 && found.bytes < MAX_BYTES)) return;
-      const facts: Record<string, string | number> = { what: found.what, bytes: found.bytes };
+      if (found === undefined) return;
+      const facts: Record<string, string | number> = { what: found.what };
+      if (found.bytes !== undefined) {
+        if (!(found.bytes > 0 && found.bytes < MAX_BYTES)) return;
+        facts.bytes = found.bytes;
+      }
       if (found.label !== undefined && found.label !== '') facts.label = found.label;
       if (found.uuid !== undefined) facts.uuid = found.uuid;
       emit({ kind, at, length: Math.min(need, block.length), base: at, facts } satisfies Hit);
@@ -92,8 +98,10 @@ function finder(
   };
 }
 
-/** What scans enter them as. */
-export const GUEST_KINDS: readonly string[] = ['guest.ext', 'guest.ntfs', 'guest.xfs', 'guest.btrfs', 'guest.lvm2'];
+/** What scans enter those as that partitions hold. */
+export const GUEST_KINDS: readonly string[] = [
+  'ext ntfs xfs btrfs lvm2 fat exfat luks bitlocker hfs hfsx apfs refs',
+].flatMap((names) => names.split(' ').map((name) => `guest.${name}`));
 
 export const guestFinders: readonly Finder[] = [
   finder('guest.ext', 512, EXT_AT + 1024, { offset: EXT_AT + 0x38, bytes: [0x53, 0xef] }, ext),
@@ -107,11 +115,11 @@ export const guestFinders: readonly Finder[] = [
 const HEAD = 72 * 1024;
 
 /** The file system that says it starts with these bytes; undefined where none does. */
-export async function guestAt(source: Source): Promise<Hit | undefined> {
+export async function guestAt(source: Source, finders: readonly Finder[]): Promise<Hit | undefined> {
   const head = new Uint8Array(Math.min(HEAD, source.size));
   await source.read(0, head);
   const hits: Hit[] = [];
-  for (const finder of guestFinders) {
+  for (const finder of finders) {
     const block = head.subarray(0, finder.need);
     const key = finder.keys[0];
     const there = key.bytes.every((byte, i) => block[key.offset + i] === byte);
@@ -121,13 +129,14 @@ export async function guestAt(source: Source): Promise<Hit | undefined> {
 }
 
 /** Printable text up to its first zero. */
-function text(block: Uint8Array, at: number, length: number): string {
+export function text(block: Uint8Array, at: number, length: number): string {
   const raw = latin1(block, at, length);
   const end = raw.indexOf('\0');
   return (end < 0 ? raw : raw.slice(0, end)).replace(/[^ -~]/g, '').trim();
 }
 
-function uuid(block: Uint8Array, at: number): string {
+/** 16 bytes as a UUID is written. */
+export function uuid(block: Uint8Array, at: number): string {
   const raw = [...block.subarray(at, at + 16)].map(hex).join('');
   return raw.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

@@ -5,6 +5,7 @@ import { type Node, NotThis } from '../../core/node.ts';
 import { INFERRED, type Why } from '../../core/run.ts';
 import type { Source } from '../../core/source.ts';
 import { GUEST_KINDS, guestAt } from '../filesystem/guest.ts';
+import { RECOGNISED } from '../filesystem/recognised.ts';
 
 const MIB = 1024 * 1024;
 /** Where the first partition started when disks had cylinders. */
@@ -90,7 +91,7 @@ async function starts(source: Source, cx: Cx): Promise<Start[]> {
   const behind = (at: number): Source => slice(source, at, source.size - at, INFERRED);
   let limit = QUICK_LOOK;
   for (let at = OLD_START; at < Math.min(limit, source.size) && out.length < MAX_STARTS; ) {
-    const hit = await guestAt(behind(at));
+    const hit = await guestAt(behind(at), RECOGNISED);
     const end = hit === undefined ? at : add(at, hit.facts);
     if (end > at) limit = end + QUICK_LOOK;
     at = Math.max(Math.ceil(end / MIB), Math.floor(at / MIB) + 1) * MIB;

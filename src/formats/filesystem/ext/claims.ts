@@ -34,6 +34,11 @@ export class Claims {
     }
   }
 
+  /** Whether a block is claimed at all. */
+  taken(block: number): boolean {
+    return (this.#once[block >>> 3] & (1 << (block & 7))) !== 0;
+  }
+
   /** Whether any of the blocks [from, end) is claimed more than once. */
   disputed(from: number, end: number): boolean {
     for (let block = from; block < end; block++) {
