@@ -2,7 +2,7 @@
 import type { Facts } from '../../../core/node.ts';
 import type { Values } from '../../../core/struct.ts';
 import { nameOf } from '../ntfs/structs.ts';
-import type { Doubt } from '../tree.ts';
+import type { Doubt } from '../posix.ts';
 import {
   BITMAP,
   DIRECTORY,

@@ -2,7 +2,7 @@
 import { printable } from '../../../core/locator.ts';
 import type { Facts } from '../../../core/node.ts';
 import type { Values } from '../../../core/struct.ts';
-import type { Doubt } from '../tree.ts';
+import type { Doubt } from '../posix.ts';
 import { checksumOf, firstByteFor, isShortName, longName, type Piece, pieceAt, shortName } from './names.ts';
 import {
   ARCHIVE,

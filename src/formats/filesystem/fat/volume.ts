@@ -2,7 +2,8 @@
 import type { Cx } from '../../../core/format.ts';
 import type { Source } from '../../../core/source.ts';
 import type { Claims } from '../ext/claims.ts';
-import { type Doubt, type Entry, type Opened, walk } from '../tree.ts';
+import type { Doubt } from '../posix.ts';
+import { type Entry, type Opened, walk } from '../tree.ts';
 import type { Geometry } from './boot.ts';
 import { type Chain, type Extent, follow } from './chain.ts';
 import { entriesIn, type Found, factsOf, isAllEntries, type Listing, startOf } from './directory.ts';

@@ -1,6 +1,6 @@
 /** Directory records: where a file lies, said twice, and its name. */
 import { type Values, viewOf } from '../../../core/struct.ts';
-import type { Doubt } from '../tree.ts';
+import type { Doubt } from '../posix.ts';
 import { DIRECTORY, MORE, RECORD, record, SECTOR, SIZE_AT, START_AT } from './structs.ts';
 
 export interface Found {

@@ -5,7 +5,8 @@ import { data, missing, type Segment, segments } from '../../../core/map-source.
 import type { Facts } from '../../../core/node.ts';
 import { INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
-import type { Doubt, Entry, Opened, Tree } from '../tree.ts';
+import type { Doubt } from '../posix.ts';
+import type { Entry, Opened, Tree } from '../tree.ts';
 import { type Descriptor, wideName } from './descriptors.ts';
 import { PathTable } from './paths.ts';
 import { type Found, isDot, recordAt, recordsIn, timeOf } from './records.ts';
