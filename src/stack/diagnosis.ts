@@ -146,7 +146,10 @@ export function titleOf(node: Node): string {
   const { details, size: bytes } = node.facts;
   const extent = bytes === undefined ? '' : `, ${size(bytes)}`;
   if (node.kind === 'evidence') return `${node.locator}${extent}`;
-  if (node.kind === 'partition') return `${node.name}: ${details?.type ?? ''}${extent}, from byte ${details?.start}`;
+  if (node.kind === 'partition') {
+    const start = details?.start === undefined ? '' : `, from byte ${details.start}`;
+    return `${node.name}: ${details?.type ?? ''}${extent}${start}`;
+  }
   if (node.kind === 'machine') return `machine "${node.name}"`;
   if (node.kind === 'filesystem') {
     const uuid = details?.uuid === undefined ? '' : `, UUID ${details.uuid}`;
