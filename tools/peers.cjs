@@ -15,6 +15,7 @@ const peers = [
   { package: 'thin-provisioning-tools', command: 'thin_restore', for: 'metadata of thin pools' },
   { package: 'sleuthkit', command: 'fls', for: 'listings of NTFS, side by side' },
   { package: 'xfsprogs', command: 'mkfs.xfs', for: 'guests with XFS' },
+  { package: 'btrfs-progs', command: 'mkfs.btrfs', for: 'guests with btrfs' },
   { package: 'libnbd-bin', command: 'nbdcopy', for: 'disks over NBD: reads and compares them' },
   { package: 'qemu-system-x86', command: 'qemu-system-x86_64', for: 'machines that are started from evidence' },
   { package: 'busybox-static', command: 'busybox', for: 'the small guest that is started' },

@@ -20,6 +20,7 @@ import { vhdWriter } from './disk/write/vhd.ts';
 import { vhdxWriter } from './disk/write/vhdx.ts';
 import { vmdkWriter } from './disk/write/vmdk.ts';
 import { streamPacker } from './disk/write/vmdk-stream.ts';
+import { btrfs } from './filesystem/btrfs/index.ts';
 import { ext } from './filesystem/ext/index.ts';
 import { guestFinders } from './filesystem/guest.ts';
 import { ntfs } from './filesystem/ntfs/index.ts';
@@ -46,6 +47,7 @@ export const formats: readonly Format[] = [
   vmfs,
   ext,
   xfs,
+  btrfs,
   ntfs,
   vmdk,
   qcow2,

@@ -15,7 +15,7 @@ export const recognised: Format = {
   layer: 'volume',
   title: 'guest file system',
   spec: 'guestfs.md',
-  gaps: ['btrfs is recognised, with its size and label; its files are not read in this version.'],
+  gaps: [],
   async probe(source) {
     return (await lookAt(source)) === undefined ? 0 : SCORE;
   },
