@@ -1,63 +1,24 @@
-/** btrfs volumes as Linux makes them: every name, every byte, what is stated, what was deleted, and damage. */
-import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { MemorySource } from '../../src/core/memory.ts';
+import type { Node } from '../../src/core/node.ts';
+import { INFERRED } from '../../src/core/run.ts';
+import { btrfs } from '../../src/formats/filesystem/btrfs/index.ts';
+import { nodeHeader, superBlock } from '../../src/formats/filesystem/btrfs/structs.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { type BtrfsSpec, makeBtrfs, run } from '../make/btrfs.ts';
-import { seeded } from '../make/content.ts';
-import { type ExtEntry, sampleEntries, writeEntries } from '../make/ext.ts';
+import { type ExtEntry, writeEntries } from '../make/ext.ts';
 import { mountAbsent } from '../make/mounted.ts';
-import { differences, everything } from './volumes.ts';
+import { checkFormat } from '../suites/check-format.ts';
+import { all, bytes, fill, mixed, opened } from './btrfs-volumes.ts';
+import { differences, everything, sha256, weakest, whole } from './volumes.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'salvor-btrfs-'));
 afterAll(() => fs.rmSync(root, { recursive: true, force: true }));
 const absent = mountAbsent('btrfs');
 if (absent !== undefined) console.log(`Volumes of btrfs are not made: ${absent}.`);
-
-const bytes = (seed: number, size: number): Uint8Array => seeded(seed, size).read(0, size);
-
-/** Text that compresses, with stretches that do not, and zeros in between. */
-function mixed(seed: number, size: number): Uint8Array {
-  const out = Buffer.from(`line ${seed} of some text that repeats itself; `.repeat(size / 20)).subarray(0, size);
-  for (let at = 100_000; at + 50_000 < size; at += 400_000) out.set(bytes(seed + at, 50_000), at);
-  for (let at = 300_000; at + 40_000 < size; at += 500_000) out.fill(0, at, at + 40_000);
-  return out;
-}
-
-const entries: ExtEntry[] = [
-  ...sampleEntries(3, 400),
-  { path: 'text', bytes: mixed(1, 2_000_003) },
-  { path: 'short text', bytes: mixed(2, 1500) },
-  { path: 'page of text', bytes: mixed(3, 4096) },
-];
-const pieces = bytes(500, 2 * 1024 * 1024);
-for (let at = 4096; at < pieces.length; at += 8192) pieces.fill(0, at, at + 4096);
-const rewritten = mixed(4, 1_000_000);
-const all: ExtEntry[] = [
-  ...entries,
-  { path: 'pieces', bytes: pieces },
-  { path: 'unwritten', bytes: new Uint8Array(1024 * 1024) },
-  { path: 'rewritten', bytes: Uint8Array.from(rewritten).fill(7, 333_333, 400_000) },
-  { path: 'clone', bytes: mixed(1, 2_000_003) },
-];
-
-/** Beside the sample: a file in hundreds of pieces, one that was set aside, one that was written over, and a clone. */
-function fill(dir: string): void {
-  writeEntries(dir, entries);
-  const file = fs.openSync(join(dir, 'pieces'), 'w');
-  for (let at = 0; at < pieces.length; at += 8192) fs.writeSync(file, pieces, at, 4096, at);
-  fs.ftruncateSync(file, pieces.length);
-  fs.closeSync(file);
-  spawnSync('fallocate', ['-l', '1M', join(dir, 'unwritten')]);
-  fs.writeFileSync(join(dir, 'rewritten'), rewritten);
-  run('sync', '-f', dir);
-  const again = fs.openSync(join(dir, 'rewritten'), 'r+');
-  fs.writeSync(again, new Uint8Array(400_000 - 333_333).fill(7), 0, 400_000 - 333_333, 333_333);
-  fs.closeSync(again);
-  run('cp', '--reflink=always', join(dir, 'text'), join(dir, 'clone'));
-}
 
 /** Every departure of a volume from what was put on it, given its devices. */
 async function departures(images: readonly string[], put: readonly ExtEntry[]): Promise<string[]> {
@@ -78,7 +39,7 @@ async function departures(images: readonly string[], put: readonly ExtEntry[]): 
   return out;
 }
 
-const combinations: readonly [string, readonly string[], string?, number?][] = [
+const combinations: readonly [string, readonly string[], (string | undefined)?, number?][] = [
   ['defaults', []],
   ['nodes of 4 KiB', ['-n', '4096']],
   ['nodes of 64 KiB, compressed by lzo', ['-n', '65536'], 'compress-force=lzo'],
@@ -111,3 +72,145 @@ test.skipIf(absent !== undefined).each(combinations)('%s: all names, all bytes, 
   expect(await departures(spec.images, all)).toEqual([]);
   for (const image of spec.images) fs.rmSync(image);
 });
+
+test.skipIf(absent !== undefined)('subvolumes stand where they hang, with what is known of them', async () => {
+  const [image] = imagesOf('subvolumes');
+  const inner = bytes(50, 70_000);
+  const make = (dir: string): void => {
+    const at = (name: string): string => join(dir, name);
+    run('btrfs', 'subvolume', 'create', at('home'));
+    fs.writeFileSync(at('home/inner'), inner);
+    run('btrfs', 'subvolume', 'create', at('home/nested'));
+    fs.writeFileSync(at('home/nested/deep'), 'deep');
+    run('btrfs', 'subvolume', 'snapshot', '-r', at('home'), at('yesterday'));
+    fs.writeFileSync(at('home/inner'), 'other');
+    run('btrfs', 'subvolume', 'set-default', at('home'));
+    run('btrfs', 'subvolume', 'create', at('gone'));
+    for (let i = 0; i < 200; i++) fs.writeFileSync(at(`gone/lost${i}`), bytes(i, 1000));
+  };
+  makeBtrfs({ images: [image], size: '256M', options: [], mount: 'subvolid=5' }, make, (dir) =>
+    run('btrfs', 'subvolume', 'delete', '-c', join(dir, 'gone')),
+  );
+  const { stack, top } = await opened([image]);
+  const found = await everything(stack, top);
+  expect([...found.keys()].sort()).toEqual(
+    [
+      'home',
+      'home/inner',
+      'home/nested',
+      'home/nested/deep',
+      'yesterday',
+      'yesterday/inner',
+      'yesterday/nested',
+    ].sort(),
+  );
+  expect(sha256(await whole(await found.get('yesterday/inner')!.bytes!()))).toBe(sha256(inner));
+  const [home, yesterday] = ['home', 'yesterday'].map((name) => found.get(name)!.facts.details!);
+  expect(yesterday).toMatchObject({ readOnly: true, parentUuid: home.uuid });
+  expect(home).toMatchObject({ readOnly: false, subvolume: 256 });
+  expect(top.facts.details).toMatchObject({ defaultSubvolume: 256 });
+  const gone = await everything(stack, (await stack.child(top, '+deleted'))!);
+  let exact = 0;
+  for (let i = 0; i < 200; i++) {
+    const lost = await gone.get(`gone/lost${i}`)?.bytes?.();
+    if (lost?.size !== 1000 || sha256(await whole(lost)) !== sha256(bytes(i, 1000))) continue;
+    expect(await weakest(lost)).toBe(INFERRED);
+    exact++;
+  }
+  // Some of its leaves were written over when the volume was unmounted.
+  expect(exact).toBeGreaterThan(100);
+  expect(await stack.child(top, '+orphan')).toBeUndefined();
+  stack.close();
+});
+
+const GONE: ExtEntry[] = Array.from({ length: 40 }, (_, i) => ({
+  path: `gone/g${i}`,
+  bytes: mixed(600 + i, 30 + i * 7919),
+}));
+
+/** A volume with files that were deleted; a snapshot may have them still. */
+function makeDeleted(image: string, how: string, hasSnapshot: boolean, isReused: boolean): void {
+  const keep = Array.from({ length: 300 }, (_, i): ExtEntry => ({ path: `many/keep${i}`, bytes: bytes(800 + i, 9) }));
+  const mount = how === 'none' ? {} : { mount: `compress-force=${how}` };
+  makeBtrfs(
+    { images: [image], size: '256M', options: [], ...mount },
+    (dir) => {
+      writeEntries(dir, [...GONE, ...keep, { path: 'link', target: 'gone/g1' }]);
+      fs.writeFileSync(join(dir, 'shared'), shared);
+      run('cp', '--reflink=always', join(dir, 'shared'), join(dir, 'still'));
+      fs.writeFileSync(join(dir, 'sparse'), bytes(5, 9000));
+      fs.truncateSync(join(dir, 'sparse'), 1_000_000);
+      if (hasSnapshot) run('btrfs', 'subvolume', 'snapshot', '-r', dir, join(dir, 'kept'));
+    },
+    (dir) => {
+      for (const { path } of GONE) fs.rmSync(join(dir, path));
+      for (const name of ['link', 'shared', 'sparse']) fs.rmSync(join(dir, name));
+    },
+    ...(isReused ? [(dir: string) => fs.writeFileSync(join(dir, 'later'), bytes(1000, 300_000))] : []),
+  );
+}
+const shared = mixed(77, 500_000);
+const sparse = new Uint8Array(1_000_000);
+sparse.set(bytes(5, 9000));
+
+test.skipIf(absent !== undefined).each([
+  ['none', false, false],
+  ['zstd', false, false],
+  ['lzo', false, false],
+  ['none', false, true],
+  ['zlib', true, true],
+  ['none', true, true],
+] as const)(
+  'what was deleted comes back (compressed: %s, in a snapshot: %s, written to: %s)',
+  async (how, hasSnapshot, isReused) => {
+    const [image] = imagesOf(`deleted-${how}-${hasSnapshot}-${isReused}`);
+    makeDeleted(image, how, hasSnapshot, isReused);
+    const { stack, top } = await opened([image]);
+    const deleted = await stack.child(top, '+deleted');
+    const found = deleted === undefined ? new Map<string, Node>() : await everything(stack, deleted);
+    let exact = 0;
+    for (const { path, bytes: content } of [
+      ...GONE,
+      { path: 'shared', bytes: shared },
+      { path: 'sparse', bytes: sparse },
+    ]) {
+      const node = found.get(path);
+      // Its leaf was written over.
+      if (node === undefined) continue;
+      expect(node.state, path).toBe('deleted');
+      const source = await node.bytes!();
+      // Or the newest leaf that is left is of a time when the file was still being written.
+      expect(source.size, path).toBeLessThanOrEqual(content!.length);
+      if (source.size > 0) expect(await weakest(source), path).toBeLessThanOrEqual(INFERRED);
+      const data = new Uint8Array(source.size);
+      // What others have now is missing; the rest is right.
+      const gaps = await source.read(0, data);
+      for (const { offset, length } of gaps) data.set(content!.subarray(offset, offset + length), offset);
+      expect(sha256(data) === sha256(content!.subarray(0, data.length)), path).toBe(true);
+      if (gaps.length === 0 && data.length === content!.length) exact++;
+    }
+    // Freed nodes are soon written over, those that a snapshot keeps are not.
+    expect(exact).toBeGreaterThanOrEqual(hasSnapshot ? GONE.length : isReused ? 0 : 10);
+    if (hasSnapshot) expect(found.get('link')?.facts.target).toBe('gone/g1');
+    stack.close();
+  },
+);
+
+if (absent === undefined) {
+  const folder = fs.mkdtempSync(join(root, 'suite-'));
+  writeEntries(folder, [
+    { path: 'b/a', bytes: bytes(1, 10) },
+    { path: 'b/c', bytes: bytes(2, 9000) },
+  ]);
+  const image = join(root, 'suite.img');
+  run('truncate', '-s', '120M', image);
+  run('mkfs.btrfs', '-q', '--rootdir', folder, image);
+  checkFormat(btrfs, {
+    fixtures: [{ name: 'small', source: new MemorySource(fs.readFileSync(image)), children: ['b'] }],
+    others: [{ name: 'noise', source: new MemorySource(bytes(9, 2 * 1024 * 1024)) }],
+    tables: [
+      { at: 0x10000, table: superBlock },
+      { at: 0x500000, table: nodeHeader },
+    ],
+  });
+}

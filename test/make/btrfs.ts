@@ -34,7 +34,15 @@ export function makeBtrfs({ images, size, options, mount }: BtrfsSpec, ...steps:
     for (const step of steps) {
       const dir = fs.mkdtempSync(join(tmpdir(), 'salvor-mount-'));
       const given = loops.slice(1).map((loop) => `device=${loop}`);
-      run('mount', '-t', 'btrfs', '-o', ['nodiscard', ...(mount === undefined ? [] : [mount]), ...given].join(), loops[0], dir);
+      run(
+        'mount',
+        '-t',
+        'btrfs',
+        '-o',
+        ['nodiscard', ...(mount === undefined ? [] : [mount]), ...given].join(),
+        loops[0],
+        dir,
+      );
       try {
         step(dir);
       } finally {

@@ -2,9 +2,11 @@
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
+import { DELETED, deletedNode } from './deleted.ts';
 import { bare, subvolumeNode } from './files.ts';
 import { entriesIn } from './inodes.ts';
 import { openVolume } from './open.ts';
+import { ORPHANS, orphansNode } from './orphans.ts';
 import { DIR_ITEM, FS_TREE, SUPER_PLACES } from './structs.ts';
 import { readSuper, SUM_NAMES, uuidText } from './super.ts';
 import type { Volume } from './volume.ts';
@@ -45,8 +47,15 @@ async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
   const root = top === undefined ? bare(place, 'filesystem') : await subvolumeNode(volume, top, place, volume.damage);
   const profiles = (of: 'hasData' | 'hasMetadata'): string =>
     [...new Set(volume.chunks.all.filter((chunk) => chunk[of]).map(({ profile }) => profile))].join(', ');
+  let deleted: Promise<Node | undefined> | undefined;
+  let orphans: Promise<Node | undefined> | undefined;
   return {
     ...root,
+    child: async (rawName) => {
+      if (rawName === DELETED) deleted ??= deletedNode(volume, root.locator);
+      if (rawName === ORPHANS) orphans ??= orphansNode(volume, root.locator);
+      return rawName === DELETED ? deleted : rawName === ORPHANS ? orphans : root.child?.(rawName);
+    },
     kind: 'filesystem',
     damage: volume.damage,
     format: btrfs.title,

@@ -161,7 +161,7 @@ function enter({ chunks }: Volume, { node, at, size, offset }: Item, doubt: stri
 async function strayChunks({ nodes, chunks, cx }: Volume): Promise<Item[]> {
   const leaves = [];
   let read = 0;
-  for (const chunk of [...chunks.all]) {
+  for (const chunk of chunks.all) {
     for (let at = 0; at + nodes.size <= chunk.length && read < MAX_SEARCHED && !cx.signal.aborted; at += nodes.size) {
       read += nodes.size;
       for (const source of [chunk.best, ...chunk.others()]) {
