@@ -89,7 +89,7 @@ export async function inodeNode(
   }
   const doubt = failed ?? inode.doubt ?? place.doubt;
   const bytes = async (): Promise<Source> =>
-    new MapSource(Math.min(inode.size, MAX_BYTES), new FileMap(volume, tree, inode.number, doubt));
+    new MapSource(sizeOf(volume, inode), new FileMap(volume, tree, inode.number, doubt));
   const target = inode.kind === TYPE_SYMLINK ? await linkOf(await bytes()) : undefined;
   const facts = { ...(await factsOf(volume, sub, inode)), ...(target !== undefined && { target }) };
   const node = bare(place, kindOf(inode.kind), facts, damage);
@@ -115,9 +115,14 @@ async function linkOf(source: Source): Promise<string | undefined> {
   return gaps.length > 0 ? undefined : latin1(block, 0, block.length);
 }
 
+/** A size in a damaged node is believed as far as the volume itself reaches. */
+function sizeOf(volume: Volume, inode: Inode): number {
+  return Math.min(inode.size, inode.doubt === undefined ? MAX_BYTES : volume.super.block.totalBytes);
+}
+
 /** What an inode says of its file. */
 async function factsOf(volume: Volume, sub: Subvolume, inode: Inode): Promise<Facts> {
-  const facts = plainFacts(inode);
+  const facts = { ...plainFacts(inode), ...(inode.kind === TYPE_REGULAR && { size: sizeOf(volume, inode) }) };
   const names = await attributesOf(sub.tree, inode.number);
   if (names.length === 0 || volume.isForeign) return facts;
   return { ...facts, details: { ...facts.details, attributes: printable(names.join(', ')) } };

@@ -60,14 +60,16 @@ export class Tree {
     let pointer = this.root;
     let from: Key | undefined;
     let to: Key | undefined;
-    let doubt = this.doubt;
+    let doubt: string | undefined;
     for (let depth = 0; depth <= LEVELS; depth++) {
       const node = await this.nodes.get(pointer);
       const { place } = pointer;
       const sides = { ...(from && { from }), ...(to && { to }), place };
       if (node === undefined) return { ...sides, lost: 'btrfs.node.lost' };
       doubt ??= node.doubt;
-      if (node.level === 0) return { ...sides, node, ...(doubt !== undefined && { doubt }) };
+      // What is wrong with a node counts more than what is doubted of all of them.
+      const said = doubt ?? this.doubt;
+      if (node.level === 0) return { ...sides, node, ...(said !== undefined && { doubt: said }) };
       if (node.n === 0) return { ...sides, lost: 'btrfs.node.empty' };
       const i = Math.max(0, indexOf(node, key));
       const own = keyOf(node, i);
