@@ -1,7 +1,7 @@
 /** Chunks: where logical bytes lie on devices, once or in several copies. */
 
-import { slice } from '../../../core/map-source.ts';
-import type { Certainty, Why } from '../../../core/run.ts';
+import { data, missing, type Segment, segments, slice } from '../../../core/map-source.ts';
+import { type Certainty, INFERRED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import type { Values } from '../../../core/struct.ts';
 import { mirrored } from '../../volume/raid/mirrored.ts';
@@ -49,6 +49,15 @@ export interface Chunk {
   readonly best: Source;
   /** Other ways to the same bytes. */
   others(): Source[];
+  /** What it takes of devices. */
+  readonly takes: readonly Stretch[];
+}
+
+/** Bytes of a device. */
+export interface Stretch {
+  readonly device: number;
+  readonly at: number;
+  readonly length: number;
 }
 
 type Spec = Values<typeof chunkItem.fields>;
@@ -59,6 +68,20 @@ export class Chunks {
 
   constructor(devices: readonly Device[]) {
     this.#devices = devices;
+  }
+
+  /** Empty, over the same devices where none of these chunks lies on them: for chunks that are no more. */
+  before(): Chunks {
+    const taken = this.#list.flatMap(({ takes }) => takes).sort((a, b) => a.at - b.at);
+    return new Chunks(
+      this.#devices.map((device) => ({
+        ...device,
+        source: without(
+          device,
+          taken.filter((one) => one.device === device.id),
+        ),
+      })),
+    );
   }
 
   get all(): readonly Chunk[] {
@@ -84,6 +107,8 @@ export class Chunks {
     if (!isFree || !Number.isSafeInteger(logical + spec.length)) return false;
     const columns: Column[] = [];
     const stale: boolean[] = [];
+    const takes: Stretch[] = [];
+    const each = stripeLength(spec);
     for (let n = 0; n < spec.stripes; n++) {
       const stripe = chunkStripe.decode(raw, at + chunkItem.size + n * STRIPE_BYTES);
       const uuid = Buffer.from(stripe.uuid).toString('hex');
@@ -92,6 +117,7 @@ export class Chunks {
       const isThere = device !== undefined && device.uuid === uuid && Number.isSafeInteger(stripe.offset);
       columns.push(isThere ? { source: device.source, at: stripe.offset } : { at: 0 });
       stale.push(isThere && device.isStale);
+      takes.push({ device: stripe.device, at: stripe.offset, length: each });
     }
     const chunk = chunkOf(logical, spec, columns, stale, {
       certainty,
@@ -99,7 +125,7 @@ export class Chunks {
       lost: { ...why, code: 'btrfs.device-missing' },
     });
     if (chunk === undefined) return false;
-    this.#list.splice(i, 0, chunk);
+    this.#list.splice(i, 0, { ...chunk, takes });
     return true;
   }
 
@@ -122,13 +148,21 @@ export class Chunks {
   }
 }
 
+/** Bytes of each stripe. */
+function stripeLength({ length, type, stripes, subStripes }: Spec): number {
+  if ((type & RAID0) !== 0) return length / stripes;
+  if ((type & RAID10) !== 0) return (length * Math.max(1, subStripes)) / stripes;
+  if ((type & RAID5) !== 0) return length / Math.max(1, stripes - 1);
+  return (type & RAID6) !== 0 ? length / Math.max(1, stripes - 2) : length;
+}
+
 function chunkOf(
   logical: number,
   spec: Spec,
   columns: readonly Column[],
   stale: readonly boolean[],
   grade: Grade,
-): Chunk | undefined {
+): Omit<Chunk, 'takes'> | undefined {
   const { length, type, stripeBytes } = spec;
   const ways = waysOf(spec, columns, stale, grade);
   if (ways === undefined) return undefined;
@@ -197,4 +231,21 @@ function rowOf(n: number, extra: number, stripe: number): Row {
   const powers = Array.from({ length: n }, () => 0);
   for (const [i, column] of data.entries()) powers[column] = i;
   return { data, p, q: place(n - 1), powers };
+}
+
+/** A device without what chunks have of it now. */
+function without({ source }: Device, taken: readonly Stretch[]): Source {
+  const reused: Why = { what: 'a btrfs chunk', code: 'btrfs.extent-reused' };
+  const free: Why = { what: 'a btrfs chunk that is no more', code: 'btrfs.chunk-old' };
+  const out: Segment[] = [];
+  let at = 0;
+  for (const one of taken) {
+    const [from, end] = [Math.min(one.at, source.size), Math.min(one.at + one.length, source.size)];
+    if (end <= at) continue;
+    if (from > at) out.push(data(source, at, from - at, INFERRED, free));
+    out.push(missing(end - Math.max(at, from), reused));
+    at = end;
+  }
+  if (at < source.size) out.push(data(source, at, source.size - at, INFERRED, free));
+  return segments(out);
 }

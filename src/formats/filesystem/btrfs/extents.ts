@@ -7,6 +7,7 @@ import { data, missing, type Segment, zeros } from '../../../core/map-source.ts'
 import { type Certainty, INFERRED, type RunList, type Why, weaker } from '../../../core/run.ts';
 import type { Mapping } from '../../../core/source.ts';
 import { TableCache } from '../../../core/tables.ts';
+import type { Chunks } from './chunks.ts';
 import { extentBody, extentHead, FILE_EXTENT, INLINE, PREALLOCATED } from './structs.ts';
 import { type Item, itemsOf, type Key, type Leaf, type Tree } from './tree.ts';
 import { gradeOf, type Volume } from './volume.ts';
@@ -87,7 +88,13 @@ export function decodeExtent(item: Item): Extent {
 }
 
 /** What an extent says, as segments that cover all of it. */
-export function extentSegments(volume: Volume, extent: Extent, certainty: Certainty, why: Why): Segment[] {
+export function extentSegments(
+  volume: Volume,
+  extent: Extent,
+  certainty: Certainty,
+  why: Why,
+  past?: Chunks,
+): Segment[] {
   const { item, bytes, place, offset, expanded, compression, type, fault } = extent;
   // How long it is may be what is wrong: up to the next one, nothing is known.
   if (fault !== undefined) return [missing(LAST, { ...why, code: fault })];
@@ -100,11 +107,11 @@ export function extentSegments(volume: Volume, extent: Extent, certainty: Certai
     return [data(made, 0, bytes, certainty, why)];
   }
   if (place === 0 || type === PREALLOCATED) return [zeros(bytes, certainty, why)];
-  if (codec === undefined) return volume.place(place + offset, bytes, certainty, why);
+  if (codec === undefined) return volume.place(place + offset, bytes, certainty, why, past);
   let made = volume.made.get(place);
   if (made === undefined || made.size !== expanded || made.codec !== codec) {
     const inputs: Input[] = [];
-    for (const { source, at, length } of volume.place(place, extent.diskBytes, certainty, why)) {
+    for (const { source, at, length } of volume.place(place, extent.diskBytes, certainty, why, past)) {
       if (source === undefined) return [missing(bytes, { ...why, code: 'btrfs.chunk-missing' })];
       inputs.push({ source, at: at!, length });
     }

@@ -2,6 +2,7 @@
 import { missing, type Segment } from '../../../core/map-source.ts';
 import { type Certainty, INFERRED, type Why, weaker } from '../../../core/run.ts';
 import { readU64, viewOf } from '../../../core/struct.ts';
+import type { Chunks } from './chunks.ts';
 import { type Extent, extentSegments } from './extents.ts';
 import { EXTENT, EXTENT_TREE, INLINE, METADATA_EXTENT, PREALLOCATED } from './structs.ts';
 import type { Volume } from './volume.ts';
@@ -44,8 +45,14 @@ async function taken(volume: Volume, extent: Extent): Promise<Range[] | undefine
 }
 
 /** What a deleted file's extent says: missing where others have its bytes now, or where nobody knows. */
-export async function deadSegments(volume: Volume, extent: Extent, most: Certainty, why: Why): Promise<Segment[]> {
-  const list = extentSegments(volume, extent, weaker(most, INFERRED), why);
+export async function deadSegments(
+  volume: Volume,
+  extent: Extent,
+  most: Certainty,
+  why: Why,
+  past: Chunks,
+): Promise<Segment[]> {
+  const list = extentSegments(volume, extent, weaker(most, INFERRED), why, past);
   const { place, type, fault, compression, bytes, offset } = extent;
   if (place === 0 || type === INLINE || type === PREALLOCATED || fault !== undefined) return list;
   const others = await taken(volume, extent);
@@ -59,10 +66,10 @@ export async function deadSegments(volume: Volume, extent: Extent, most: Certain
   for (const { from, end } of others) {
     const [low, high] = [Math.max(from, at), Math.min(end, start + bytes)];
     if (high <= low) continue;
-    if (low > at) out.push(...volume.place(at, low - at, weaker(most, INFERRED), why));
+    if (low > at) out.push(...volume.place(at, low - at, weaker(most, INFERRED), why, past));
     out.push(missing(high - low, reused));
     at = high;
   }
-  if (at < start + bytes) out.push(...volume.place(at, start + bytes - at, weaker(most, INFERRED), why));
+  if (at < start + bytes) out.push(...volume.place(at, start + bytes - at, weaker(most, INFERRED), why, past));
   return out;
 }

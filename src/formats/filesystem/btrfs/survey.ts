@@ -1,8 +1,12 @@
 /** Leaves of older generations: what nothing leads to any more, and nothing was written over. */
 
+import { INFERRED, type Why } from '../../../core/run.ts';
+import type { Chunks } from './chunks.ts';
 import { decodeInode, inodeOf, type Name, namesIn } from './inodes.ts';
 import type { Pointer, TreeNode } from './nodes.ts';
 import {
+  CHUNK,
+  CHUNK_TREE,
   FILE_EXTENT,
   FIRST_SUBVOLUME,
   FS_TREE,
@@ -40,6 +44,8 @@ export interface Survey {
   readonly gone: ReadonlyMap<string, Gone>;
   /** Where subvolumes hung that are no more. */
   readonly mounts: ReadonlyMap<number, Mount>;
+  /** Chunks that are no more: where nothing is left in one the volume lets go of it. */
+  readonly past: Chunks;
   readonly isWhole: boolean;
 }
 
@@ -50,6 +56,7 @@ export async function survey(volume: Volume): Promise<Survey> {
   const gone = new Map<string, Gone>();
   const mounts = new Map<number, Mount>();
   const generations = new Map<number, number>();
+  const strays: TreeNode[] = [];
   let read = 0;
   for (const chunk of volume.chunks.all) {
     if (!chunk.hasMetadata) continue;
@@ -62,21 +69,40 @@ export async function survey(volume: Volume): Promise<Survey> {
         const node = leafIn(volume, block.subarray(i, i + volume.nodes.size), place);
         if (node === undefined) continue;
         const own = { ...node, bytes: node.bytes.slice(), source: chunk.best, at: at + i };
-        if (own.owner === ROOT_TREE) await learnMounts(volume, own, mounts, generations);
+        if (own.owner === CHUNK_TREE) strays.push(own);
+        else if (own.owner === ROOT_TREE) await learnMounts(volume, own, mounts, generations);
         else if (gone.size < MAX_INODES) await learnInodes(volume, own, gone);
       }
     }
   }
-  return { gone, mounts, isWhole: read < MAX_SEARCHED && gone.size < MAX_INODES };
+  return { gone, mounts, past: pastChunks(volume, strays), isWhole: read < MAX_SEARCHED && gone.size < MAX_INODES };
 }
 
 /** A leaf of the roots or of a subvolume, with all checks of its own; undefined for anything else. */
 function leafIn(volume: Volume, bytes: Uint8Array, place: number): TreeNode | undefined {
   const { level, owner, place: own, items } = nodeHeader.decode(bytes);
-  const isOf = owner === ROOT_TREE || owner === FS_TREE || (owner >= FIRST_SUBVOLUME && owner < 2 ** 48);
+  const isOf =
+    owner === ROOT_TREE || owner === CHUNK_TREE || owner === FS_TREE || (owner >= FIRST_SUBVOLUME && owner < 2 ** 48);
   if (level !== 0 || own !== place || !isOf || items === 0) return undefined;
   const node = volume.nodes.decode(bytes, volume.chunks.all[0].best, 0, place);
   return node?.doubt === undefined ? node : undefined;
+}
+
+/** Chunks of older leaves, the newest first, that no chunk of today has taken the addresses of. */
+function pastChunks({ chunks }: Volume, strays: TreeNode[]): Chunks {
+  const out = chunks.before();
+  for (const node of strays.sort((a, b) => b.generation - a.generation)) {
+    const why: Why = {
+      what: 'btrfs chunk of an older generation',
+      source: node.source,
+      at: node.at,
+      code: 'btrfs.chunk-old',
+    };
+    for (const { type, offset, at, size } of itemsIn(node))
+      if (type === CHUNK && chunks.at(offset) === undefined)
+        out.add(offset, node.bytes.subarray(0, at + size), at, INFERRED, why);
+  }
+  return out;
 }
 
 async function isCurrent(tree: Tree, node: TreeNode): Promise<boolean> {

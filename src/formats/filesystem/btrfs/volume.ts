@@ -90,11 +90,11 @@ export class Volume {
     return typeof reached === 'number' && list.n === 1 && list.sourceOf(0) !== undefined ? list.at[0] : logical || 0;
   }
 
-  /** Where logical bytes lie, as far as chunks hold them. */
-  place(logical: number, length: number, certainty: Certainty, why: Why): Segment[] {
+  /** Where logical bytes lie, as far as chunks hold them; `past` are chunks that are no more. */
+  place(logical: number, length: number, certainty: Certainty, why: Why, past?: Chunks): Segment[] {
     const out: Segment[] = [];
     for (let at = logical; at < logical + length; ) {
-      const chunk = this.isForeign ? undefined : this.chunks.at(at);
+      const chunk = this.isForeign ? undefined : (this.chunks.at(at) ?? past?.at(at));
       if (chunk === undefined) {
         const code = this.isForeign ? 'btrfs.feature' : 'btrfs.chunk-missing';
         out.push(missing(logical + length - at, { ...why, code }));
