@@ -219,3 +219,63 @@ test.skipIf(absent !== undefined)('checking a file compares it with its checksum
     stack.close();
   }
 });
+
+test.skipIf(absent !== undefined)('where the first copy of a node is damaged the second one is as good', async () => {
+  const [image] = imagesOf('dup');
+  const put = sampleEntries(7, 100);
+  makeBtrfs({ images: [image], size: '144M', options: ['-m', 'dup'] }, (dir) => writeEntries(dir, put));
+  const bytes = fs.readFileSync(image);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const uuid = bytes.subarray(0x10020, 0x10030);
+  const met = new Set<bigint>();
+  for (let at = 0; at < bytes.length; at += 4096) {
+    const place = view.getBigUint64(at + 0x30, true);
+    const isSuper = place === BigInt(at);
+    if (isSuper || met.has(place) || !bytes.subarray(at + 0x20, at + 0x30).equals(uuid)) continue;
+    met.add(place);
+    bytes[at + 300] ^= 0x10;
+  }
+  expect(met.size).toBeGreaterThan(8);
+  const { stack, top } = await opened([{ name: 'x', source: new MemorySource(bytes) }]);
+  expect(top.damage).toEqual([]);
+  const found = await everything(stack, top);
+  for (const one of put) expect(await differences(found.get(one.path)!, one)).toEqual([]);
+  stack.close();
+});
+
+test.skipIf(absent !== undefined)('a device that was away is believed last', async () => {
+  const images = imagesOf('stale', 2);
+  const old = images.map((image) => `${image}.old`);
+  const put = sampleEntries(8, 20);
+  const later = bytes(80, 200_000);
+  makeBtrfs(
+    { images, size: '144M', options: ['-d', 'raid1', '-m', 'raid1'] },
+    (dir) => {
+      writeEntries(dir, put);
+      fs.writeFileSync(join(dir, 'changed'), bytes(81, 200_000));
+      run('chattr', '+C', dir);
+      fs.writeFileSync(join(dir, 'in place'), bytes(82, 200_000));
+    },
+    (dir) => {
+      for (const [i, image] of images.entries()) fs.copyFileSync(image, old[i]);
+      fs.writeFileSync(join(dir, 'changed'), later);
+      const file = fs.openSync(join(dir, 'in place'), 'r+');
+      fs.writeSync(file, later);
+      fs.closeSync(file);
+    },
+  );
+  const pairs = [
+    [old[0], images[1]],
+    [images[0], old[1]],
+  ];
+  for (const pair of pairs) {
+    const { stack, top } = await opened(pair);
+    expect(top.damage.map(({ code }) => code)).toEqual(['btrfs.device-stale']);
+    for (const path of ['changed', 'in place']) {
+      const source = await (await stack.child(top, path))!.bytes!();
+      expect(sha256(await whole(source)), path).toBe(sha256(later));
+      expect(await weakest(source)).toBe(STATED);
+    }
+    stack.close();
+  }
+});

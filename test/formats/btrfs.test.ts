@@ -196,6 +196,37 @@ test.skipIf(absent !== undefined).each([
   },
 );
 
+test.skipIf(absent !== undefined)('a file that was unlinked while it was open, and a volume with a log', async () => {
+  const [image] = imagesOf('open');
+  const [unlinked, logged] = ['unlinked', 'logged'].map((name) => join(root, `${name}.img`));
+  makeBtrfs({ images: [image], size: '144M', options: [] }, (dir) => {
+    fs.writeFileSync(join(dir, 'kept'), bytes(7, 50_000));
+    fs.writeFileSync(join(dir, 'open'), bytes(8, 70_000));
+    run('sync', '-f', dir);
+    const file = fs.openSync(join(dir, 'open'), 'r');
+    fs.rmSync(join(dir, 'open'));
+    run('sync', '-f', dir);
+    fs.copyFileSync(image, unlinked);
+    fs.closeSync(file);
+    const late = fs.openSync(join(dir, 'late'), 'w');
+    fs.writeSync(late, bytes(9, 5000));
+    fs.fsyncSync(late);
+    fs.closeSync(late);
+    fs.copyFileSync(image, logged);
+  });
+  const first = await opened([unlinked]);
+  const gone = await everything(first.stack, (await first.stack.child(first.top, '+deleted'))!);
+  const [node] = [...gone.values()];
+  expect(sha256(await whole(await node.bytes!()))).toBe(sha256(bytes(8, 70_000)));
+  expect(await weakest(await node.bytes!())).toBe(INFERRED);
+  first.stack.close();
+  const second = await opened([logged]);
+  expect(second.top.notices).toHaveLength(1);
+  const kept = (await second.stack.child(second.top, 'kept'))!;
+  expect(await weakest(await kept.bytes!())).toBe(INFERRED);
+  second.stack.close();
+});
+
 if (absent === undefined) {
   const folder = fs.mkdtempSync(join(root, 'suite-'));
   writeEntries(folder, [

@@ -27,6 +27,8 @@ const NAMES: readonly [number, string][] = [
 ];
 /** Chunks of one volume: a petabyte in chunks of a gigabyte. */
 const MAX_CHUNKS = 1_000_000;
+/** Chunks that are no more, each held against all others. */
+const MAX_PAST = 5000;
 
 /** A device that is there. */
 export interface Device {
@@ -65,23 +67,22 @@ type Spec = Values<typeof chunkItem.fields>;
 export class Chunks {
   readonly #devices: readonly Device[];
   readonly #list: Chunk[] = [];
+  readonly #arePast: boolean;
 
-  constructor(devices: readonly Device[]) {
+  /** `arePast`: chunks that are no more, entered the newest first: of two that lay on the same bytes the newer is kept. */
+  constructor(devices: readonly Device[], arePast = false) {
     this.#devices = devices;
+    this.#arePast = arePast;
   }
 
   /** Empty, over the same devices where none of these chunks lies on them: for chunks that are no more. */
   before(): Chunks {
     const taken = this.#list.flatMap(({ takes }) => takes).sort((a, b) => a.at - b.at);
-    return new Chunks(
-      this.#devices.map((device) => ({
-        ...device,
-        source: without(
-          device,
-          taken.filter((one) => one.device === device.id),
-        ),
-      })),
-    );
+    const free = this.#devices.map((device) => {
+      const own = taken.filter((one) => one.device === device.id);
+      return { ...device, source: without(device, own) };
+    });
+    return new Chunks(free, true);
   }
 
   get all(): readonly Chunk[] {
@@ -124,9 +125,16 @@ export class Chunks {
       why,
       lost: { ...why, code: 'btrfs.device-missing' },
     });
-    if (chunk === undefined) return false;
+    if (chunk === undefined || (this.#arePast && this.#isTaken(takes))) return false;
     this.#list.splice(i, 0, { ...chunk, takes });
     return true;
+  }
+
+  #isTaken(takes: readonly Stretch[]): boolean {
+    if (this.#list.length >= MAX_PAST) return true;
+    const overlaps = (a: Stretch, b: Stretch): boolean =>
+      a.device === b.device && a.at < b.at + b.length && b.at < a.at + a.length;
+    return this.#list.some((chunk) => chunk.takes.some((one) => takes.some((other) => overlaps(one, other))));
   }
 
   /** The chunk that holds a logical byte. */
