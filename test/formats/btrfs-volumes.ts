@@ -20,12 +20,12 @@ export function mixed(seed: number, size: number): Uint8Array {
 }
 
 export const entries: ExtEntry[] = [
-  ...sampleEntries(3, 400),
-  { path: 'text', bytes: mixed(1, 2_000_003) },
+  ...sampleEntries(3, 200),
+  { path: 'text', bytes: mixed(1, 1_200_003) },
   { path: 'short text', bytes: mixed(2, 1500) },
   { path: 'page of text', bytes: mixed(3, 4096) },
 ];
-export const pieces = bytes(500, 2 * 1024 * 1024);
+export const pieces = bytes(500, 1024 * 1024);
 for (let at = 4096; at < pieces.length; at += 8192) pieces.fill(0, at, at + 4096);
 export const rewritten = mixed(4, 1_000_000);
 export const all: ExtEntry[] = [
@@ -33,7 +33,7 @@ export const all: ExtEntry[] = [
   { path: 'pieces', bytes: pieces },
   { path: 'unwritten', bytes: new Uint8Array(1024 * 1024) },
   { path: 'rewritten', bytes: Uint8Array.from(rewritten).fill(7, 333_333, 400_000) },
-  { path: 'clone', bytes: mixed(1, 2_000_003) },
+  { path: 'clone', bytes: mixed(1, 1_200_003) },
 ];
 
 /** Beside the sample: a file in hundreds of pieces, one that was set aside, one that was written over, and a clone. */

@@ -202,7 +202,7 @@ export function laid(
   const out: Segment[] = [];
   let at = from;
   for (const [i, extent] of extents.entries()) {
-    if (extent.from < at) continue;
+    if (extent.from < at || extent.from >= end) continue;
     if (extent.from > at) out.push(gap(extent.from - at));
     at = extent.from;
     const limit = Math.min(end, extents[i + 1]?.from ?? end);

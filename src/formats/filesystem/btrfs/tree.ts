@@ -73,9 +73,12 @@ export class Tree {
       if (node.n === 0) return { ...sides, lost: 'btrfs.node.empty' };
       const i = Math.max(0, indexOf(node, key));
       const own = keyOf(node, i);
-      if (from === undefined ? i > 0 : compare(own, from) > 0) from = own;
+      // Keys of a damaged node may be in any order: what a leaf stands for always holds the key that was asked for.
+      const isBefore = compare(own, key) <= 0;
+      if (isBefore && (from === undefined ? i > 0 : compare(own, from) > 0)) from = own;
       const next = i + 1 < node.n ? keyOf(node, i + 1) : undefined;
-      if (next !== undefined && (to === undefined || compare(next, to) < 0)) to = next;
+      const isBehind = next !== undefined && compare(next, key) > 0;
+      if (isBehind && (to === undefined || compare(next, to) < 0)) to = next;
       const view = viewOf(node.bytes);
       const at = nodeHeader.size + i * BRANCH_ENTRY + KEY_BYTES;
       pointer = { place: readU64(view, at), generation: readU64(view, at + 8), level: node.level - 1 };
