@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,14 +8,16 @@ import type { Node } from '../../src/core/node.ts';
 import { INFERRED } from '../../src/core/run.ts';
 import { btrfs } from '../../src/formats/filesystem/btrfs/index.ts';
 import { nodeHeader, superBlock } from '../../src/formats/filesystem/btrfs/structs.ts';
+import { filesystems } from '../../src/stack/home.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { type BtrfsSpec, makeBtrfs, run } from '../make/btrfs.ts';
 import { type ExtEntry, writeEntries } from '../make/ext.ts';
 import { mountAbsent } from '../make/mounted.ts';
 import { checkFormat } from '../suites/check-format.ts';
 import { all, bytes, fill, mixed, opened } from './btrfs-volumes.ts';
-import { differences, everything, sha256, weakest, whole } from './volumes.ts';
+import { departuresFrom, differences, type Expected, everything, sha256, weakest, whole } from './volumes.ts';
 
+const CORPUS = join(import.meta.dirname, '..', '..', '..', 'shared', 'corpus', 'images.tar.gz');
 const root = fs.mkdtempSync(join(tmpdir(), 'salvor-btrfs-'));
 afterAll(() => fs.rmSync(root, { recursive: true, force: true }));
 const absent = mountAbsent('btrfs');
@@ -71,6 +74,19 @@ test.skipIf(absent !== undefined).each(combinations)('%s: all names, all bytes, 
   makeBtrfs(spec, fill);
   expect(await departures(spec.images, all)).toEqual([]);
   for (const image of spec.images) fs.rmSync(image);
+});
+
+test.skipIf(!fs.existsSync(CORPUS))('a real volume is listed and read as Linux reads it', async () => {
+  const [file, list] = ['vhdx/discutils/btrfs.vhdx', 'expected/vhdx-discutils-btrfs.json'];
+  expect(spawnSync('tar', ['xSzf', CORPUS, '-C', root, file, list]).status).toBe(0);
+  const stack = new Stack([join(root, file)], { only: true });
+  const [top] = await filesystems(stack, stack.roots[0]);
+  expect(top.damage).toEqual([]);
+  const found = await everything(stack, top);
+  const expected = JSON.parse(fs.readFileSync(join(root, list), 'utf8')) as Expected[];
+  expect(found.size).toBe(expected.length);
+  for (const one of expected) expect(await departuresFrom(found.get(one.path.slice(1)), one)).toEqual([]);
+  stack.close();
 });
 
 test.skipIf(absent !== undefined)('subvolumes stand where they hang, with what is known of them', async () => {
