@@ -20,6 +20,7 @@ const peers = [
   { package: 'exfatprogs', command: 'mkfs.exfat', for: 'volumes of exFAT' },
   { package: 'exfat-fuse', command: 'mount.exfat-fuse', for: 'what lies on volumes of exFAT' },
   { package: 'genisoimage', command: 'genisoimage', for: 'volumes of ISO 9660' },
+  { package: 'btrfs-progs', command: 'mkfs.btrfs', for: 'guests with btrfs' },
   { package: 'libnbd-bin', command: 'nbdcopy', for: 'disks over NBD: reads and compares them' },
   { package: 'qemu-system-x86', command: 'qemu-system-x86_64', for: 'machines that are started from evidence' },
   { package: 'busybox-static', command: 'busybox', for: 'the small guest that is started' },

@@ -20,6 +20,7 @@ import { vhdWriter } from './disk/write/vhd.ts';
 import { vhdxWriter } from './disk/write/vhdx.ts';
 import { vmdkWriter } from './disk/write/vmdk.ts';
 import { streamPacker } from './disk/write/vmdk-stream.ts';
+import { btrfs } from './filesystem/btrfs/index.ts';
 import { exfat } from './filesystem/exfat/index.ts';
 import { ext } from './filesystem/ext/index.ts';
 import { fat } from './filesystem/fat/index.ts';
@@ -51,6 +52,7 @@ export const formats: readonly Format[] = [
   vmfs,
   ext,
   xfs,
+  btrfs,
   ntfs,
   fat,
   exfat,

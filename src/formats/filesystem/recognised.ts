@@ -18,7 +18,7 @@ export const recognised: Format = {
   title: 'guest file system',
   spec: 'guestfs.md',
   gaps: [
-    'btrfs, HFS+, APFS, ReFS, UDF, squashfs, swap and Windows dynamic disks are recognised, with what their headers say; their content is not read in this version.',
+    'HFS+, APFS, ReFS, UDF, squashfs, swap and Windows dynamic disks are recognised, with what their headers say; their content is not read in this version.',
     'LUKS and BitLocker are recognised; what is encrypted is not decrypted.',
   ],
   async probe(source) {

@@ -1,0 +1,281 @@
+/** Files, directories and subvolumes of a btrfs volume as nodes. */
+import type { Damage } from '../../../core/damage.ts';
+import { MAX_ENTRIES, MAX_PATH_DEPTH } from '../../../core/limits.ts';
+import { encodeName, printable } from '../../../core/locator.ts';
+import { MapSource } from '../../../core/map-source.ts';
+import type { Facts, Kind, Node, NodeState } from '../../../core/node.ts';
+import type { Source } from '../../../core/source.ts';
+import { latin1 } from '../../../core/struct.ts';
+import { checkSums } from './check.ts';
+import { FileMap } from './extents.ts';
+import { attributesOf, type Entry, entriesIn, type Inode, inodeOf } from './inodes.ts';
+import { DIR_INDEX, INODE, ROOT, ROOT_REF, TYPE_DIRECTORY, TYPE_REGULAR, TYPE_SYMLINK } from './structs.ts';
+import { mountIn, type Subvolume, type Volume } from './volume.ts';
+
+/** What entries call a type, by the upper bits of a mode. */
+const ENTRY_TYPES: readonly number[] = [0, 0x8, 0x4, 0x2, 0x6, 0x1, 0xc, 0xa];
+const SPECIAL: Readonly<Record<number, string>> = {
+  1: 'named pipe',
+  2: 'character device',
+  6: 'block device',
+  12: 'socket',
+};
+const MAX_LINK = 4096;
+/** Files that claim more are damaged. */
+const MAX_BYTES = 2 ** 52;
+
+/** Where a node stands: what is above it, for loops and for depth. */
+export interface Place {
+  readonly locator: string;
+  readonly rawName: string;
+  /** Subvolumes and inodes from the root down to the directory that names it. */
+  readonly above: readonly string[];
+  readonly state?: NodeState;
+  /** A check that failed on the way, whatever is below. */
+  readonly doubt?: string;
+}
+
+export function bare(place: Place, kind: Kind, facts: Facts = {}, damage: readonly Damage[] = []): Node {
+  const { rawName, locator } = place;
+  return { name: printable(rawName), rawName, locator, kind, state: place.state ?? 'live', facts, damage };
+}
+
+/** The directory at the top of a subvolume; without children where its inode is lost. */
+export async function subvolumeNode(
+  volume: Volume,
+  sub: Subvolume,
+  place: Place,
+  damage: Damage[] = [],
+): Promise<Node> {
+  const inode = await inodeOf(sub.tree, sub.directory);
+  const details = {
+    subvolume: sub.id,
+    readOnly: sub.isReadOnly,
+    generation: sub.generation,
+    ...(sub.uuid !== undefined && { uuid: sub.uuid }),
+    ...(sub.parent !== undefined && { parentUuid: sub.parent }),
+  };
+  if (inode === undefined || inode.kind !== TYPE_DIRECTORY) {
+    const effect = 'names and folders of it are lost; the files themselves may still be there';
+    const { place: at } = sub.tree.root;
+    volume.note(
+      at,
+      'btrfs.root',
+      `a directory in inode ${sub.directory} of subvolume ${sub.id}`,
+      'none',
+      effect,
+      damage,
+    );
+    return bare(place, 'directory', { details }, damage);
+  }
+  const node = await inodeNode(volume, sub, inode, place, undefined, damage);
+  return { ...node, facts: { ...node.facts, details: { ...node.facts.details, ...details } } };
+}
+
+/** An inode as a node; `failed` is the check of the entry that led to it. */
+export async function inodeNode(
+  volume: Volume,
+  sub: Subvolume,
+  inode: Inode,
+  place: Place,
+  failed: string | undefined,
+  damage: Damage[] = [],
+): Promise<Node> {
+  const { tree } = sub;
+  const own = [failed, inode.doubt].filter((code) => code !== undefined && code !== volume.doubt);
+  for (const code of new Set(own)) {
+    const effect = 'what it leads to is inferred, not stated';
+    volume.note(inode.item.node.place, code!, 'a node whose checks agree', 'one whose check fails', effect, damage);
+  }
+  const doubt = failed ?? inode.doubt ?? place.doubt;
+  const bytes = async (): Promise<Source> =>
+    new MapSource(sizeOf(volume, inode), new FileMap(volume, tree, inode.number, doubt));
+  const target = inode.kind === TYPE_SYMLINK ? await linkOf(await bytes()) : undefined;
+  const facts = { ...(await factsOf(volume, sub, inode)), ...(target !== undefined && { target }) };
+  const node = bare(place, kindOf(inode.kind), facts, damage);
+  if (node.kind === 'system') return node;
+  if (node.kind !== 'directory') {
+    const check = (signal: AbortSignal): AsyncIterable<Damage> => checkSums(volume, tree, inode, signal);
+    return { ...node, bytes, ...(node.kind === 'file' && { check }) };
+  }
+  const children = (only?: string) =>
+    childrenOf(volume, sub, inode, { ...place, ...(doubt !== undefined && { doubt }) }, damage, only);
+  return { ...node, children: () => children(), child: (rawName) => childNamed(children(rawName), rawName) };
+}
+
+export function kindOf(kind: number): Kind {
+  if (kind === TYPE_DIRECTORY) return 'directory';
+  if (kind === TYPE_SYMLINK) return 'symlink';
+  return SPECIAL[kind] === undefined ? 'file' : 'system';
+}
+
+async function linkOf(source: Source): Promise<string | undefined> {
+  const block = new Uint8Array(Math.min(source.size, MAX_LINK));
+  const gaps = await source.read(0, block);
+  return gaps.length > 0 ? undefined : latin1(block, 0, block.length);
+}
+
+/** A size in a damaged node is believed as far as the volume itself reaches. */
+function sizeOf(volume: Volume, inode: Inode): number {
+  return Math.min(inode.size, inode.doubt === undefined ? MAX_BYTES : volume.super.block.totalBytes);
+}
+
+/** What an inode says of its file. */
+async function factsOf(volume: Volume, sub: Subvolume, inode: Inode): Promise<Facts> {
+  const facts = { ...plainFacts(inode), ...(inode.kind === TYPE_REGULAR && { size: sizeOf(volume, inode) }) };
+  const names = await attributesOf(sub.tree, inode.number);
+  if (names.length === 0 || volume.isForeign) return facts;
+  return { ...facts, details: { ...facts.details, attributes: printable(names.join(', ')) } };
+}
+
+export function plainFacts(inode: Inode): Facts {
+  const time = (seconds: number, ns: number): number => (Number.isSafeInteger(seconds) ? seconds + ns / 1e9 : 0);
+  const details: Record<string, string | number | boolean> = {
+    inode: inode.number,
+    generation: inode.generation,
+    changedIn: inode.changedIn,
+    allocated: inode.bytes,
+    created: time(inode.made, inode.madeNs),
+  };
+  const special = SPECIAL[inode.kind];
+  if (special !== undefined) details.type = special;
+  return {
+    size: special === undefined && inode.kind !== TYPE_DIRECTORY ? Math.min(inode.size, MAX_BYTES) : 0,
+    mode: inode.mode & 0o7777,
+    uid: inode.uid,
+    gid: inode.gid,
+    links: inode.links,
+    modified: time(inode.modified, inode.modifiedNs),
+    changed: time(inode.changed, inode.changedNs),
+    accessed: time(inode.accessed, inode.accessedNs),
+    details,
+  };
+}
+
+async function* childrenOf(
+  volume: Volume,
+  sub: Subvolume,
+  inode: Inode,
+  place: Place,
+  damage: Damage[],
+  only?: string,
+): AsyncGenerator<Node> {
+  const key = `${sub.id}/${inode.number}`;
+  const above = [...place.above, key];
+  const effect = 'entries of this directory may be missing or wrong';
+  const refusal = whyNot(volume, key, place);
+  if (refusal !== undefined)
+    return volume.note(inode.item.node.place, refusal[0], refusal[1], `${key} again, or deeper`, effect, damage);
+  const names = new Map<string, number>();
+  let count = 0;
+  for await (const item of sub.tree.of(inode.number, DIR_INDEX)) {
+    if ('lost' in item || entriesIn(item).length === 0) {
+      const [code, at] = 'lost' in item ? [item.lost, item.place] : ['btrfs.entry', item.node.place];
+      volume.note(at, code, 'a node with entries', 'none that can be read', effect, damage);
+      continue;
+    }
+    for (const entry of entriesIn(item)) {
+      if (++count > MAX_ENTRIES)
+        return volume.note(
+          item.node.place,
+          'btrfs.directory.entries',
+          `at most ${MAX_ENTRIES} entries`,
+          'more',
+          effect,
+          damage,
+        );
+      const before = names.get(entry.name) ?? 0;
+      names.set(entry.name, before + 1);
+      const rawName = before === 0 ? entry.name : `${entry.name};${before + 1}`;
+      if (only !== undefined && rawName !== only) continue;
+      const locator = `${place.locator}/${encodeName(rawName)}`;
+      const { state, doubt } = place;
+      yield await entryNode(volume, sub, entry, inode, {
+        locator,
+        rawName,
+        above,
+        ...(state !== undefined && { state }),
+        ...(doubt !== undefined && { doubt }),
+      });
+    }
+  }
+}
+
+async function entryNode(volume: Volume, sub: Subvolume, entry: Entry, directory: Inode, place: Place): Promise<Node> {
+  const { node, doubt } = entry.item;
+  if (entry.type === ROOT) return mountedNode(volume, sub, entry, directory, place);
+  const kind = ENTRY_TYPES[entry.kind] ?? 0;
+  const inode = entry.type === INODE ? await inodeOf(sub.tree, entry.objectid) : undefined;
+  const damage: Damage[] = [];
+  const effect = 'what it leads to is inferred, not stated';
+  if (inode === undefined) {
+    const lost = `${printable(entry.name)} is known by name only; its bytes are missing`;
+    volume.note(node.place, 'btrfs.inode.missing', `inode ${entry.objectid}`, 'none that can be read', lost, damage);
+    return bare(place, kindOf(kind), {}, damage);
+  }
+  if (doubt !== undefined && doubt !== volume.doubt)
+    volume.note(node.place, doubt, 'a node of entries whose checks agree', 'one whose check fails', effect, damage);
+  const isOther = kind !== inode.kind;
+  if (isOther) {
+    const actual = `type ${inode.kind}`;
+    volume.note(inode.item.node.place, 'btrfs.inode.type', `type ${kind}, as its entry says`, actual, effect, damage);
+  }
+  return inodeNode(volume, sub, inode, place, doubt ?? (isOther ? 'btrfs.inode.type' : undefined), damage);
+}
+
+/** A subvolume where it hangs. What a snapshot keeps of a subvolume inside of it is an empty directory. */
+async function mountedNode(
+  volume: Volume,
+  sub: Subvolume,
+  entry: Entry,
+  directory: Inode,
+  place: Place,
+): Promise<Node> {
+  const reference = await volume.roots.first(sub.id, ROOT_REF, entry.objectid, entry.objectid);
+  const mount = reference && mountIn(reference, sub.id);
+  if (mount === undefined || mount.directory !== directory.number) {
+    const damage: Damage[] = [];
+    const own = place.doubt ?? entry.item.doubt;
+    if (own !== undefined && own !== volume.doubt)
+      volume.note(
+        entry.item.node.place,
+        own,
+        'nodes whose checks agree',
+        'one whose check fails',
+        'it may not be empty',
+        damage,
+      );
+    return { ...bare(place, 'directory', { details: { placeOfSubvolume: entry.objectid } }, damage), ...EMPTY };
+  }
+  const inner = await volume.subvolume(entry.objectid);
+  if (inner !== undefined) return subvolumeNode(volume, inner, place);
+  const damage: Damage[] = [];
+  const { place: at } = entry.item.node;
+  volume.note(at, 'btrfs.root', `subvolume ${entry.objectid}`, 'no root of it', 'all in it is missing', damage);
+  return bare(place, 'directory', {}, damage);
+}
+
+const EMPTY: Pick<Node, 'child' | 'children'> = {
+  child: async () => undefined,
+  async *children() {},
+};
+
+/** Loops, endless depth, and directories with two parents, which would be walked again and again. */
+function whyNot(volume: Volume, key: string, place: Place): [string, string] | undefined {
+  if (place.above.includes(key)) return ['btrfs.directory.loop', 'a directory that is not inside itself'];
+  if (place.above.length >= MAX_PATH_DEPTH)
+    return ['btrfs.directory.depth', `at most ${MAX_PATH_DEPTH} levels of directories`];
+  const first = volume.directories.get(key) ?? place.locator;
+  volume.directories.set(key, first);
+  if (first === place.locator) return undefined;
+  return ['btrfs.directory.two-parents', `a directory of its own, not ${first} a second time`];
+}
+
+async function childNamed(children: AsyncIterable<Node>, rawName: string): Promise<Node | undefined> {
+  for await (const node of children) if (node.rawName === rawName) return node;
+  return undefined;
+}
+
+export function isFile({ kind }: Inode): boolean {
+  return kind === TYPE_REGULAR || kind === TYPE_SYMLINK;
+}
