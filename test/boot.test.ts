@@ -4,6 +4,9 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseKeyValues } from '../src/codec/keyvalue.ts';
+import { stated } from '../src/core/machine.ts';
+import { vmwareModel } from '../src/formats/machine/vmware.ts';
 import { accelerator } from '../src/serve/boot/accelerator.ts';
 import { choose, type Wishes } from '../src/serve/boot/choices.ts';
 import { parsePpm, pngOf } from '../src/serve/boot/screen.ts';
@@ -186,18 +189,35 @@ const wishes: Wishes = {
 };
 
 test('hardware becomes arguments, and hostile words become none', () => {
-  const hardware = {
-    firmware: 'bios',
-    memory: 65_536,
-    processors: 64,
-    controllers: { scsi0: 'constructor', scsi1: 'lsisas1068', sata0: '' },
-    networks: [{ model: 'constructor', mac: '00:0c:29:01:02:03' }],
-    localTime: true,
-  } as const;
-  const disks = ['scsi0:0', 'scsi1:0', 'scsi1:3', 'sata0:1', 'ide1:0', 'nvme0:0'].map((slot, i) => ({
-    slot,
+  const disks = (
+    [
+      ['scsi', 0],
+      ['scsi', 1],
+      ['scsi', 1],
+      ['sata', 0],
+      ['ide', 1],
+      ['nvme', 0],
+    ] as const
+  ).map(([bus, controller], i) => ({
+    slot: `${bus}${controller}`,
+    said: { bus, controller },
     overlay: `/tmp/a,b/disk${i}.qcow2`,
   }));
+  const hardware = vmwareModel(
+    parseKeyValues(
+      [
+        'memSize = "65536"',
+        'numvcpus = "64"',
+        'guestOS = "windows9"',
+        'scsi0.virtualDev = "constructor"',
+        'scsi1.virtualDev = "lsisas1068"',
+        'ethernet0.present = "TRUE"',
+        'ethernet0.virtualDev = "constructor"',
+        'ethernet0.generatedAddress = "00:0c:29:01:02:03"',
+      ].join('\n'),
+    ),
+    [],
+  );
   const { args, choices } = choose(hardware, disks, wishes);
   expect(args.join(' ')).not.toContain('constructor');
   expect(args.join(' ')).not.toContain('function');
@@ -208,7 +228,7 @@ test('hardware becomes arguments, and hostile words become none', () => {
   expect(args.join(' ')).toContain('restrict=on');
   expect(choices.find(({ what }) => what === 'memory')?.value).toBe('2457M');
   expect(choices.find(({ what }) => what === 'processors')?.value).toBe('2');
-  expect(() => choose({ ...hardware, firmware: 'efi' }, disks, wishes)).toThrow(/EFI/);
+  expect(() => choose({ ...hardware, firmware: stated('efi', 'firmware') }, disks, wishes)).toThrow(/EFI/);
 });
 
 test.runIf(absent === undefined)('an accelerator that was asked for is tried no further', async () => {

@@ -104,9 +104,13 @@ async function boot(stack: Stack, inner: string | undefined, options: Options, s
   const server = new NbdServer(exports, { lost: options.lost, onFault: (error) => note(`salvor: ${String(error)}`) });
   try {
     const address = await server.listen({ path: path.join(run.path, 'nbd.sock') });
-    const disks = machine.disks.map(({ slot }, i) => ({ slot, overlay: path.join(kept, `disk${i}.qcow2`) }));
+    const disks = machine.disks.map(({ slot, said }, i) => ({
+      slot,
+      said,
+      overlay: path.join(kept, `disk${i}.qcow2`),
+    }));
     for (const [i, { overlay }] of disks.entries()) await createOverlay(uriOf(address, `disk${i}`), overlay);
-    const chosen = choose(machine.hardware, disks, {
+    const chosen = choose(machine.model, disks, {
       ...(options.memory !== undefined && { memory: options.memory }),
       ...(options.bus !== undefined && { bus: options.bus }),
       network: options.network === true,

@@ -6,7 +6,7 @@ import { type Machine, machinesOf } from '../stack/machines.ts';
 import { mendedNodes, Pieces } from '../stack/mend.ts';
 import type { Stack } from '../stack/stack.ts';
 import { common, INTACT, NOTHING, UNCERTAIN, withStack } from './command.ts';
-import { damageLines, nodeJson, print, printJson, size } from './output.ts';
+import { damageLines, nodeJson, print, printJson, shown, size } from './output.ts';
 
 export function register(program: Command): void {
   common(program.command('inspect'))
@@ -165,13 +165,21 @@ function title(node: Node): string {
   const extent = bytes === undefined ? '' : `, ${size(bytes)}`;
   if (node.kind === 'evidence') return `${node.locator}${extent}`;
   if (node.kind === 'partition') return `${node.name}: ${details?.type ?? ''}${extent}, from byte ${details?.start}`;
-  if (node.kind === 'machine') return `machine "${node.name}"`;
+  if (node.kind === 'machine') return machineTitle(node);
   if (node.kind === 'filesystem') {
     const uuid = details?.uuid === undefined ? '' : `, UUID ${details.uuid}`;
     return `${node.format} ${details?.version ?? ''} "${node.name}"${extent}${uuid} (${node.locator})`;
   }
   const members = details?.devices === undefined ? '' : `, ${details.present} of ${details.devices} devices`;
   return `${node.format ?? node.kind}${extent}${members} (${node.locator})`;
+}
+
+function machineTitle({ name, facts, machines = [] }: Node): string {
+  const { platform, memory, firmware } = facts.details ?? {};
+  if (machines.length === 0) return 'a configuration that says nothing of a machine';
+  const parts = [platform, memory, firmware].filter((part) => part !== undefined).map((part) => shown(String(part)));
+  const more = machines.length > 1 ? ` and ${machines.length - 1} more` : '';
+  return `machine "${name}"${more} (${parts.join(', ')}): ${shown(String(facts.details?.disks || 'no disks'))}`;
 }
 
 function contentLines(contents: Contents, indent: string): string[] {

@@ -18,12 +18,12 @@ export function printJson(value: unknown): void {
 
 /** A node as JSON: times are seconds since 1970, sizes bytes, modes numbers. */
 export function nodeJson(node: Node): Record<string, unknown> {
-  const { name, locator, kind, state, format, facts, damage, notices, disks, disk } = node;
+  const { name, locator, kind, state, format, facts, damage, notices, machines, disk } = node;
   // Built without spreading: this is done for every entry of a listing.
   const out: Record<string, unknown> = { name, locator, kind, state };
   if (format !== undefined) out.format = format;
   Object.assign(out, facts);
-  if (disks !== undefined) out.disks = disks;
+  if (machines !== undefined) out.machines = machines;
   if (disk !== undefined) out.disk = disk;
   if (notices !== undefined && notices.length > 0) out.notices = notices;
   out.damage = damage;

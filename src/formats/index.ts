@@ -28,6 +28,10 @@ import { tar } from './filesystem/tar/index.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
 import { xfs } from './filesystem/xfs/index.ts';
 import { vmxFinder } from './machine/find.ts';
+import { libvirt } from './machine/libvirt.ts';
+import { ovf } from './machine/ovf.ts';
+import { proxmox } from './machine/proxmox.ts';
+import { vbox } from './machine/vbox.ts';
 import { vmx } from './machine/vmx.ts';
 import { gptFinder, mbrFinder } from './volume/find.ts';
 import { gpt } from './volume/gpt.ts';
@@ -57,6 +61,10 @@ export const formats: readonly Format[] = [
   split,
   recognised,
   vmx,
+  libvirt,
+  vbox,
+  ovf,
+  proxmox,
   tar,
   lost,
 ];
