@@ -11,7 +11,7 @@ export function encodingOf(name: string | undefined): string {
 
 /** Raw bytes (latin1) as text. Bytes that are not of that encoding are taken for Windows-1252, one by one. */
 export function inUnicode(raw: string, encoding: string): string {
-  if (/^[\x00-\x7f]*$/.test(raw)) return raw;
+  if (!/[\x80-\xff]/.test(raw)) return raw;
   const bytes = Uint8Array.from(raw, (c) => c.charCodeAt(0));
   try {
     return new TextDecoder(encoding, { fatal: true }).decode(bytes);

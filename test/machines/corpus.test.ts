@@ -175,9 +175,9 @@ test.skipIf(absent !== undefined)('every .vbox is read with its media, its chain
   for (const { path, expected } of list) {
     const model = await modelOf(path);
     expect(model.name.value).toBe(expected.machines[0].name);
-    expect(model.snapshots.map(({ name, time }) => [name, time]).sort()).toEqual(
+    expect(model.snapshots.map(({ name, time }) => `${name} ${time}`).sort()).toEqual(
       expected.snapshots
-        .map((s: { name: string; timeStamp: string }) => [s.name, Date.parse(s.timeStamp) / 1000])
+        .map((s: { name: string; timeStamp: string }) => `${s.name} ${Date.parse(s.timeStamp) / 1000}`)
         .sort(),
     );
     const media = new Map<string, { location: string; parent: string | null }>(

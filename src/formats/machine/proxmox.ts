@@ -38,7 +38,7 @@ const DEFAULT_MIB = 512;
 type Section = ReadonlyMap<string, string>;
 
 export const proxmox: Format = {
-  id: 'proxmox',
+  id: 'qemu-server',
   layer: 'machine',
   title: 'Proxmox machine configuration',
   spec: 'qm.conf, the manual page of qemu-server',
@@ -162,7 +162,7 @@ function tpmOf(value: string): string {
 
 function familyIn(guest: string): Family {
   if (/^(w|win)/.test(guest)) return 'windows';
-  return /^l2/.test(guest) ? 'linux' : 'other';
+  return guest.startsWith('l2') ? 'linux' : 'other';
 }
 
 function storageOf(own: Section): { controllers: Controller[]; disks: MachineDisk[] } {
@@ -226,7 +226,7 @@ function cardsOf(own: Section): Card[] {
     const digits = CARD.exec(key)?.[1];
     if (digits === undefined || out.length >= MAX_CARDS) continue;
     const { first, options } = optionsOf(value);
-    const [word = '', address] = [...options].find(([name]) => cardOf(name) !== undefined) ?? [
+    const [word, address] = [...options].find(([name]) => cardOf(name) !== undefined) ?? [
       options.get('model') ?? first,
       options.get('macaddr'),
     ];

@@ -54,7 +54,7 @@ export const vbox: Format = {
     const model = modelOf(
       machine,
       media,
-      /-prev$/.test(ownName(cx)) ? 'its settings before the last change' : undefined,
+      ownName(cx).endsWith('-prev') ? 'its settings before the last change' : undefined,
     );
     const unlisted = model.disks.filter(({ device, file }) => device === 'disk' && file === '');
     return {

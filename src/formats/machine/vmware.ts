@@ -115,7 +115,7 @@ function disksOf(values: KeyValues, encoding: string, lower: Text): MachineDisk[
     seen.add(slot);
     // A drive of whoever looks at the machine's screen is none of the machine.
     if (lower(`${slot}.clientdevice`) === 'true' && type.includes('cdrom')) continue;
-    const isDisk = !type.includes('cdrom') && (/\.vmdk$/i.test(raw) || /disk$/.test(type));
+    const isDisk = !type.includes('cdrom') && (/\.vmdk$/i.test(raw) || type.endsWith('disk'));
     if (isDisk && raw === '') continue;
     const isOther = !isDisk && !type.includes('cdrom') && raw !== '' && !/\.iso$|\/cdrom\//i.test(raw);
     if (isOther) continue;

@@ -82,8 +82,8 @@ export async function readXml(source: Source, cx: Cx, code: string): Promise<Xml
 /** Characters of a text in whatever it says that it is written in. */
 function decoded(raw: string): string {
   const bytes = Buffer.from(raw, 'latin1');
-  if (raw.startsWith('\xff\xfe') || /^<\0/.test(raw)) return new TextDecoder('utf-16le').decode(bytes);
-  if (raw.startsWith('\xfe\xff') || /^\0</.test(raw)) return new TextDecoder('utf-16be').decode(bytes);
+  if (raw.startsWith('\xff\xfe') || raw.startsWith('<\0')) return new TextDecoder('utf-16le').decode(bytes);
+  if (raw.startsWith('\xfe\xff') || raw.startsWith('\0<')) return new TextDecoder('utf-16be').decode(bytes);
   const label = /^[^<]{0,16}<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']/.exec(raw)?.[1] ?? 'utf-8';
   try {
     return new TextDecoder(label).decode(bytes);
@@ -204,7 +204,7 @@ export function xmlText(text: string): string {
     .replace(/"/g, '&quot;')
     .replace(/'/g, '&apos;')
     .replace(/[\t\n\r]/g, (c) => `&#${c.charCodeAt(0)};`)
-    .replace(/[^\x09\x0a\x0d\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '');
+    .replace(/\p{Cc}|\p{Cs}|[\ufffe\uffff]/gu, '');
 }
 
 /** The first child of a name, then of the next name in that one, and so on. */
