@@ -1,4 +1,5 @@
 /** Machines started from evidence: a Linux on a thin disk with a snapshot, on a datastore that nothing shows any more. */
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -138,6 +139,31 @@ describe.runIf(root !== '')(`from a datastore without partition table, header an
     expect(fs.statSync(join(proof, 'disk0.qcow2')).size).toBeLessThan(4 * MIB);
     expect(sha256(image)).toBe(before);
     expect(fs.readdirSync(tmpdir()).filter((name) => name.startsWith('salvor-run-'))).toEqual([]);
+  });
+
+  test('recovered for KVM, it starts from what was written, and knows what only the snapshot holds', async () => {
+    const out = join(dir, 'kvm');
+    const done = await salvor('recover', image, '--vm', 'web01', '--target', 'kvm', '--out', out);
+    expect(done.err).not.toContain('fault of the program');
+    expect(fs.readdirSync(out).filter((name) => name.startsWith('web01'))).toEqual([
+      'web01-disk0.qcow2',
+      'web01.qemu.sh',
+      'web01.xml',
+    ]);
+    expect(fs.readFileSync(join(out, 'web01.xml'), 'utf8')).toContain("model='vmpvscsi'");
+    const more = ['-display', 'none', '-serial', 'stdio', '-machine', 'accel=tcg', '-no-reboot'];
+    const guest = spawn('sh', [join(out, 'web01.qemu.sh'), ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let serial = '';
+    const over = AbortSignal.timeout(90_000);
+    guest.stdout.on('data', (bytes: Buffer) => {
+      serial += bytes.toString('latin1');
+      if (serial.includes('salvor login:')) guest.kill();
+    });
+    over.addEventListener('abort', () => guest.kill());
+    let errors = '';
+    guest.stderr.on('data', (bytes: Buffer) => (errors += bytes.toString()));
+    await new Promise((resolve) => guest.on('exit', resolve));
+    expect(serial, errors).toContain(`says: ${NEW}`);
   });
 
   test('its disk before the snapshot starts, too, without a configuration', async () => {
