@@ -2,6 +2,7 @@
 import { type Damage, sentence } from '../core/damage.ts';
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
+import { CERTAINTY_NAMES } from '../core/run.ts';
 
 /** A line for the person beside the result. */
 export function note(line: string): void {
@@ -23,11 +24,18 @@ export function nodeJson(node: Node): Record<string, unknown> {
   const out: Record<string, unknown> = { name, locator, kind, state };
   if (format !== undefined) out.format = format;
   Object.assign(out, facts);
-  if (machines !== undefined) out.machines = machines;
+  if (machines !== undefined) out.machines = graded(machines);
   if (disk !== undefined) out.disk = disk;
   if (notices !== undefined && notices.length > 0) out.notices = notices;
   out.damage = damage;
   return out;
+}
+
+/** The same with grades by their names. */
+export function graded(value: unknown): unknown {
+  const name = (key: string, one: unknown): unknown =>
+    key === 'certainty' && typeof one === 'number' ? CERTAINTY_NAMES[one] : one;
+  return JSON.parse(JSON.stringify(value, name));
 }
 
 /** Characters that a stream gathers before it sends them. */

@@ -1,12 +1,13 @@
 /** salvor plan: what a machine would be on another platform, and why. */
 import { type Command, Option } from 'commander';
+import type { GuestFacts } from '../core/guest.ts';
 import type { Decision } from '../core/machine-writer.ts';
 import { type MachinePlan, planMachine } from '../export/index.ts';
 import { machineWriters } from '../formats/index.ts';
 import { guestOf } from '../stack/guest/index.ts';
 import type { Stack } from '../stack/stack.ts';
 import { type CommonOptions, common, INTACT, UNCERTAIN, withStack } from './command.ts';
-import { print, printJson, shown, size } from './output.ts';
+import { graded, print, printJson, shown, size } from './output.ts';
 import { pickMachine } from './pick.ts';
 
 interface Options extends CommonOptions {
@@ -45,7 +46,7 @@ async function plan(stack: Stack, inner: string | undefined, options: Options): 
   const chosen = machineWriters.filter(({ platform }) => (options.target ?? platform.target) === platform.target);
   const plans: (MachinePlan | string)[] = chosen.map((writer) => {
     try {
-      return planMachine(machine, guest, writer, '');
+      return planMachine(machine, guest, writer, 'DIR');
     } catch (error) {
       if (options.target !== undefined) throw error;
       return `${writer.platform.title}: ${(error as Error).message}`;
@@ -56,8 +57,8 @@ async function plan(stack: Stack, inner: string | undefined, options: Options): 
     printJson({
       machine: machine.name,
       config: machine.config?.locator,
-      model: machine.model,
-      guest,
+      model: graded(machine.model),
+      guest: graded(guest),
       lost: machine.lost,
       targets: plans.map((one) => (typeof one === 'string' ? { refused: one } : planJson(one))),
     });
@@ -73,7 +74,7 @@ async function plan(stack: Stack, inner: string | undefined, options: Options): 
 
 type Machine = MachinePlan['machine'];
 
-function headLines(machine: Machine, guest: MachinePlan['guest']): string[] {
+function headLines(machine: Machine, guest: GuestFacts): string[] {
   const from = machine.config === undefined ? 'disks without a configuration' : shown(machine.config.locator);
   const lines = [`Machine "${shown(machine.name)}", from ${from}`];
   for (const { slot, node, source, broken } of machine.disks) {

@@ -6,7 +6,7 @@ import { CHUNK, treeOf } from '../codec/tree-hash.ts';
 import type { GuestFacts } from '../core/guest.ts';
 import { uuidOf } from '../core/machine.ts';
 import type { MachineWriter } from '../core/machine-writer.ts';
-import { writers } from '../formats/index.ts';
+import { packers, writers } from '../formats/index.ts';
 import type { Bootable, BootableDisk } from '../stack/bootable.ts';
 import { Stack } from '../stack/stack.ts';
 import { bottomsOf, type Converted, convert } from './convert.ts';
@@ -146,7 +146,7 @@ async function convertedDisk(stack: Stack, disk: BootableDisk, out: string, run:
     if (past?.files.has(name) === true) fs.rmSync(path.join(dir, name), { force: true });
   if (past?.files.has(own) === true) fs.rmSync(map, { force: true });
   const variant = options.writer.platform.variant;
-  const writer = writers.find(({ variants }) => variants.includes(variant))!;
+  const writer = [...writers, ...packers].find(({ variants }) => variants.includes(variant))!;
   for (const name of [...parts, own]) journal.add({ t: 'file', path: name, locator: disk.node.locator });
   const { command, signal, onProgress } = options;
   const converted = await convert(stack, disk.node, {

@@ -177,12 +177,16 @@ describe.skipIf(ext2progsAbsent !== undefined)('Linux', () => {
   });
 
   test('RHEL on XFS in LVM, started by EFI, its initramfs made for one machine: nothing is claimed of drivers', async () => {
-    if (xfsAbsent !== undefined) return void console.log(`XFS is not made: ${xfsAbsent}.`);
+    if (xfsAbsent !== undefined) {
+      console.log(`XFS is not made: ${xfsAbsent}.`);
+      return;
+    }
     const image = join(dir, 'root.xfs');
     try {
       makeMounted('xfs', image, '40M', ['--unsupported'], (at) => writeEntries(at, RHEL));
     } catch {
-      return void console.log('XFS of this size cannot be made here.');
+      console.log('XFS of this size cannot be made here.');
+      return;
     }
     const content = new Uint8Array(fs.readFileSync(image));
     const pv = makeLvm2(3, 1, [{ name: 'root', type: 'linear', content, on: [0] }])[0];

@@ -101,7 +101,7 @@ const base = (file: string): string => file.split('/').pop()!;
 describe.each(machineWriters.map((writer) => [writer.platform.target, writer] as const))('%s', (target, writer) => {
   test.each(writer.platform.storage)('what is written on %s is read as the same machine', async (kind) => {
     for (const firmware of ['bios', 'efi'] as const) {
-      for (const count of [1, 3]) {
+      for (const count of writer.platform.room[kind]!.units < 3 ? [1] : [1, 3]) {
         const machine = decided(writer, source(kind, { firmware: stated(firmware, 'firmware') }), count, drivers(kind));
         expect(machine.storage).toBe(kind);
         const model = await readAgain(writer, machine);
@@ -207,10 +207,10 @@ async function recovered(folder: string, out: string, target: string, signal = n
 
 describe.skipIf(noQemu !== undefined)('recover for a platform', () => {
   test.each([
-    ['kvm', 'qcow2', 'web01-disk0.qcow2'],
     ['virtualbox', 'vdi', 'web01-disk0.vdi'],
     ['vmware', 'vmdk', 'web01-disk0.vmdk'],
     ['proxmox', 'qcow2', 'vm-100-disk-0.qcow2'],
+    ['ovf', 'vmdk', 'web01-disk0.vmdk'],
   ])('%s: disks are whole, the chain joined, and the configuration finds them', async (target, format, file) => {
     // Two empty disks of one size are where identities could be the same.
     const count = target === 'virtualbox' ? 2 : 1;

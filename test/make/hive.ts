@@ -36,20 +36,29 @@ export function hiveTree(paths: Readonly<Record<string, Readonly<Record<string, 
   return root;
 }
 
-/** The bytes of a hive. */
-export function makeHive(root: HiveKey, { list = 'lh', dirty = false, wide = false }: HiveOptions = {}): Uint8Array {
-  const cells: Uint8Array[] = [];
-  let used = 32; // behind the header of the bin
-  const cell = (data: Uint8Array): number => {
+/** Cells of one bin, in the order in which they are written. */
+class Cells {
+  readonly cells: Uint8Array[] = [];
+  used = 32; // behind the header of the bin
+  readonly #list: NonNullable<HiveOptions['list']>;
+  readonly #wide: boolean;
+
+  constructor({ list = 'lh', wide = false }: HiveOptions) {
+    this.#list = list;
+    this.#wide = wide;
+  }
+
+  add(data: Uint8Array): number {
     const size = Math.ceil((data.length + 4) / 8) * 8;
-    const at = used;
+    const at = this.used;
     const out = new Bytes(size).raw(4, data);
     new DataView(out.data.buffer).setInt32(0, -size, true);
-    cells.push(out.data);
-    used += size;
+    this.cells.push(out.data);
+    this.used += size;
     return at;
-  };
-  const value = (name: string, data: HiveValue): number => {
+  }
+
+  value(name: string, data: HiveValue): number {
     const [type, raw] =
       typeof data === 'number'
         ? [4, new Bytes(4).u32(0, data).data]
@@ -57,58 +66,71 @@ export function makeHive(root: HiveKey, { list = 'lh', dirty = false, wide = fal
           ? [1, new Uint8Array(Buffer.from(`${data}\0`, 'utf16le'))]
           : [3, data];
     const isHere = raw.length <= 4;
-    const named = nameBytes(name, wide);
+    const named = nameBytes(name, this.#wide);
     const out = new Bytes(20 + named.length).text(0, 'vk').u16(2, named.length);
     out
       .u32(4, isHere ? raw.length + 0x80000000 : raw.length)
       .u32(12, type)
-      .u16(16, wide ? 0 : 1);
+      .u16(16, this.#wide ? 0 : 1);
     if (isHere) out.raw(8, raw);
-    else out.u32(8, cell(raw));
-    return cell(out.raw(20, named).data);
-  };
-  const lists = (children: readonly { name: string; at: number }[]): number => {
-    const one = (part: typeof children, kind: 'lf' | 'lh' | 'li'): number => {
-      const step = kind === 'li' ? 4 : 8;
-      const out = new Bytes(4 + part.length * step).text(0, kind).u16(2, part.length);
-      for (const [i, { name, at }] of part.entries()) {
-        out.u32(4 + i * step, at);
-        if (kind === 'lf') out.raw(8 + i * step, Buffer.from(name.slice(0, 4), 'latin1'));
-        if (kind === 'lh') out.u32(8 + i * step, hash(name));
-      }
-      return cell(out.data);
-    };
-    if (list !== 'ri') return one(children, list);
+    else out.u32(8, this.add(raw));
+    return this.add(out.raw(20, named).data);
+  }
+
+  #one(part: readonly Placed[], kind: 'lf' | 'lh' | 'li'): number {
+    const step = kind === 'li' ? 4 : 8;
+    const out = new Bytes(4 + part.length * step).text(0, kind).u16(2, part.length);
+    for (const [i, { name, at }] of part.entries()) {
+      out.u32(4 + i * step, at);
+      if (kind === 'lf') out.raw(8 + i * step, Buffer.from(name.slice(0, 4), 'latin1'));
+      if (kind === 'lh') out.u32(8 + i * step, hash(name));
+    }
+    return this.add(out.data);
+  }
+
+  lists(children: readonly Placed[]): number {
+    if (this.#list !== 'ri') return this.#one(children, this.#list);
     const half = Math.ceil(children.length / 2);
-    const parts = [one(children.slice(0, half), 'lh'), one(children.slice(half), 'lh')];
-    return cell(new Bytes(12).text(0, 'ri').u16(2, 2).u32(4, parts[0]!).u32(8, parts[1]!).data);
-  };
-  const key = (name: string, { values = {}, keys = {} }: HiveKey): number => {
+    const parts = [this.#one(children.slice(0, half), 'lh'), this.#one(children.slice(half), 'lh')];
+    return this.add(new Bytes(12).text(0, 'ri').u16(2, 2).u32(4, parts[0]!).u32(8, parts[1]!).data);
+  }
+
+  key(name: string, { values = {}, keys = {} }: HiveKey): number {
     const children = Object.entries(keys)
       .sort(([a], [b]) => (a.toUpperCase() < b.toUpperCase() ? -1 : 1))
-      .map(([child, inner]) => ({ name: child, at: key(child, inner) }));
-    const records = Object.entries(values).map(([own, data]) => value(own, data));
-    const named = nameBytes(name, wide);
-    const out = new Bytes(76 + named.length).text(0, 'nk').u16(2, wide ? 0 : 0x20);
+      .map(([child, inner]) => ({ name: child, at: this.key(child, inner) }));
+    const records = Object.entries(values).map(([own, data]) => this.value(own, data));
+    const named = nameBytes(name, this.#wide);
+    const out = new Bytes(76 + named.length).text(0, 'nk').u16(2, this.#wide ? 0 : 0x20);
     out
       .u32(20, children.length)
-      .u32(28, children.length === 0 ? NONE : lists(children))
+      .u32(28, children.length === 0 ? NONE : this.lists(children))
       .u32(32, NONE);
     out.u32(36, records.length).u32(44, NONE).u32(48, NONE).u16(72, named.length);
     if (records.length === 0) out.u32(40, NONE);
     else {
       const table = new Bytes(records.length * 4);
       for (const [i, at] of records.entries()) table.u32(i * 4, at);
-      out.u32(40, cell(table.data));
+      out.u32(40, this.add(table.data));
     }
-    return cell(out.raw(76, named).data);
-  };
-  const at = key('ROOT', root);
-  const size = Math.ceil(used / PAGE) * PAGE;
+    return this.add(out.raw(76, named).data);
+  }
+}
+
+interface Placed {
+  readonly name: string;
+  readonly at: number;
+}
+
+/** The bytes of a hive. */
+export function makeHive(root: HiveKey, options: HiveOptions = {}): Uint8Array {
+  const cells = new Cells(options);
+  const at = cells.key('ROOT', root);
+  const size = Math.ceil(cells.used / PAGE) * PAGE;
   const head = new Bytes(PAGE)
     .text(0, 'regf')
     .u32(4, 7)
-    .u32(8, dirty ? 6 : 7)
+    .u32(8, options.dirty === true ? 6 : 7)
     .u32(20, 1)
     .u32(24, 5);
   head.u32(32, 1).u32(36, at).u32(40, size).u32(44, 1);
@@ -117,7 +139,7 @@ export function makeHive(root: HiveKey, { list = 'lh', dirty = false, wide = fal
   head.u32(508, sum >>> 0);
   const bin = new Bytes(size).text(0, 'hbin').u32(4, 0).u32(8, size);
   let place = 32;
-  for (const one of cells) {
+  for (const one of cells.cells) {
     bin.raw(place, one);
     place += one.length;
   }

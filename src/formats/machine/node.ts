@@ -31,7 +31,7 @@ function detailsOf(model: MachineModel, count: number): Record<string, string | 
     platform,
     ...(copy !== undefined && { copy: printable(rawOf(copy)) }),
     ...(count > 1 && { machines: count }),
-    ...(guest !== undefined && { guestOS: printable(rawOf(guest.value)) }),
+    ...(guest !== undefined && { guest: printable(rawOf(guest.value)) }),
     ...(memory !== undefined && { memory: `${Math.floor(memory.value / MIB)} MiB` }),
     ...(processors !== undefined && { processors: processors.value }),
     firmware: secureBoot?.value === true ? `${firmware.value} with secure boot` : firmware.value,
