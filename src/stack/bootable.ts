@@ -2,6 +2,7 @@
 import { type MachineDisk, type MachineModel, unknownMachine } from '../core/machine.ts';
 import type { Node } from '../core/node.ts';
 import type { Source } from '../core/source.ts';
+import { formats } from '../formats/index.ts';
 import { filesystems, home } from './home.ts';
 import { isConfiguration, type Machine, machinesAt, machinesOf } from './machines.ts';
 import type { Stack } from './stack.ts';
@@ -55,7 +56,7 @@ export async function bootable(stack: Stack, machine: Machine): Promise<Bootable
   const disks: BootableDisk[] = [];
   const lost: string[] = [];
   for (const { slot, said, file, chain, broken } of machine.disks) {
-    const opened = chain.length === 0 ? undefined : await openDisk(stack, chain[0]);
+    const opened = chain.length === 0 ? undefined : await openDisk(stack, chain[0], said);
     if (opened === undefined) lost.push(`${slot}: ${broken ?? `${file} cannot be read as a disk`}`);
     else disks.push({ slot, said, ...opened, ...(broken !== undefined && { broken }) });
   }
@@ -65,7 +66,7 @@ export async function bootable(stack: Stack, machine: Machine): Promise<Bootable
 
 /** A disk alone as a machine; undefined where a node is none. */
 export async function bareDisk(stack: Stack, node: Node): Promise<Bootable | undefined> {
-  const opened = await openDisk(stack, node);
+  const opened = await openDisk(stack, node, undefined);
   if (opened === undefined) return undefined;
   return {
     name: node.name,
@@ -76,9 +77,34 @@ export async function bareDisk(stack: Stack, node: Node): Promise<Bootable | und
   };
 }
 
-async function openDisk(stack: Stack, node: Node): Promise<{ node: Node; source: Source } | undefined> {
+/** Endings that say nothing of a format. */
+const PLAIN = ['.img', '.raw', '.bin', '.dd'];
+/** Endings of files that are disks of some format: where such a file cannot be read as one, its bytes are not the disk's. */
+const ENDINGS = formats
+  .filter(({ layer }) => layer === 'disk')
+  .flatMap(({ names }) => names ?? [])
+  .filter((ending) => !PLAIN.includes(ending));
+
+/** Whether a file can be a disk as it lies: nothing says that it is of a format. */
+function isPlain({ rawName }: Node, said: MachineDisk | undefined): boolean {
+  const name = rawName.toLowerCase();
+  return /^(raw)?$/i.test(said?.format ?? '') && !ENDINGS.some((ending) => name.endsWith(ending));
+}
+
+async function openDisk(
+  stack: Stack,
+  node: Node,
+  said: MachineDisk | undefined,
+): Promise<{ node: Node; source: Source } | undefined> {
   const inside = node.kind === 'disk' ? node : await stack.inside(node);
-  const disk = inside?.kind === 'disk' ? inside : node.kind === 'evidence' ? node : undefined;
+  const disk = inside?.kind === 'disk' ? inside : await plainDisk(stack, node, said);
   const source = await disk?.bytes?.();
   return disk === undefined || source === undefined ? undefined : { node: disk, source };
+}
+
+/** A disk that is nothing but its bytes: an image, a logical volume, a file that no format of disks is named like. */
+async function plainDisk(stack: Stack, node: Node, said: MachineDisk | undefined): Promise<Node | undefined> {
+  if (node.kind === 'evidence') return said !== undefined && !isPlain(node, said) ? undefined : node;
+  if (node.kind === 'partition') return node;
+  return node.kind === 'file' && isPlain(node, said) ? stack.offset(node, 0) : undefined;
 }

@@ -7,10 +7,13 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Damage, sentence } from '../../src/core/damage.ts';
 import type { MachineModel } from '../../src/core/machine.ts';
 import type { Node } from '../../src/core/node.ts';
-import { machinesIn } from '../../src/stack/bootable.ts';
+import { bootable, machinesIn } from '../../src/stack/bootable.ts';
+import { locate } from '../../src/stack/locate.ts';
 import type { Machine } from '../../src/stack/machines.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { pack } from '../make/archive/tar.ts';
+import { ext2progsAbsent, makeExt } from '../make/ext.ts';
+import { makeLvm2 } from '../make/lvm2.ts';
 
 let dir = '';
 beforeAll(() => {
@@ -241,6 +244,50 @@ test('OVF and OVA: the manifest tells what was changed', async () => {
   const [machine] = await machines({ 'a.ova': archive });
   expect(machine.model.disks).toMatchObject([{ bus: 'scsi', controller: 0, unit: 0, file: 'a.vmdk' }]);
   expect(machine.disks[0].chain[0].locator).toMatch(/a\.ova::tar\/a\.vmdk$/);
+});
+
+test('disks that are nothing but bytes: an image, a file inside a file system, a logical volume', async () => {
+  const part = new Uint8Array(2 ** 20).fill(65);
+  const xml = DOMAIN.replace('web01.snap', 'web01.img').replaceAll("type='qcow2'", "type='raw'");
+  const conf = 'name: mail\nmemory: 512\nscsi0: local-lvm:vm-102-disk-0,size=1M\n';
+  const [pv] = makeLvm2(4, 1, [{ name: 'vm-102-disk-0', type: 'linear', content: part, on: [0] }]);
+  const cases: [string, Stack, RegExp][] = [
+    ['image', new Stack([folder({ 'web01.xml': xml, 'web01.img': part })]), /web01\.img$/],
+    [
+      'volume',
+      new Stack([join(folder({ '102.conf': conf }), '102.conf'), join(folder({ 'pv.img': pv }), 'pv.img')]),
+      /vm-102-disk-0$/,
+    ],
+  ];
+  if (ext2progsAbsent === undefined) {
+    const from = folder({ 'etc/libvirt/qemu/web01.xml': xml, 'var/lib/libvirt/images/web01.img': part });
+    makeExt(join(dir, 'host.img'), '8M', from, ['-t', 'ext4']);
+    cases.push(['file', new Stack([join(dir, 'host.img')], { only: true }), /images\/web01\.img::@0$/]);
+  }
+  for (const [what, stack, locator] of cases) {
+    const [machine] = await machinesIn(stack, undefined);
+    const { disks } = await bootable(stack, machine);
+    expect(
+      disks.map(({ node: disk }) => disk.locator),
+      what,
+    ).toEqual([expect.stringMatching(locator)]);
+    const got = new Uint8Array(4096);
+    expect(await disks[0].source.read(8192, got)).toEqual([]);
+    expect(
+      got.every((byte) => byte === 65),
+      what,
+    ).toBe(true);
+    expect((await locate(stack, disks[0].node.locator)).node.facts.size, what).toBe(part.length);
+    stack.close();
+  }
+});
+
+test('a descriptor that is torn is no disk of its own bytes', async () => {
+  const vmx = [...VMX, 'scsi0:0.fileName = "a.vmdk"', 'scsi0:0.present = "TRUE"'].join('\n');
+  const stack = new Stack([folder({ 'a.vmx': vmx, 'a.vmdk': '# Disk Desc' })]);
+  const [machine] = await machinesIn(stack, undefined);
+  const { disks, lost } = await bootable(stack, machine);
+  expect([disks.length, lost.length]).toEqual([0, 1]);
 });
 
 const deep = (n: number): string => `<domain type='kvm'>${'<a>'.repeat(n)}${'</a>'.repeat(n)}</domain>`;
