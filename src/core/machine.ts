@@ -144,6 +144,21 @@ export function unknownMachine(): MachineModel {
   return ABSENT;
 }
 
+/** The same machine where the text that describes it is damaged or contradicts itself: nothing in it is stated. */
+export function doubted(model: MachineModel): MachineModel {
+  return weaker(model) as MachineModel;
+}
+
+function weaker(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(weaker);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).map(([key, inner]) => [
+    key,
+    key === 'certainty' && (inner as Certainty) > INFERRED ? INFERRED : weaker(inner),
+  ]);
+  return Object.fromEntries(entries);
+}
+
 /** The disks that hold data: no drives for what is put in. */
 export function hardDisks(model: MachineModel): readonly MachineDisk[] {
   return model.disks.filter(({ device }) => device === 'disk');

@@ -49,10 +49,7 @@ export const libvirt: Format = {
       machine === undefined && root !== undefined
         ? [cx.damage(0, 'libvirt.domain', 'a <domain>', `<${root.name}> without one`, 'no machine is known from it')]
         : [];
-    return {
-      ...machineNode(cx, libvirt.title, size, machine === undefined ? [] : [machine]),
-      damage: [...damage, ...extra],
-    };
+    return machineNode(cx, libvirt.title, size, machine === undefined ? [] : [machine], [...damage, ...extra]);
   },
 };
 

@@ -1,14 +1,23 @@
 /** The node of a machine's configuration, the same for all platforms. */
+import type { Damage } from '../../core/damage.ts';
 import type { Cx } from '../../core/format.ts';
 import { decodeName, printable } from '../../core/locator.ts';
-import type { MachineModel } from '../../core/machine.ts';
+import { doubted, type MachineModel } from '../../core/machine.ts';
 import type { Node } from '../../core/node.ts';
 import { rawOf } from './xml.ts';
 
 const MIB = 1024 * 1024;
 
-/** A node of kind machine with what its first machine is made of as facts. */
-export function machineNode(cx: Cx, title: string, size: number, machines: readonly MachineModel[]): Node {
+/** A node of kind machine with what its first machine is made of as facts. Where its text is in doubt, so is all in it. */
+export function machineNode(
+  cx: Cx,
+  title: string,
+  size: number,
+  models: readonly MachineModel[],
+  damage: readonly Damage[],
+  isDoubted = damage.length > 0,
+): Node {
+  const machines = isDoubted ? models.map(doubted) : models;
   const [first] = machines;
   const rawName = rawOf(first?.name.value ?? '');
   return {
@@ -19,7 +28,7 @@ export function machineNode(cx: Cx, title: string, size: number, machines: reado
     state: 'live',
     format: title,
     facts: { size, details: first === undefined ? {} : detailsOf(first, machines.length) },
-    damage: [],
+    damage,
     machines,
   };
 }

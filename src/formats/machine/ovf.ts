@@ -50,8 +50,7 @@ export const ovf: Format = {
       faults.push(cx.damage(0, 'ovf.manifest', `${own.algorithm} ${own.expected}`, own.actual, CHANGED));
     const notices = own?.agrees === true ? [`its manifest agrees with the description (${own.algorithm})`] : [];
     return {
-      ...machineNode(cx, ovf.title, size, models),
-      damage: [...damage, ...faults],
+      ...machineNode(cx, ovf.title, size, models, [...damage, ...faults]),
       notices: [
         ...notices,
         ...(listed.length > 0 ? [`the manifest lists ${listed.length} files; salvor check compares them all`] : []),

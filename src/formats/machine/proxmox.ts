@@ -55,10 +55,8 @@ export const proxmox: Format = {
     const number = /^(\d{3,9})\.conf$/.exec(ownName(cx))?.[1];
     const model = modelOf(sections, number);
     const effect = 'settings that stood there are not known';
-    return {
-      ...machineNode(cx, proxmox.title, source.size, [model]),
-      damage: gaps.map((gap) => cx.damage(gap.offset, 'proxmox.unreadable', 'readable text', gap.code, effect)),
-    };
+    const damage = gaps.map((gap) => cx.damage(gap.offset, 'proxmox.unreadable', 'readable text', gap.code, effect));
+    return machineNode(cx, proxmox.title, source.size, [model], damage);
   },
 };
 

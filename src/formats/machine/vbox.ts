@@ -49,7 +49,7 @@ export const vbox: Format = {
     const effect = 'no machine is known from it; a .vbox-prev beside it is the settings before the last change';
     const lacking =
       root !== undefined && machine === undefined ? [cx.damage(0, 'vbox.machine', 'a <Machine>', 'none', effect)] : [];
-    if (machine === undefined) return { ...machineNode(cx, vbox.title, size, []), damage: [...damage, ...lacking] };
+    if (machine === undefined) return machineNode(cx, vbox.title, size, [], [...damage, ...lacking]);
     const media = mediaOf(machine);
     const model = modelOf(
       machine,
@@ -57,21 +57,10 @@ export const vbox: Format = {
       ownName(cx).endsWith('-prev') ? 'its settings before the last change' : undefined,
     );
     const unlisted = model.disks.filter(({ device, file }) => device === 'disk' && file === '');
-    return {
-      ...machineNode(cx, vbox.title, size, [model]),
-      damage: [
-        ...damage,
-        ...unlisted.map(({ slot, identity }) =>
-          cx.damage(
-            0,
-            'vbox.medium',
-            'a medium in the registry for each disk',
-            `${identity} at ${slot} in none`,
-            UNLISTED,
-          ),
-        ),
-      ],
-    };
+    const faults = unlisted.map(({ slot, identity }) =>
+      cx.damage(0, 'vbox.medium', 'a medium in the registry for each disk', `${identity} at ${slot} in none`, UNLISTED),
+    );
+    return machineNode(cx, vbox.title, size, [model], [...damage, ...faults], damage.length > 0);
   },
 };
 
@@ -124,7 +113,9 @@ function modelOf(machine: Element, media: ReadonlyMap<string, Medium>, copy: str
     ...(hardwareUuid !== undefined && { uuid: stated(hardwareUuid, 'Machine/@uuid') }),
     firmware: /^efi/i.test(firmware)
       ? stated('efi', 'Hardware/Firmware')
-      : inferred('bios', firmware === '' ? 'what VirtualBox takes where <Firmware> is absent' : 'Hardware/Firmware'),
+      : firmware === 'BIOS'
+        ? stated('bios', 'Hardware/Firmware')
+        : inferred('bios', 'what VirtualBox takes where <Firmware> says nothing'),
     ...(secure?.attributes.get('enabled') === 'true' && { secureBoot: stated(true, 'UefiSecureBoot') }),
     ...(tpm !== undefined && tpm !== 'None' && { tpm: stated(tpm, 'Hardware/TrustedPlatformModule') }),
     ...(processors !== undefined && { processors: stated(processors, 'Hardware/CPU/@count') }),

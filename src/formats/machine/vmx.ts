@@ -40,12 +40,14 @@ export const vmx: Format = {
     const effect = 'settings that stood there are not known';
     const model = vmwareModel(values, await snapshotsBeside(cx));
     const raw = rawOf(inUnicode(values.get('displayname') ?? '', encodingOf(values.get('.encoding'))));
+    const damage = text.gaps.map((gap) => cx.damage(gap.offset, 'vmx.unreadable', 'readable text', gap.code, effect));
+    const twice = repeatedKeys(text.raw);
+    const contradicts = [...twice.values()].some((all) => new Set(all).size > 1);
     return {
-      ...machineNode(cx, vmx.title, source.size, [model]),
+      ...machineNode(cx, vmx.title, source.size, [model], damage, damage.length > 0 || contradicts),
       name: printable(raw),
       rawName: raw,
-      damage: text.gaps.map((gap) => cx.damage(gap.offset, 'vmx.unreadable', 'readable text', gap.code, effect)),
-      notices: [...repeated(text.raw), ...(isEncrypted(values) ? [ENCRYPTED] : [])],
+      notices: [...repeated(twice), ...(isEncrypted(values) ? [ENCRYPTED] : [])],
     };
   },
 };
@@ -58,8 +60,8 @@ function isEncrypted(values: KeyValues): boolean {
 }
 
 /** Keys that stand there twice, of which the last one was taken. */
-function repeated(text: string): string[] {
-  return [...repeatedKeys(text)].slice(0, NAMED).map(([key, values]) => {
+function repeated(twice: ReadonlyMap<string, readonly string[]>): string[] {
+  return [...twice].slice(0, NAMED).map(([key, values]) => {
     const same = new Set(values).size === 1 ? 'with the same value' : `with ${new Set(values).size} values`;
     return `${printable(key)} stands there ${values.length} times, ${same}; the last one was taken, and VMware may refuse the file until the others are removed`;
   });
