@@ -146,13 +146,14 @@ async function chainOf(stack: Stack, config: Node, said: Disk, mend: boolean): P
   const seen = new Set<string>();
   let from = config;
   let broken: string | undefined;
-  if (said.file === '') return { chain, files, broken: `the configuration names no file for it (${config.locator})` };
+  if (said.file === '' && said.identity === undefined)
+    return { chain, files, broken: `the configuration names no file for it (${config.locator})` };
   let name: string | undefined = said.file;
   while (name !== undefined) {
     const there: Node | undefined =
       from === config ? await diskNamed(stack, config, said) : await siblingNode(stack, from, name, false);
     const descriptor: Node | undefined = there ?? (mend ? await regenerated(stack, from, name) : undefined);
-    const named = printable(name);
+    const named = name === '' ? `a disk ${said.identity}` : printable(name);
     if (descriptor === undefined) return { chain, files, broken: `${named} is named by ${from.locator} and missing` };
     if (seen.has(descriptor.locator)) return { chain, files, broken: `the chain comes back to ${descriptor.locator}` };
     if (chain.length >= MAX_CHAIN) return { chain, files, broken: `the chain has more than ${MAX_CHAIN} links` };

@@ -1,5 +1,8 @@
-/** The disk that a configuration names: where it says, else by its base name among what was given, never elsewhere. */
-import type { MachineDisk } from '../core/machine.ts';
+/**
+ * The disk that a configuration names: where it says, else by its base name among what was given, never elsewhere; else
+ * the one beside it that says of itself what the configuration wants.
+ */
+import { type MachineDisk, uuidOf } from '../core/machine.ts';
 import type { Node } from '../core/node.ts';
 import { formats } from '../formats/index.ts';
 import { siblingNode } from './siblings.ts';
@@ -11,11 +14,37 @@ const ENDINGS: readonly string[] = [
   '.img',
   ...formats.filter(({ layer }) => layer === 'disk').flatMap(({ names }) => names ?? []),
 ];
+/** Disks that are opened in search of one that says who it is. */
+const MAX_OPENED = 256;
 /** Volumes whose parts are looked through for a name. */
 const MAX_VOLUMES = 64;
 
 /** The node of a machine's disk; undefined where nothing of that name was given. */
-export async function diskNamed(stack: Stack, config: Node, { file }: MachineDisk): Promise<Node | undefined> {
+export async function diskNamed(stack: Stack, config: Node, said: MachineDisk): Promise<Node | undefined> {
+  const found = said.file === '' ? undefined : await byName(stack, config, said.file);
+  return found ?? (said.identity === undefined ? undefined : byIdentity(stack, config, said.identity));
+}
+
+/** A disk beside a configuration, or in a folder beside it, that says of itself what the configuration wants. */
+async function byIdentity(stack: Stack, config: Node, identity: string): Promise<Node | undefined> {
+  const wanted = uuidOf(identity.replace(/^uuid:/, ''));
+  const folder = stack.parentOf(config);
+  if (wanted === undefined || folder === undefined) return undefined;
+  const waiting: { node: Node; level: number }[] = [{ node: folder, level: 0 }];
+  let opened = 0;
+  for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {
+    for await (const child of stack.children(one.node)) {
+      if (child.children !== undefined && one.level === 0) waiting.push({ node: child, level: 1 });
+      const name = child.rawName.toLowerCase();
+      if (!ENDINGS.some((ending) => name.endsWith(ending)) || ++opened > MAX_OPENED) continue;
+      const own = (await stack.layer(child))?.identities ?? [];
+      if (own.some((text) => uuidOf(text.replace(/^uuid:/, '')) === wanted)) return child;
+    }
+  }
+  return undefined;
+}
+
+async function byName(stack: Stack, config: Node, file: string): Promise<Node | undefined> {
   const there = await siblingNode(stack, config, file, false);
   if (there !== undefined) return there;
   const base = file.split(/[\\/]/).pop() ?? '';

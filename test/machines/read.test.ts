@@ -1,4 +1,5 @@
 /** Configurations of all platforms as texts: what is read in them, and that none of them does harm. */
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,6 +13,7 @@ import { locate } from '../../src/stack/locate.ts';
 import type { Machine } from '../../src/stack/machines.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { pack } from '../make/archive/tar.ts';
+import { missing } from '../make/check/peers.ts';
 import { ext2progsAbsent, makeExt } from '../make/ext.ts';
 import { makeLvm2 } from '../make/lvm2.ts';
 
@@ -160,6 +162,22 @@ test('VirtualBox: storage inside the hardware, a medium that no registry has, th
   expect(previous.model.copy).toBe('its settings before the last change');
   expect(previous.disks[0].chain.map((n) => n.rawName)).toEqual(['win.vdi']);
 });
+
+test.skipIf(missing('qemu-img') !== undefined)(
+  'VirtualBox: a disk that was renamed, or that no registry lists, is known by what it says of itself',
+  async () => {
+    const place = folder({ 'win.vbox': VBOX, 'Snapshots/note.txt': 'x' });
+    const file = join(place, 'Snapshots', 'elsewhere.vdi');
+    expect(spawnSync('qemu-img', ['create', '-q', '-f', 'vdi', file, '4M']).status).toBe(0);
+    const stack = new Stack([file]);
+    const own = (await stack.inside(stack.roots[0]))!.identities![0].slice('uuid:'.length);
+    const text = VBOX.replaceAll('00000000-0000-0000-0000-000000000002', own);
+    writeFileSync(join(place, 'win.vbox'), text);
+    const [machine] = await machinesIn(new Stack([place]), undefined);
+    expect(machine.disks.map(({ chain }) => chain[0]?.rawName)).toEqual([undefined, 'elsewhere.vdi']);
+    expect(machine.disks[0].broken).toContain('win.vdi');
+  },
+);
 
 const CONF = `#a note
 boot: order=scsi1;ide2
