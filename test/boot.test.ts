@@ -1,9 +1,13 @@
 /** Machines started from evidence: a Linux on a thin disk with a snapshot, on a datastore that nothing shows any more. */
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseKeyValues } from '../src/codec/keyvalue.ts';
+import { stated } from '../src/core/machine.ts';
+import { vmwareModel } from '../src/formats/machine/vmware.ts';
 import { accelerator } from '../src/serve/boot/accelerator.ts';
 import { choose, type Wishes } from '../src/serve/boot/choices.ts';
 import { parsePpm, pngOf } from '../src/serve/boot/screen.ts';
@@ -137,6 +141,31 @@ describe.runIf(root !== '')(`from a datastore without partition table, header an
     expect(fs.readdirSync(tmpdir()).filter((name) => name.startsWith('salvor-run-'))).toEqual([]);
   });
 
+  test('recovered for KVM, it starts from what was written, and knows what only the snapshot holds', async () => {
+    const out = join(dir, 'kvm');
+    const done = await salvor('recover', image, '--vm', 'web01', '--target', 'kvm', '--out', out);
+    expect(done.err).not.toContain('fault of the program');
+    expect(fs.readdirSync(out).filter((name) => name.startsWith('web01'))).toEqual([
+      'web01-disk0.qcow2',
+      'web01.qemu.sh',
+      'web01.xml',
+    ]);
+    expect(fs.readFileSync(join(out, 'web01.xml'), 'utf8')).toContain("model='vmpvscsi'");
+    const more = ['-display', 'none', '-serial', 'stdio', '-machine', 'accel=tcg', '-no-reboot'];
+    const guest = spawn('sh', [join(out, 'web01.qemu.sh'), ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let serial = '';
+    const over = AbortSignal.timeout(90_000);
+    guest.stdout.on('data', (bytes: Buffer) => {
+      serial += bytes.toString('latin1');
+      if (serial.includes('salvor login:')) guest.kill();
+    });
+    over.addEventListener('abort', () => guest.kill());
+    let errors = '';
+    guest.stderr.on('data', (bytes: Buffer) => (errors += bytes.toString()));
+    await new Promise((resolve) => guest.on('exit', resolve));
+    expect(serial, errors).toContain(`says: ${NEW}`);
+  });
+
   test('its disk before the snapshot starts, too, without a configuration', async () => {
     const named = await salvor('find', image, '--name', 'web01.vmdk');
     const locator = named.out.trim().split('\n')[0];
@@ -186,18 +215,35 @@ const wishes: Wishes = {
 };
 
 test('hardware becomes arguments, and hostile words become none', () => {
-  const hardware = {
-    firmware: 'bios',
-    memory: 65_536,
-    processors: 64,
-    controllers: { scsi0: 'constructor', scsi1: 'lsisas1068', sata0: '' },
-    networks: [{ model: 'constructor', mac: '00:0c:29:01:02:03' }],
-    localTime: true,
-  } as const;
-  const disks = ['scsi0:0', 'scsi1:0', 'scsi1:3', 'sata0:1', 'ide1:0', 'nvme0:0'].map((slot, i) => ({
-    slot,
+  const disks = (
+    [
+      ['scsi', 0],
+      ['scsi', 1],
+      ['scsi', 1],
+      ['sata', 0],
+      ['ide', 1],
+      ['nvme', 0],
+    ] as const
+  ).map(([bus, controller], i) => ({
+    slot: `${bus}${controller}`,
+    said: { bus, controller },
     overlay: `/tmp/a,b/disk${i}.qcow2`,
   }));
+  const hardware = vmwareModel(
+    parseKeyValues(
+      [
+        'memSize = "65536"',
+        'numvcpus = "64"',
+        'guestOS = "windows9"',
+        'scsi0.virtualDev = "constructor"',
+        'scsi1.virtualDev = "lsisas1068"',
+        'ethernet0.present = "TRUE"',
+        'ethernet0.virtualDev = "constructor"',
+        'ethernet0.generatedAddress = "00:0c:29:01:02:03"',
+      ].join('\n'),
+    ),
+    [],
+  );
   const { args, choices } = choose(hardware, disks, wishes);
   expect(args.join(' ')).not.toContain('constructor');
   expect(args.join(' ')).not.toContain('function');
@@ -208,7 +254,7 @@ test('hardware becomes arguments, and hostile words become none', () => {
   expect(args.join(' ')).toContain('restrict=on');
   expect(choices.find(({ what }) => what === 'memory')?.value).toBe('2457M');
   expect(choices.find(({ what }) => what === 'processors')?.value).toBe('2');
-  expect(() => choose({ ...hardware, firmware: 'efi' }, disks, wishes)).toThrow(/EFI/);
+  expect(() => choose({ ...hardware, firmware: stated('efi', 'firmware') }, disks, wishes)).toThrow(/EFI/);
 });
 
 test.runIf(absent === undefined)('an accelerator that was asked for is tried no further', async () => {

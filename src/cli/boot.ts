@@ -12,12 +12,12 @@ import { type Seen, watch } from '../serve/boot/smoke.ts';
 import { uriOf } from '../serve/nbd/address.ts';
 import type { Lost, Served } from '../serve/nbd/exports.ts';
 import { NbdServer } from '../serve/nbd/server.ts';
-import { type Bootable, bareDisk, bootable, machinesIn } from '../stack/bootable.ts';
-import { locate } from '../stack/locate.ts';
+import type { Bootable } from '../stack/bootable.ts';
 import type { Stack } from '../stack/stack.ts';
 import { type CommonOptions, common, INTACT, NOTHING, UNCERTAIN, UsageError, withStack } from './command.ts';
 import { lostOption, quoted, tellKnown } from './nbd.ts';
 import { note, print, printJson, shown, size } from './output.ts';
+import { pickMachine } from './pick.ts';
 
 interface Options extends CommonOptions {
   readonly vm?: string;
@@ -85,7 +85,7 @@ function megabytes(text: string): number {
 }
 
 async function boot(stack: Stack, inner: string | undefined, options: Options, signal: AbortSignal): Promise<number> {
-  const machine = await machineFor(stack, inner, options.vm);
+  const machine = await pickMachine(stack, inner, options.vm);
   if (machine.disks.length === 0) {
     const why = machine.lost.length > 0 ? `: ${machine.lost.join('; ')}` : '';
     throw new UsageError(`"${machine.name}" has no disk that could be started${why}.`, NOTHING);
@@ -104,9 +104,13 @@ async function boot(stack: Stack, inner: string | undefined, options: Options, s
   const server = new NbdServer(exports, { lost: options.lost, onFault: (error) => note(`salvor: ${String(error)}`) });
   try {
     const address = await server.listen({ path: path.join(run.path, 'nbd.sock') });
-    const disks = machine.disks.map(({ slot }, i) => ({ slot, overlay: path.join(kept, `disk${i}.qcow2`) }));
+    const disks = machine.disks.map(({ slot, said }, i) => ({
+      slot,
+      said,
+      overlay: path.join(kept, `disk${i}.qcow2`),
+    }));
     for (const [i, { overlay }] of disks.entries()) await createOverlay(uriOf(address, `disk${i}`), overlay);
-    const chosen = choose(machine.hardware, disks, {
+    const chosen = choose(machine.model, disks, {
       ...(options.memory !== undefined && { memory: options.memory }),
       ...(options.bus !== undefined && { bus: options.bus }),
       network: options.network === true,
@@ -158,23 +162,6 @@ function keptFolder(options: Options, run: RunFolder): string {
     throw new UsageError(`${(error as Error).message}. Give another directory with --overlay-dir.`);
   }
   return dir;
-}
-
-async function machineFor(stack: Stack, inner: string | undefined, vm: string | undefined): Promise<Bootable> {
-  const from = inner === undefined ? undefined : (await locate(stack, inner)).node;
-  const machines = await machinesIn(stack, from);
-  const isNamed = (name: string, file: string): boolean =>
-    vm === undefined || name === vm || file === vm || file.replace(/\.[^.]*$/, '') === vm;
-  const named = machines.filter(({ name, config }) => isNamed(name, config.name));
-  if (named.length === 1) return bootable(stack, named[0]);
-  const list = machines.map(({ name, config }) => `"${shown(name)}" (${shown(config.locator)})`).join(', ');
-  if (named.length > 1) throw new UsageError(`There are ${named.length}: ${list}. Say which one with --vm NAME.`);
-  if (machines.length > 0)
-    throw new UsageError(`No machine is called "${shown(vm ?? '')}". There are: ${list}.`, NOTHING);
-  const node = from ?? (stack.roots.length === 1 ? stack.roots[0] : undefined);
-  const bare = node === undefined || vm !== undefined ? undefined : await bareDisk(stack, node);
-  if (bare !== undefined) return bare;
-  throw new UsageError('No machine was found in the sources. List what is there with: salvor inspect', NOTHING);
 }
 
 function describe({ machine, choices, guest }: About): void {

@@ -18,6 +18,7 @@ const commands: Readonly<Record<string, () => Promise<{ register(program: Comman
   chain: () => import('./chain.ts'),
   image: () => import('./image.ts'),
   scan: () => import('./scan.ts'),
+  plan: () => import('./plan.ts'),
   recover: () => import('./recover.ts'),
   convert: () => import('./convert.ts'),
   nbd: () => import('./nbd.ts'),

@@ -25,7 +25,9 @@ import {
   withStack,
 } from './command.ts';
 import { note, print, printJson, size } from './output.ts';
+import { TARGETS } from './plan.ts';
 import { progressLine } from './progress.ts';
+import { recoverFor } from './recover-for.ts';
 
 interface Options extends CommonOptions {
   readonly out: string;
@@ -40,6 +42,7 @@ interface Options extends CommonOptions {
   readonly deep?: boolean;
   readonly carve?: boolean;
   readonly mend?: boolean;
+  readonly target?: string;
 }
 
 export function register(program: Command): void {
@@ -83,11 +86,18 @@ export function register(program: Command): void {
         'cannot be followed to its end, or checked, is kept apart in it',
     )
     .option('--no-mend', 'do not make anew the descriptors and configurations that machines lack')
+    .addOption(
+      new Option(
+        '--target <platform>',
+        'one machine for this platform: its disks joined and converted, its configuration written beside them',
+      ).choices(TARGETS),
+    )
     .addHelpText('after', EXAMPLES)
-    .action((args: string[], options: Options) =>
+    .action((args: string[], options: Options, command: Command) =>
       withStack(args, options, async (stack, inner, signal) => {
         if (options.choose !== undefined && options.vm !== undefined)
           throw new UsageError('--choose and --vm are two ways to choose; give one of them.');
+        if (options.target !== undefined) return recoverFor(stack, inner, checked(options, command), signal);
         const start = async (): Promise<number> => run(stack, await fromOf(stack, inner), options, signal);
         return options.deep === true ? withScan(stack, options, args, signal, start) : start();
       }),
@@ -100,10 +110,23 @@ Examples:
   salvor recover /dev/sdb /dev/sdc --out /mnt/rescue --vm web01
   salvor recover lun0.img --out logs --path '**/vmware*.log'
   salvor recover lun0.img --out files --guest-files --vm web01
+  salvor recover lun0.img --vm web01 --target kvm --out web01     a machine that starts there
   salvor recover 'lun0.img::vmfs/web01/web01.vmdk::ntfs/Users/anna' --out anna --deep
 
 DIR/manifest.json says of every file where it came from, how certain it is and its hashes;
 salvor verify DIR checks it all again.`;
+
+/** Options that say which files to copy, and how: a machine for a platform has none. */
+const OF_FILES = ['path', 'fill', 'sha256', 'symlinks', 'guestFiles', 'system', 'deep'];
+
+function checked(options: Options, command: Command): Options & { readonly target: string } {
+  const wrong = OF_FILES.find((name) => command.getOptionValueSource(name) === 'cli');
+  if (wrong !== undefined) {
+    const flag = command.options.find((option) => option.attributeName() === wrong)?.long;
+    throw new UsageError(`${flag} is about files; --target writes one machine. Leave one of them out.`);
+  }
+  return { ...options, target: options.target! };
+}
 
 /** What a locator among the arguments names. */
 async function fromOf(stack: Stack, inner: string | undefined): Promise<Node | undefined> {

@@ -22,3 +22,17 @@ function unquoted(value: string): string {
   const inner = quoted === null ? value : quoted[1];
   return inner.replace(/\|([0-9A-Fa-f]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
 }
+
+/** Keys that stand there more than once, each with the values of all its lines. */
+export function repeatedKeys(text: string): ReadonlyMap<string, readonly string[]> {
+  const lines = new Map<string, string[]>();
+  for (const line of text.split(/\r\n|\n|\r/)) {
+    const match = /^\s*#/.test(line) ? null : LINE.exec(line);
+    if (match === null) continue;
+    const key = match[1].toLowerCase();
+    const values = lines.get(key);
+    if (values === undefined) lines.set(key, [unquoted(match[2])]);
+    else values.push(unquoted(match[2]));
+  }
+  return new Map([...lines].filter(([, values]) => values.length > 1));
+}

@@ -1,5 +1,6 @@
 /** Nodes: the things that are found. */
 import type { Damage } from './damage.ts';
+import type { MachineModel } from './machine.ts';
 import type { Source } from './source.ts';
 
 export type Kind =
@@ -32,29 +33,6 @@ export interface Facts {
   readonly target?: string;
   /** What the format knows beyond that, in its specification's words. */
   readonly details?: Readonly<Record<string, string | number | boolean>>;
-}
-
-/** A disk that a machine's configuration names. */
-export interface DiskReference {
-  /** Where it is plugged in: "scsi0:0". */
-  readonly slot: string;
-  /** The name in the configuration, as it stands there. */
-  readonly file: string;
-}
-
-/** What a machine's configuration says it is made of, as far as it says so. Words are the configuration's own, in lower case. */
-export interface Hardware {
-  readonly firmware: 'bios' | 'efi';
-  /** MiB. */
-  readonly memory?: number;
-  readonly processors?: number;
-  /** What a controller is, by its name in slots: "scsi0" is "pvscsi". */
-  readonly controllers: Readonly<Record<string, string>>;
-  readonly networks: readonly { readonly model: string; readonly mac?: string }[];
-  /** 16 bytes as 32 hexadecimal digits: what guests know their machine by. */
-  readonly uuid?: string;
-  /** Whether the guest takes the clock for local time. */
-  readonly localTime: boolean;
 }
 
 /** What a descriptor says about the disk it describes. */
@@ -100,8 +78,8 @@ export interface Node {
   readonly damage: readonly Damage[];
   /** Notices that are no damage: mounted when it was copied, last host, and the like. */
   readonly notices?: readonly string[];
-  readonly disks?: readonly DiskReference[];
-  readonly hardware?: Hardware;
+  /** The machines that a configuration describes; nearly always one. */
+  readonly machines?: readonly MachineModel[];
   readonly disk?: DiskFacts;
   /** Where a disk says only what differs from another one: its `bytes` are then of this layer alone, as a format opens it. */
   readonly backing?: Backing;

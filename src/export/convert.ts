@@ -288,7 +288,7 @@ function sameRun(work: string, past: Past, now: { readonly evidence: unknown; re
 }
 
 /** The evidence that a disk's bytes lie in. */
-async function bottomsOf(disk: Source): Promise<FileSource[]> {
+export async function bottomsOf(disk: Source): Promise<FileSource[]> {
   const bottoms = new Set<FileSource>();
   await summarize(disk, (list) => {
     for (let i = 0; i < list.n; i++) {

@@ -4,7 +4,7 @@ import * as path from 'node:path';
 import { FileSource } from '../core/evidence.ts';
 import { DATA, type RunList } from '../core/run.ts';
 import { guestTree } from '../stack/inside.ts';
-import { isConfiguration, type Machine, machineOf, machinesOf } from '../stack/machines.ts';
+import { isConfiguration, type Machine, machinesAt, machinesOf } from '../stack/machines.ts';
 import { mendedOf } from '../stack/mend.ts';
 import type { Stack } from '../stack/stack.ts';
 import { ExportError, interrupted } from './error.ts';
@@ -81,11 +81,12 @@ export async function planOf(
       const written = summary.data + (options.fill === 'skip' ? 0 : summary.lost);
       sum.bytesOnDisk += Math.ceil(written / BLOCK) * BLOCK;
     }
-    const machine = isConfiguration(item.node) ? await machineOf(stack, item.node, selection.mend) : undefined;
-    if (machine === undefined) continue;
-    const replaced = machines.findIndex((one) => isReplaced(one, machine));
-    if (replaced >= 0) machines.splice(replaced, 1);
-    machines.push(machine);
+    if (!isConfiguration(item.node)) continue;
+    for (const machine of await machinesAt(stack, item.node, selection.mend)) {
+      const replaced = machines.findIndex((one) => isReplaced(one, machine));
+      if (replaced >= 0) machines.splice(replaced, 1);
+      machines.push(machine);
+    }
   }
   if (items === 0) throw nothing(options);
   present.check();

@@ -33,6 +33,10 @@ import { tar } from './filesystem/tar/index.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
 import { xfs } from './filesystem/xfs/index.ts';
 import { vmxFinder } from './machine/find.ts';
+import { libvirt } from './machine/libvirt.ts';
+import { ovf } from './machine/ovf.ts';
+import { proxmox } from './machine/proxmox.ts';
+import { vbox } from './machine/vbox.ts';
 import { vmx } from './machine/vmx.ts';
 import { gptFinder, mbrFinder } from './volume/find.ts';
 import { gpt } from './volume/gpt.ts';
@@ -67,6 +71,10 @@ export const formats: readonly Format[] = [
   split,
   recognised,
   vmx,
+  libvirt,
+  vbox,
+  ovf,
+  proxmox,
   tar,
   lost,
   lostGuest,
@@ -89,3 +97,5 @@ export const writers: readonly Writer[] = [rawWriter, qcow2Writer, vdiWriter, vm
 
 /** Everything that disks can be written as with compressed units. */
 export const packers: readonly Packer[] = [qcow2Packer, streamPacker];
+
+export { decide, machineWriters, type SourceDisk, virtioSteps } from './machine/write/index.ts';

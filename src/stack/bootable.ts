@@ -1,13 +1,17 @@
 /** Machines among all sources by name, with the bytes of their disks: what is needed to start one. */
-import type { Hardware, Node } from '../core/node.ts';
+import { type MachineDisk, type MachineModel, unknownMachine } from '../core/machine.ts';
+import type { Node } from '../core/node.ts';
 import type { Source } from '../core/source.ts';
+import { formats } from '../formats/index.ts';
 import { filesystems, home } from './home.ts';
-import { isConfiguration, type Machine, machineOf, machinesOf } from './machines.ts';
+import { isConfiguration, type Machine, machinesAt, machinesOf } from './machines.ts';
 import type { Stack } from './stack.ts';
 
 export interface BootableDisk {
   /** Where it was plugged in; '' where nothing says. */
   readonly slot: string;
+  /** What its configuration says of it; undefined where there is none. */
+  readonly said: MachineDisk | undefined;
   readonly node: Node;
   readonly source: Source;
   /** What of its chain is missing, in a sentence. */
@@ -18,61 +22,89 @@ export interface Bootable {
   readonly name: string;
   /** Undefined for a disk without any configuration. */
   readonly config: Node | undefined;
-  readonly hardware: Hardware;
+  readonly model: MachineModel;
   readonly disks: readonly BootableDisk[];
   /** Disks that the configuration names and that are not to be had, in sentences. */
   readonly lost: readonly string[];
 }
 
-/** A machine of which only a disk is left. */
-const UNKNOWN: Hardware = { firmware: 'bios', controllers: {}, networks: [], localTime: false };
-
 /** All machines of the sources, or below `from`. */
 export async function machinesIn(stack: Stack, from: Node | undefined): Promise<Machine[]> {
-  if (from !== undefined && isConfiguration(from)) return present([await machineOf(stack, from)]);
+  if (from !== undefined && isConfiguration(from)) return machinesAt(stack, from);
   const places = new Map<string, Node>();
+  const out = new Map<string, Machine>();
   const add = (node: Node): void => void places.set(node.locator, node);
   for (const root of from === undefined ? stack.roots : [from]) {
-    if (isConfiguration(root)) return present([await machineOf(stack, root)]);
+    if (isConfiguration(root)) for (const machine of await machinesAt(stack, root)) out.set(keyOf(machine), machine);
     if (root.kind === 'directory') add(root);
     for (const filesystem of await filesystems(stack, root)) add(filesystem);
   }
-  if (places.size === 0 && from === undefined) add(await home(stack));
-  const out = new Map<string, Machine>();
+  if (places.size === 0 && out.size === 0 && from === undefined) add(await home(stack));
   for (const place of places.values()) {
     if (place.children === undefined) continue;
-    for await (const machine of machinesOf(stack, place)) out.set(machine.config.locator, machine);
+    for await (const machine of machinesOf(stack, place)) out.set(keyOf(machine), machine);
   }
   return [...out.values()];
 }
 
-function present(list: readonly (Machine | undefined)[]): Machine[] {
-  return list.filter((machine) => machine !== undefined);
+function keyOf({ config, model }: Machine): string {
+  return `${config.locator} ${model.name.value}`;
 }
 
 /** Opens the disks of a machine, each with its whole chain. */
 export async function bootable(stack: Stack, machine: Machine): Promise<Bootable> {
   const disks: BootableDisk[] = [];
   const lost: string[] = [];
-  for (const { slot, file, chain, broken } of machine.disks) {
-    const opened = chain.length === 0 ? undefined : await openDisk(stack, chain[0]);
+  for (const { slot, said, file, chain, broken } of machine.disks) {
+    const opened = chain.length === 0 ? undefined : await openDisk(stack, chain[0], said);
     if (opened === undefined) lost.push(`${slot}: ${broken ?? `${file} cannot be read as a disk`}`);
-    else disks.push({ slot, ...opened, ...(broken !== undefined && { broken }) });
+    else disks.push({ slot, said, ...opened, ...(broken !== undefined && { broken }) });
   }
-  const { name, config, node } = machine;
-  return { name, config, hardware: node.hardware ?? UNKNOWN, disks, lost };
+  const { name, config, model } = machine;
+  return { name, config, model, disks, lost };
 }
 
 /** A disk alone as a machine; undefined where a node is none. */
 export async function bareDisk(stack: Stack, node: Node): Promise<Bootable | undefined> {
-  const opened = await openDisk(stack, node);
+  const opened = await openDisk(stack, node, undefined);
   if (opened === undefined) return undefined;
-  return { name: node.name, config: undefined, hardware: UNKNOWN, disks: [{ slot: '', ...opened }], lost: [] };
+  return {
+    name: node.name,
+    config: undefined,
+    model: unknownMachine(),
+    disks: [{ slot: '', said: undefined, ...opened }],
+    lost: [],
+  };
 }
 
-async function openDisk(stack: Stack, node: Node): Promise<{ node: Node; source: Source } | undefined> {
+/** Endings that say nothing of a format. */
+const PLAIN = ['.img', '.raw', '.bin', '.dd'];
+/** Endings of files that are disks of some format: where such a file cannot be read as one, its bytes are not the disk's. */
+const ENDINGS = formats
+  .filter(({ layer }) => layer === 'disk')
+  .flatMap(({ names }) => names ?? [])
+  .filter((ending) => !PLAIN.includes(ending));
+
+/** Whether a file can be a disk as it lies: nothing says that it is of a format. */
+function isPlain({ rawName }: Node, said: MachineDisk | undefined): boolean {
+  const name = rawName.toLowerCase();
+  return /^(raw)?$/i.test(said?.format ?? '') && !ENDINGS.some((ending) => name.endsWith(ending));
+}
+
+async function openDisk(
+  stack: Stack,
+  node: Node,
+  said: MachineDisk | undefined,
+): Promise<{ node: Node; source: Source } | undefined> {
   const inside = node.kind === 'disk' ? node : await stack.inside(node);
-  const disk = inside?.kind === 'disk' ? inside : node.kind === 'evidence' ? node : undefined;
+  const disk = inside?.kind === 'disk' ? inside : await plainDisk(stack, node, said);
   const source = await disk?.bytes?.();
   return disk === undefined || source === undefined ? undefined : { node: disk, source };
+}
+
+/** A disk that is nothing but its bytes: an image, a logical volume, a file that no format of disks is named like. */
+async function plainDisk(stack: Stack, node: Node, said: MachineDisk | undefined): Promise<Node | undefined> {
+  if (node.kind === 'evidence') return said !== undefined && !isPlain(node, said) ? undefined : node;
+  if (node.kind === 'partition') return node;
+  return node.kind === 'file' && isPlain(node, said) ? stack.offset(node, 0) : undefined;
 }

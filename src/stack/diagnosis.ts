@@ -4,7 +4,7 @@ import { beneath } from './beneath.ts';
 import { type Machine, machinesOf } from './machines.ts';
 import { mendedNodes, Pieces } from './mend.ts';
 import type { Stack } from './stack.ts';
-import { damageLines, nodeJson, size } from './words.ts';
+import { damageLines, nodeJson, shown, size } from './words.ts';
 
 /** A node with what is inside it. */
 export interface Layer {
@@ -141,6 +141,14 @@ export function sentencesOf(layer: Layer): string[] {
   return out;
 }
 
+function machineTitle({ name, facts, machines = [] }: Node): string {
+  const { platform, memory, firmware } = facts.details ?? {};
+  if (machines.length === 0) return 'a configuration that says nothing of a machine';
+  const parts = [platform, memory, firmware].filter((part) => part !== undefined).map((part) => shown(String(part)));
+  const more = machines.length > 1 ? ` and ${machines.length - 1} more` : '';
+  return `machine "${name}"${more} (${parts.join(', ')}): ${shown(String(facts.details?.disks || 'no disks'))}`;
+}
+
 /** What a layer is, in one line. */
 export function titleOf(node: Node): string {
   const { details, size: bytes } = node.facts;
@@ -150,7 +158,7 @@ export function titleOf(node: Node): string {
     const start = details?.start === undefined ? '' : `, from byte ${details.start}`;
     return `${node.name}: ${details?.type ?? ''}${extent}${start}`;
   }
-  if (node.kind === 'machine') return `machine "${node.name}"`;
+  if (node.kind === 'machine') return machineTitle(node);
   if (node.kind === 'filesystem') {
     const uuid = details?.uuid === undefined ? '' : `, UUID ${details.uuid}`;
     return `${node.format} ${details?.version ?? ''} "${node.name}"${extent}${uuid} (${node.locator})`;

@@ -1,9 +1,12 @@
 /** Virtual machines of a file system: their configurations, and the chains of disks that these name. */
 import { MAX_CHAIN, MAX_PATH_DEPTH } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
+import { type MachineDisk as Disk, hardDisks, type MachineModel } from '../core/machine.ts';
 import type { Node } from '../core/node.ts';
 import { formats } from '../formats/index.ts';
+import type { Link } from './chains.ts';
 import { MENDED, mendedNodes, mendedOf, Pieces } from './mend.ts';
+import { diskNamed } from './named.ts';
 import { siblingNode } from './siblings.ts';
 import type { Stack } from './stack.ts';
 
@@ -11,6 +14,8 @@ export interface MachineDisk {
   readonly slot: string;
   /** The name in the configuration. */
   readonly file: string;
+  /** All that the configuration says of it. */
+  readonly said: Disk;
   /** Descriptors from the one named down to the base; empty where the named one is missing. */
   readonly chain: readonly Node[];
   /** Everything the chain is made of: descriptors and their extents. */
@@ -23,6 +28,7 @@ export interface Machine {
   /** Display name, or that of its configuration. */
   readonly name: string;
   readonly node: Node;
+  readonly model: MachineModel;
   readonly config: Node;
   /** The directory that holds the configuration. */
   readonly folder: Node | undefined;
@@ -51,65 +57,104 @@ interface Level {
 export async function* machinesOf(stack: Stack, filesystem: Node, mend = true): AsyncGenerator<Machine> {
   const levelOf = (node: Node): Level => ({ node, children: stack.children(node), pieces: new Pieces(), machines: [] });
   const levels = [levelOf(filesystem)];
+  const known = new Set<string>();
+  const copies: Machine[] = [];
   while (levels.length > 0) {
     const level = levels[levels.length - 1];
     const next = await level.children.next();
     if (next.done === true) {
       levels.pop();
-      yield* withMended(stack, level.machines, mend ? await mendedNodes(level.node, level.pieces) : []);
+      for await (const machine of withMended(
+        stack,
+        level.machines,
+        mend ? await mendedNodes(level.node, level.pieces) : [],
+      )) {
+        known.add(identityOf(machine));
+        yield machine;
+      }
       continue;
     }
     const node = next.value;
     level.pieces.see(node);
     if (isConfiguration(node)) {
-      const machine = await machineOf(stack, node, mend);
-      if (machine !== undefined) level.machines.push(machine);
+      for (const machine of await machinesAt(stack, node, mend))
+        (machine.model.copy === undefined ? level.machines : copies).push(machine);
     } else if (node.children !== undefined && levels.length < MAX_PATH_DEPTH) levels.push(levelOf(node));
   }
+  yield* unknownOf(copies, known);
+}
+
+/** Copies of configurations of which the machine's own is not there, the last one of each. */
+function unknownOf(copies: readonly Machine[], known: ReadonlySet<string>): Machine[] {
+  const out = new Map<string, Machine>();
+  for (const copy of copies) if (!known.has(identityOf(copy))) out.set(identityOf(copy), copy);
+  return [...out.values()];
+}
+
+/** What two configurations of one machine have in common. */
+function identityOf({ name, model }: Machine): string {
+  return model.uuid === undefined ? `name ${name}` : model.uuid.value;
 }
 
 async function* withMended(stack: Stack, machines: Machine[], nodes: readonly Node[]): AsyncGenerator<Machine> {
   const replaced = new Set(nodes.map((node) => mendedOf(node)?.replaces));
   yield* machines.filter(({ config }) => !replaced.has(config.rawName));
-  for (const node of nodes.filter(isConfiguration)) {
-    const machine = await machineOf(stack, node);
-    if (machine !== undefined) yield machine;
-  }
+  for (const node of nodes.filter(isConfiguration)) yield* await machinesAt(stack, node);
 }
 
-/** The machine that a configuration describes; undefined where it describes none. */
-export async function machineOf(stack: Stack, config: Node, mend = true): Promise<Machine | undefined> {
+/** All machines that a configuration describes: one, or those of an appliance. */
+export async function machinesAt(stack: Stack, config: Node, mend = true): Promise<Machine[]> {
   const node = await stack.inside(config);
-  if (node === undefined || node.kind !== 'machine') return undefined;
-  const disks: MachineDisk[] = [];
-  for (const { slot, file } of node.disks ?? [])
-    disks.push({ slot, file, ...(await chainOf(stack, config, file, mend)) });
+  if (node === undefined || node.kind !== 'machine') return [];
   const base = config.name.replace(/\.[^.]*$/, '');
   const parent = stack.parentOf(config);
   const folder = mendedOf(config) === undefined ? parent : parent?.parent;
-  return { name: node.name === '' ? base : node.name, node, config, folder, disks };
+  const out: Machine[] = [];
+  for (const model of node.machines ?? []) {
+    const disks: MachineDisk[] = [];
+    for (const said of hardDisks(model)) {
+      const { slot, file } = said;
+      disks.push({ slot, file, said, ...(await chainOf(stack, config, said, mend)) });
+    }
+    const name = model.name.value === '' ? base : printable(Buffer.from(model.name.value, 'utf8').toString('latin1'));
+    out.push({ name, node, model, config, folder, disks });
+  }
+  return out;
 }
+
+/** What was regenerated in a folder, once for all the disks that ask. */
+const virtuals = new WeakMap<Node, Promise<Node | undefined>>();
 
 /** What stands in for a descriptor that is missing beside another. */
 async function regenerated(stack: Stack, from: Node, name: string): Promise<Node | undefined> {
   const folder = stack.parentOf(from);
-  const virtual = folder === undefined || name.includes('/') ? undefined : await stack.child(folder, MENDED);
-  return virtual === undefined ? undefined : stack.child(virtual, name);
+  if (folder === undefined || name.includes('/')) return undefined;
+  let virtual = virtuals.get(folder);
+  if (virtual === undefined) {
+    virtual = stack.child(folder, MENDED);
+    virtuals.set(folder, virtual);
+  }
+  const found = await virtual;
+  return found === undefined ? undefined : stack.child(found, name);
 }
 
 type Chain = Pick<MachineDisk, 'chain' | 'files' | 'broken'>;
 
-async function chainOf(stack: Stack, config: Node, file: string, mend: boolean): Promise<Chain> {
+async function chainOf(stack: Stack, config: Node, said: Disk, mend: boolean): Promise<Chain> {
   const chain: Node[] = [];
   const files: Node[] = [];
   const seen = new Set<string>();
   let from = config;
   let broken: string | undefined;
-  let name: string | undefined = file;
+  if (said.file === '' && said.identity === undefined)
+    return { chain, files, broken: `the configuration names no file for it (${config.locator})` };
+  let name: string | undefined = said.file;
   while (name !== undefined) {
-    const there = await siblingNode(stack, from, name, false);
+    const there: Node | undefined =
+      from === config ? await diskNamed(stack, config, said) : await siblingNode(stack, from, name, false);
     const descriptor: Node | undefined = there ?? (mend ? await regenerated(stack, from, name) : undefined);
-    if (descriptor === undefined) return { chain, files, broken: `${name} is named by ${from.locator} and missing` };
+    const named = name === '' ? `a disk ${said.identity}` : printable(name);
+    if (descriptor === undefined) return { chain, files, broken: `${named} is named by ${from.locator} and missing` };
     if (seen.has(descriptor.locator)) return { chain, files, broken: `the chain comes back to ${descriptor.locator}` };
     if (chain.length >= MAX_CHAIN) return { chain, files, broken: `the chain has more than ${MAX_CHAIN} links` };
     seen.add(descriptor.locator);
@@ -124,5 +169,23 @@ async function chainOf(stack: Stack, config: Node, file: string, mend: boolean):
     name = opened?.disk?.parent;
     from = descriptor;
   }
+  broken ??= await below(stack, chain, files, seen);
   return { chain, files, ...(broken !== undefined && { broken }) };
+}
+
+/** Adds what a disk lies on where its own file says that, not a text. A sentence where something is missing. */
+async function below(stack: Stack, chain: Node[], files: Node[], seen: Set<string>): Promise<string | undefined> {
+  let at: Node | undefined = chain.at(-1);
+  while (at !== undefined && chain.length < MAX_CHAIN) {
+    const layer: Node | undefined = at.kind === 'file' || at.kind === 'evidence' ? await stack.layer(at) : undefined;
+    if (layer?.backing === undefined || layer.kind !== 'disk' || layer.disk?.parent !== undefined) return undefined;
+    const link: Link | undefined = await stack.below(at, layer);
+    if (link === undefined) return `what ${at.locator} lies on is missing`;
+    if (seen.has(link.file.locator)) return undefined;
+    seen.add(link.file.locator);
+    chain.push(link.file);
+    files.push(link.file);
+    at = link.file;
+  }
+  return undefined;
 }

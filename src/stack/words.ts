@@ -2,15 +2,16 @@
 import { type Damage, sentence } from '../core/damage.ts';
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
+import { CERTAINTY_NAMES } from '../core/run.ts';
 
 /** A node as JSON: times are seconds since 1970, sizes bytes, modes numbers. */
 export function nodeJson(node: Node): Record<string, unknown> {
-  const { name, locator, kind, state, format, facts, damage, notices, disks, disk } = node;
+  const { name, locator, kind, state, format, facts, damage, notices, machines, disk } = node;
   // Built without spreading: this is done for every entry of a listing.
   const out: Record<string, unknown> = { name, locator, kind, state };
   if (format !== undefined) out.format = format;
   Object.assign(out, facts);
-  if (disks !== undefined) out.disks = disks;
+  if (machines !== undefined) out.machines = graded(machines);
   if (disk !== undefined) out.disk = disk;
   if (notices !== undefined && notices.length > 0) out.notices = notices;
   out.damage = damage;
@@ -18,6 +19,13 @@ export function nodeJson(node: Node): Record<string, unknown> {
 }
 
 const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+/** The same with grades by their names. */
+export function graded(value: unknown): unknown {
+  const name = (key: string, one: unknown): unknown =>
+    key === 'certainty' && typeof one === 'number' ? CERTAINTY_NAMES[one] : one;
+  return JSON.parse(JSON.stringify(value, name));
+}
 
 /** A size for people: 1.5 GiB. */
 export function size(bytes: number): string {

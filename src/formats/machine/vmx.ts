@@ -1,15 +1,20 @@
 /** .vmx: the configuration that makes files a virtual machine. Source: vmconfig.md section 1. */
-import { type KeyValues, parseKeyValues } from '../../codec/keyvalue.ts';
-import type { Format } from '../../core/format.ts';
+import { type KeyValues, parseKeyValues, repeatedKeys } from '../../codec/keyvalue.ts';
+import { encodingOf, inUnicode } from '../../codec/text-encoding.ts';
+import type { Cx, Format } from '../../core/format.ts';
 import { printable } from '../../core/locator.ts';
-import { type DiskReference, NotThis } from '../../core/node.ts';
+import type { Snapshot } from '../../core/machine.ts';
+import { NotThis } from '../../core/node.ts';
 import { readText } from '../text.ts';
-import { hardwareOf } from './hardware.ts';
 import { mender } from './mend.ts';
+import { machineNode, ownName } from './node.ts';
 import { isMachine } from './sources.ts';
+import { vmsdSnapshots, vmwareModel } from './vmware.ts';
+import { rawOf } from './xml.ts';
 
 const MOST = 1024 * 1024;
-const SLOT = /^((?:scsi|sata|nvme|ide)\d+:\d+)\.filename$/;
+/** Keys that are named of those that stand there more than once. */
+const NAMED = 4;
 
 export const vmx: Format = {
   id: 'vmx',
@@ -17,57 +22,55 @@ export const vmx: Format = {
   title: 'VMware machine configuration',
   spec: 'vmconfig.md section 1',
   gaps: [
-    'Texts in encodings other than UTF-8 keep their raw bytes in names.',
     'Lists of snapshots (.vmsd) are read, and not made anew.',
+    'Of an encrypted machine only what stands outside of its encryption is read.',
   ],
   names: ['.vmx', '.vmtx'],
   mender,
   async probe(source) {
     if (source.size === 0 || source.size > MOST) return 0;
-    return isMachine(parseKeyValues((await readText(source, MOST)).raw)) ? 90 : 0;
+    const values = parseKeyValues((await readText(source, MOST)).raw);
+    return isMachine(values) || isEncrypted(values) ? 90 : 0;
   },
   async open(source, cx) {
     const text = await readText(source, MOST);
     const values = parseKeyValues(text.raw);
-    if (!isMachine(values)) throw new NotThis('no config.version, guestOS or virtualHW.version in it');
-    const rawName = values.get('displayname') ?? '';
+    if (!isMachine(values) && !isEncrypted(values))
+      throw new NotThis('no config.version, guestOS or virtualHW.version in it');
     const effect = 'settings that stood there are not known';
+    const model = vmwareModel(values, await snapshotsBeside(cx));
+    const raw = rawOf(inUnicode(values.get('displayname') ?? '', encodingOf(values.get('.encoding'))));
+    const damage = text.gaps.map((gap) => cx.damage(gap.offset, 'vmx.unreadable', 'readable text', gap.code, effect));
+    const twice = repeatedKeys(text.raw);
+    const contradicts = [...twice.values()].some((all) => new Set(all).size > 1);
     return {
-      name: printable(rawName),
-      rawName,
-      locator: cx.self,
-      kind: 'machine',
-      state: 'live',
-      format: vmx.title,
-      facts: { size: source.size, details: details(values) },
-      damage: text.gaps.map((gap) => cx.damage(gap.offset, 'vmx.unreadable', 'readable text', gap.code, effect)),
-      disks: disksOf(values),
-      hardware: hardwareOf(values),
+      ...machineNode(cx, vmx.title, source.size, [model], damage, damage.length > 0 || contradicts),
+      name: printable(raw),
+      rawName: raw,
+      notices: [...repeated(twice), ...(isEncrypted(values) ? [ENCRYPTED] : [])],
     };
   },
 };
 
-function details(values: KeyValues): Record<string, string | number> {
-  const value = (key: string): string => printable(values.get(key.toLowerCase()) ?? '');
-  return {
-    guestOS: value('guestOS'),
-    memory: `${value('memSize') || '32'} MiB`,
-    processors: Number(value('numvcpus') || 1),
-    firmware: value('firmware') || 'bios',
-    hardware: value('virtualHW.version'),
-  };
+const ENCRYPTED =
+  'the machine is encrypted: its settings and disks need its password or its key server; what is shown stands outside';
+
+function isEncrypted(values: KeyValues): boolean {
+  return values.has('encryption.keysafe') || values.has('encryption.data');
 }
 
-/** The disks that are present, in the order of their slots. CD-ROMs are none. */
-function disksOf(values: KeyValues): DiskReference[] {
-  const out: DiskReference[] = [];
-  for (const [key, file] of values) {
-    const slot = SLOT.exec(key)?.[1];
-    if (slot === undefined || file === '') continue;
-    const absent = values.get(`${slot}.present`)?.toLowerCase() === 'false';
-    const type = (values.get(`${slot}.devicetype`) ?? '').toLowerCase();
-    const isDisk = !type.includes('cdrom') && /\.vmdk$/i.test(file);
-    if (!absent && isDisk) out.push({ slot, file });
-  }
-  return out.sort((a, b) => a.slot.localeCompare(b.slot, 'en', { numeric: true }));
+/** Keys that stand there twice, of which the last one was taken. */
+function repeated(twice: ReadonlyMap<string, readonly string[]>): string[] {
+  return [...twice].slice(0, NAMED).map(([key, values]) => {
+    const same = new Set(values).size === 1 ? 'with the same value' : `with ${new Set(values).size} values`;
+    return `${printable(key)} stands there ${values.length} times, ${same}; the last one was taken, and VMware may refuse the file until the others are removed`;
+  });
+}
+
+/** The list of snapshots that lies beside the configuration under its name. */
+async function snapshotsBeside(cx: Cx): Promise<readonly Snapshot[]> {
+  const own = ownName(cx);
+  if (!/\.vm[tx]x?$/i.test(own)) return [];
+  const [list] = await cx.siblings({ name: own.replace(/\.[^.]*$/, '.vmsd') });
+  return list === undefined ? [] : vmsdSnapshots(parseKeyValues((await readText(list.source, MOST)).raw));
 }

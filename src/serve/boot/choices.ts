@@ -1,5 +1,5 @@
 /** From a machine's configuration to the arguments of qemu: every choice with its reason. */
-import type { Hardware } from '../../core/node.ts';
+import { type CardModel, controllerOf, dashed, type MachineDisk, type MachineModel } from '../../core/machine.ts';
 import { ServeError } from '../error.ts';
 import type { Accelerator } from './accelerator.ts';
 
@@ -10,9 +10,10 @@ export interface Choice {
   readonly reason: string;
 }
 
-/** A disk that is to be plugged in: the slot it had, and the overlay that takes its writes. */
+/** A disk that is to be plugged in: where it was, and the overlay that takes its writes. */
 export interface BootDisk {
   readonly slot: string;
+  readonly said: Pick<MachineDisk, 'bus' | 'controller'> | undefined;
   readonly overlay: string;
 }
 
@@ -39,17 +40,15 @@ const CONTROLLERS: Readonly<Partial<Record<Bus, string>>> = {
   pvscsi: 'pvscsi',
   lsisas: 'mptsas1068',
 };
-const CARDS: ReadonlyMap<string, string> = new Map(
-  Object.entries({
-    e1000: 'e1000-82545em',
-    e1000e: 'e1000e',
-    vmxnet3: 'vmxnet3',
-    vlance: 'pcnet',
-    vmxnet: 'pcnet',
-    flexible: 'pcnet',
-    virtio: 'virtio-net-pci',
-  }),
-);
+const CARDS: Readonly<Record<CardModel, string>> = {
+  e1000: 'e1000-82545em',
+  e1000e: 'e1000e',
+  vmxnet3: 'vmxnet3',
+  vmxnet: 'pcnet',
+  pcnet: 'pcnet',
+  virtio: 'virtio-net-pci',
+  rtl8139: 'rtl8139',
+};
 /** MiB for a machine of which nothing says how much it had, and the least that anything starts with. */
 const DEFAULT_MEMORY = 2048;
 const LEAST_MEMORY = 64;
@@ -58,7 +57,7 @@ const MEMORY_SHARE = 0.6;
 
 /** Arguments of qemu without program, serial line and monitor, which belong to whoever starts it. */
 export function choose(
-  hardware: Hardware,
+  model: MachineModel,
   disks: readonly BootDisk[],
   wishes: Wishes,
 ): { args: string[]; choices: Choice[] } {
@@ -72,37 +71,42 @@ export function choose(
   args.push('-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny');
   pick('processor', wishes.accelerator.value, wishes.accelerator.reason);
   args.push(...wishes.accelerator.args);
-  const wanted = hardware.processors ?? 1;
+  const wanted = model.processors?.value ?? 1;
   const cpus = Math.max(1, Math.min(wanted, wishes.processors));
-  args.push('-smp', pick('processors', String(cpus), said(hardware.processors, cpus, 'as many as this machine has')));
-  args.push('-m', pick('memory', ...memoryOf(hardware, wishes)));
-  args.push(...firmware(hardware, wishes, pick), ...plug(hardware, disks, wishes.bus, pick));
-  args.push(...networks(hardware, wishes.network, pick));
-  if (hardware.uuid !== undefined)
-    args.push('-uuid', pick('uuid', uuidText(hardware.uuid), 'what the guest knows its machine by'));
-  if (hardware.localTime) args.push('-rtc', `base=${pick('clock', 'localtime', 'the guest is a Windows')}`);
+  args.push(
+    '-smp',
+    pick('processors', String(cpus), said(model.processors?.value, cpus, 'as many as this machine has')),
+  );
+  args.push('-m', pick('memory', ...memoryOf(model, wishes)));
+  args.push(...firmware(model, wishes, pick), ...plug(model, disks, wishes.bus, pick));
+  args.push(...networks(model, wishes.network, pick));
+  if (model.uuid !== undefined)
+    args.push('-uuid', pick('uuid', dashed(model.uuid.value), 'what the guest knows its machine by'));
+  if (model.localTime?.value === true)
+    args.push('-rtc', `base=${pick('clock', 'localtime', `local time, by ${model.localTime.from}`)}`);
   args.push('-vga', 'std', '-usb', '-device', 'usb-tablet', ...display(wishes.display));
   return { args, choices };
 }
 
-type Pick = (what: string, value: string, reason: string) => string;
+type Take = (what: string, value: string, reason: string) => string;
 
 function said(stated: number | undefined, taken: number, limit: string): string {
   if (stated === undefined) return 'nothing says how many it had';
   return stated === taken ? 'as the configuration says' : `${limit}; the configuration says ${stated}`;
 }
 
-function memoryOf(hardware: Hardware, wishes: Wishes): [string, string] {
+function memoryOf(model: MachineModel, wishes: Wishes): [string, string] {
   if (wishes.memory !== undefined) return [`${wishes.memory}M`, 'as asked for'];
   const most = Math.floor((wishes.hostMemory * MEMORY_SHARE) / 2 ** 20);
-  const wanted = hardware.memory ?? DEFAULT_MEMORY;
+  const stated = model.memory === undefined ? undefined : Math.floor(model.memory.value / 2 ** 20);
+  const wanted = stated ?? DEFAULT_MEMORY;
   const taken = Math.max(LEAST_MEMORY, Math.min(wanted, most));
-  const why = hardware.memory === undefined ? 'nothing says how much it had' : 'as the configuration says';
+  const why = stated === undefined ? 'nothing says how much it had' : 'as the configuration says';
   return [`${taken}M`, taken === wanted ? why : `this machine has no more to spare; the configuration says ${wanted}`];
 }
 
-function firmware(hardware: Hardware, wishes: Wishes, pick: Pick): string[] {
-  if (hardware.firmware === 'bios') {
+function firmware(model: MachineModel, wishes: Wishes, pick: Take): string[] {
+  if (model.firmware.value === 'bios') {
     pick('firmware', 'bios', 'the configuration asks for no other');
     return [];
   }
@@ -117,24 +121,23 @@ function firmware(hardware: Hardware, wishes: Wishes, pick: Pick): string[] {
 }
 
 /** The bus of a disk, and why it is that one. */
-function busOf(slot: string, hardware: Hardware, asked: Bus | undefined): [Bus, string] {
+function busOf(said: BootDisk['said'], model: MachineModel, asked: Bus | undefined): [Bus, string] {
   if (asked !== undefined) return [asked, 'as asked for'];
-  const controller = /^[a-z]+\d+/.exec(slot)?.[0] ?? '';
-  const model = hardware.controllers[controller] ?? '';
-  if (controller.startsWith('ide')) return ['ide', 'as the configuration says'];
-  if (controller.startsWith('sata')) return ['sata', 'as the configuration says'];
-  if (controller.startsWith('nvme')) return ['nvme', 'as the configuration says'];
-  if (model === 'pvscsi') return ['pvscsi', 'as the configuration says'];
-  if (model === 'lsisas1068') return ['lsisas', 'as the configuration says'];
-  if (slot === '') return ['sata', 'nothing says what it was plugged into, and nearly all guests know SATA'];
-  return ['sata', `qemu has no ${model || 'such'} controller, and nearly all guests know SATA (--bus takes another)`];
+  if (said === undefined) return ['sata', 'nothing says what it was plugged into, and nearly all guests know SATA'];
+  const own = 'as the configuration says';
+  if (said.bus === 'ide' || said.bus === 'sata' || said.bus === 'nvme' || said.bus === 'virtio') return [said.bus, own];
+  const controller = controllerOf(model, said)?.model?.value;
+  if (controller === 'pvscsi') return ['pvscsi', own];
+  if (controller === 'lsisas') return ['lsisas', own];
+  const word = controller ?? 'such';
+  return ['sata', `no ${word} controller is used here, and nearly all guests know SATA (--bus takes another)`];
 }
 
-function plug(hardware: Hardware, disks: readonly BootDisk[], asked: Bus | undefined, pick: Pick): string[] {
+function plug(model: MachineModel, disks: readonly BootDisk[], asked: Bus | undefined, pick: Take): string[] {
   const args: string[] = [];
   const used = new Map<Bus, number>();
-  for (const [i, { slot, overlay }] of disks.entries()) {
-    const [bus, why] = busOf(slot, hardware, asked);
+  for (const [i, { slot, said, overlay }] of disks.entries()) {
+    const [bus, why] = busOf(said, model, asked);
     const n = used.get(bus) ?? 0;
     used.set(bus, n + 1);
     if (bus === 'ide' && n >= ROOM.ide) throw new ServeError('Only four disks fit on IDE. Choose another with --bus.');
@@ -156,11 +159,12 @@ function deviceOf(bus: Bus, id: string, unit: number, n: number): string {
   return `scsi-hd,bus=${id}.0,channel=0,scsi-id=${unit},lun=0`;
 }
 
-function networks(hardware: Hardware, open: boolean, pick: Pick): string[] {
+function networks(model: MachineModel, open: boolean, pick: Take): string[] {
   const args: string[] = [];
-  for (const [i, { model, mac }] of hardware.networks.entries()) {
-    const card = CARDS.get(model) ?? 'e1000-82545em';
-    const why = !CARDS.has(model) ? 'the configuration names no card that qemu has' : 'as the configuration says';
+  for (const [i, one] of model.cards.entries()) {
+    const mac = one.mac?.value;
+    const card = one.model === undefined ? 'e1000-82545em' : CARDS[one.model.value];
+    const why = one.model === undefined ? 'the configuration names no card that qemu has' : 'as the configuration says';
     pick(`network ${i}`, card, `${why}; ${open ? 'it reaches outside' : 'it reaches nothing (--network lets it)'}`);
     args.push('-netdev', `user,id=net${i},restrict=${open ? 'off' : 'on'}`);
     args.push('-device', `${card},netdev=net${i}${mac === undefined ? '' : `,mac=${mac}`}`);
@@ -172,10 +176,6 @@ function display(wanted: string): string[] {
   if (wanted === 'none') return ['-display', 'none'];
   if (wanted === 'vnc') return ['-vnc', 'localhost:0,to=99'];
   return ['-display', wanted];
-}
-
-function uuidText(hex: string): string {
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }
 
 /** A file's name inside an option, where a comma ends a value. */

@@ -13,7 +13,7 @@ export const vdiWriter: Writer = {
   variants: ['vdi'],
   endings: ['.vdi'],
   unit: () => BLOCK,
-  plan(disk, { occupied }) {
+  plan(disk, { occupied, name }) {
     const blocks = Math.ceil(disk.size / BLOCK);
     if (blocks > MAX_BLOCKS) throw new RangeError(`a disk of ${disk.size} bytes is too large for VDI`);
     const dataAt = alignUp(MAP_AT + blocks * 4, BLOCK);
@@ -22,7 +22,7 @@ export const vdiWriter: Writer = {
     occupied.each(0, blocks, (unit, index) => view.setUint32(unit * 4, index, true));
     const parts = new Parts();
     parts
-      .bytes(header(disk.size, blocks, occupied.count, dataAt))
+      .bytes(header(disk.size, blocks, occupied.count, dataAt, name))
       .fill(MAP_AT)
       .bytes(map)
       .fill(dataAt)
@@ -31,7 +31,7 @@ export const vdiWriter: Writer = {
   },
 };
 
-function header(size: number, blocks: number, allocated: number, dataAt: number): Uint8Array {
+function header(size: number, blocks: number, allocated: number, dataAt: number, name: string): Uint8Array {
   const out = new Uint8Array(0x48 + HEADER);
   const view = viewOf(out);
   const text = '<<< Oracle VM VirtualBox Disk Image >>>\n';
@@ -48,8 +48,10 @@ function header(size: number, blocks: number, allocated: number, dataAt: number)
   view.setUint32(0x178, BLOCK, true);
   view.setUint32(0x180, blocks, true);
   view.setUint32(0x184, allocated, true);
-  // The identity follows from what is written, so that the same disk gives the same file.
-  identity(out.subarray(0x188, 0x198), size, allocated);
-  identity(out.subarray(0x198, 0x1a8), allocated, blocks);
+  // The identity follows from what is written and how it is called: VirtualBox refuses two disks of one identity.
+  let named = 0;
+  for (const c of name) named = Math.imul(named ^ c.codePointAt(0)!, 0x01000193) >>> 0;
+  identity(out.subarray(0x188, 0x198), size + named, allocated);
+  identity(out.subarray(0x198, 0x1a8), allocated + named, blocks);
   return out;
 }

@@ -1,0 +1,47 @@
+/** Which machine a person means: by --vm, or the only one there is. */
+import type { Node } from '../core/node.ts';
+import { type Bootable, bareDisk, bootable, machinesIn } from '../stack/bootable.ts';
+import { locate } from '../stack/locate.ts';
+import type { Machine } from '../stack/machines.ts';
+import type { Stack } from '../stack/stack.ts';
+import { NOTHING, UsageError } from './command.ts';
+import { shown } from './output.ts';
+
+/** Machines named in a sentence; --json of inspect has all. */
+const NAMED = 12;
+
+/** The machine that was asked for; without any configuration, the disk that was given. */
+export async function pickMachine(stack: Stack, inner: string | undefined, vm: string | undefined): Promise<Bootable> {
+  const from = inner === undefined ? undefined : (await locate(stack, inner)).node;
+  const machines = await machinesIn(stack, from);
+  const named = machines.filter((machine) => isNamed(machine, vm));
+  if (named.length === 1) return bootable(stack, named[0]);
+  const list = machines
+    .slice(0, NAMED)
+    .map(({ name, config }) => `"${shown(name)}" (${shown(config.locator)})`)
+    .join(', ');
+  if (named.length > 1) throw new UsageError(`There are ${named.length}: ${list}. Say which one with --vm NAME.`);
+  if (machines.length > 0)
+    throw new UsageError(`No machine is called "${shown(vm ?? '')}". There are: ${list}.`, NOTHING);
+  const bare = vm === undefined ? await disksAlone(stack, from) : undefined;
+  if (bare !== undefined) return bare;
+  throw new UsageError('No machine was found in the sources. List what is there with: salvor inspect', NOTHING);
+}
+
+function isNamed({ name, config }: Machine, vm: string | undefined): boolean {
+  if (vm === undefined) return true;
+  const wanted = vm.toLowerCase();
+  const file = config.name.toLowerCase();
+  return [name.toLowerCase(), file, file.replace(/\.[^.]*$/, '')].includes(wanted);
+}
+
+/** All disks that were given, as one machine without a configuration, in the order in which they were named. */
+async function disksAlone(stack: Stack, from: Node | undefined): Promise<Bootable | undefined> {
+  let machine: Bootable | undefined;
+  for (const node of from === undefined ? stack.roots : [from]) {
+    const bare = await bareDisk(stack, node);
+    if (bare === undefined) continue;
+    machine = machine === undefined ? bare : { ...machine, disks: [...machine.disks, ...bare.disks] };
+  }
+  return machine && { ...machine, name: machine.name.replace(/\.[^.]{1,5}$/, '') };
+}

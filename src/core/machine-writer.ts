@@ -1,0 +1,100 @@
+/** Machines for a platform: what it has to offer, and how a configuration for it is written. Nothing is copied here. */
+import type { StorageKind } from './guest.ts';
+import type { CardModel, Family } from './machine.ts';
+
+/** One decision, for the person who reads it. */
+export interface Decision {
+  readonly what: string;
+  readonly value: string;
+  readonly reason: string;
+}
+
+/** A disk as it will lie beside the configuration. */
+export interface TargetDisk {
+  /** Name of the file, without directories. */
+  readonly file: string;
+  /** Bytes of the disk. */
+  readonly size: number;
+  /** Where it was plugged in before. */
+  readonly was: string;
+  /** What the written file says of itself, as 32 digits, where its format has such a thing. */
+  readonly uuid?: string;
+  readonly controller: number;
+  readonly unit: number;
+}
+
+/** A machine as it will be: nothing is left open. */
+export interface TargetMachine {
+  readonly name: string;
+  /** The name as part of file names. */
+  readonly stem: string;
+  /** 32 digits. */
+  readonly uuid: string | undefined;
+  readonly firmware: 'bios' | 'efi';
+  readonly secureBoot: boolean;
+  readonly tpm: boolean;
+  readonly processors: number;
+  readonly cores: number;
+  /** Bytes. */
+  readonly memory: number;
+  readonly board: 'pc' | 'q35';
+  readonly localTime: boolean;
+  readonly family: Family;
+  readonly bits: 32 | 64;
+  /** What the guest is called on this platform. */
+  readonly guest: string;
+  readonly storage: StorageKind;
+  readonly disks: readonly TargetDisk[];
+  readonly cdrom: boolean;
+  readonly cards: readonly { readonly model: CardModel; readonly mac: string | undefined; readonly network: string }[];
+  readonly serial: boolean;
+  readonly decisions: readonly Decision[];
+}
+
+export interface WrittenText {
+  readonly name: string;
+  readonly text: string;
+  /** What it is, for people. */
+  readonly what: string;
+}
+
+/** Places for disks of one kind: on one controller, and controllers. */
+export interface Room {
+  readonly units: number;
+  readonly controllers: number;
+  /** A place that is never free. */
+  readonly taken?: number;
+}
+
+/** What a platform has, the best first. */
+export interface Platform {
+  /** By which it is asked for: "kvm". */
+  readonly target: string;
+  readonly title: string;
+  /** Controllers that guests may be given, the best for the platform first. */
+  readonly storage: readonly StorageKind[];
+  readonly room: Readonly<Partial<Record<StorageKind, Room>>>;
+  readonly cards: readonly CardModel[];
+  /** How disks are written: a variant of a disk writer, and the ending of the file. */
+  readonly variant: string;
+  readonly ending: string;
+  /** What else the writer of disks makes beside that file: endings that stand in place of the other. */
+  readonly parts: readonly string[];
+  /** Name of the network where nothing better is known. */
+  readonly network: string;
+  /** Networks that the source names exist there, if it is the same platform. */
+  readonly sameAs: string;
+  /** The word for a guest; which column of the table of guests. */
+  readonly guests: 'vmware' | 'virtualbox' | 'osinfo' | 'ostype';
+  readonly hasVirtio: boolean;
+}
+
+export interface MachineWriter {
+  readonly platform: Platform;
+  /** Names of the disks' files, in order. */
+  names(stem: string, count: number, number: number): readonly string[];
+  /** The texts for a machine whose files will lie in `folder`. */
+  write(machine: TargetMachine, folder: string, number: number): readonly WrittenText[];
+  /** What to do with them, in sentences. */
+  steps(machine: TargetMachine, folder: string, number: number): readonly string[];
+}

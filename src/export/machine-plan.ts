@@ -1,0 +1,102 @@
+/** What a machine will be on another platform, before anything is written: disks, configuration, and what to do then. */
+import type { GuestFacts } from '../core/guest.ts';
+import { fileName } from '../core/locator.ts';
+import type { MachineWriter, TargetMachine, WrittenText } from '../core/machine-writer.ts';
+import { decide, type SourceDisk, virtioSteps } from '../formats/index.ts';
+import type { Bootable, BootableDisk } from '../stack/bootable.ts';
+import { ExportError } from './error.ts';
+
+/** A machine of which only disks are left gets this name where they have none. */
+const NAMELESS = 'machine';
+/** Characters of a name that go into names of files. */
+const MAX_STEM = 100;
+/** The number of a Proxmox machine that has none yet. */
+const FIRST_NUMBER = 100;
+
+export interface MachinePlan {
+  readonly machine: Bootable;
+  readonly guest: GuestFacts;
+  readonly writer: MachineWriter;
+  /** In the order in which they are plugged in. */
+  readonly disks: readonly BootableDisk[];
+  readonly target: TargetMachine;
+  readonly texts: readonly WrittenText[];
+  readonly steps: readonly string[];
+  /** How to move to faster devices later; empty where there is nothing to do. */
+  readonly later: readonly string[];
+}
+
+/**
+ * Plans a machine for a platform. `folder` is where its files will lie; `uuids` what the written disks say of
+ * themselves, where that is known. Throws ExportError where the platform cannot have it.
+ */
+export function planMachine(
+  machine: Bootable,
+  guest: GuestFacts,
+  writer: MachineWriter,
+  folder: string,
+  uuids: readonly (string | undefined)[] = [],
+): MachinePlan {
+  if (machine.disks.length === 0) {
+    const why = machine.lost.length > 0 ? `: ${machine.lost.join('; ')}` : '';
+    throw new ExportError(
+      'nothing',
+      `"${machine.name}" has no disk that could be read${why}. Give its disks as sources, too.`,
+    );
+  }
+  const disks = ordered(machine.disks, guest);
+  const name = machine.name === '' ? NAMELESS : machine.name;
+  const stem = stemOf(name);
+  const number = numberOf(machine);
+  const names = writer.names(stem, disks.length, number);
+  const sources = disks.map(
+    ({ said, source }, i): SourceDisk => ({
+      said,
+      size: source.size,
+      file: names[i],
+      ...(uuids[i] !== undefined && { uuid: uuids[i] }),
+    }),
+  );
+  let target: TargetMachine;
+  try {
+    target = decide(writer.platform, machine.model, guest, sources, { name, stem });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new ExportError('out', `${error.message}. Choose another platform with --target.`, { cause: error });
+  }
+  return {
+    machine,
+    guest,
+    writer,
+    disks,
+    target,
+    texts: writer.write(target, folder, number),
+    steps: writer.steps(target, folder, number),
+    later: virtioSteps(writer.platform, target, guest),
+  };
+}
+
+/** The disk that the guest starts from comes first. */
+function ordered(disks: readonly BootableDisk[], { bootDisk }: GuestFacts): readonly BootableDisk[] {
+  const first = bootDisk?.value ?? 0;
+  if (first <= 0 || first >= disks.length) return disks;
+  return [disks[first], ...disks.slice(0, first), ...disks.slice(first + 1)];
+}
+
+/** A name that every file system and shell takes. */
+function stemOf(name: string): string {
+  const safe = fileName(Buffer.from(name, 'utf8').toString('latin1'))
+    .replace(/[^\p{L}\p{N} ._@+-]/gu, '_')
+    .replace(/^[-. ]+|[. ]+$/g, '');
+  return safe === '' ? NAMELESS : safe.slice(0, MAX_STEM);
+}
+
+/** The number that a machine had where numbers are names: by its configuration, or by its disks. */
+function numberOf({ config, disks }: Bootable): number {
+  const names = [config?.rawName ?? '', ...disks.map(({ said, node }) => said?.file ?? node.rawName)];
+  for (const name of names) {
+    const digits = /^(\d{3,9})\.conf$/.exec(name)?.[1] ?? /(?:^|\/)(?:vm|base)-(\d{3,9})-disk-/.exec(name)?.[1];
+    if (digits !== undefined) return Number(digits);
+  }
+  return FIRST_NUMBER;
+}

@@ -1,0 +1,287 @@
+/** Recovers a machine for another platform: its disks, each joined to one file, and its configuration beside them. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { blake3 } from '../codec/blake3.ts';
+import { CHUNK, treeOf } from '../codec/tree-hash.ts';
+import type { GuestFacts } from '../core/guest.ts';
+import { uuidOf } from '../core/machine.ts';
+import type { MachineWriter } from '../core/machine-writer.ts';
+import { packers, writers } from '../formats/index.ts';
+import type { Bootable, BootableDisk } from '../stack/bootable.ts';
+import { Stack } from '../stack/stack.ts';
+import { bottomsOf, type Converted, convert } from './convert.ts';
+import { ExportError, interrupted, writeError } from './error.ts';
+import { type Header, Journal, type Past, readJournal } from './journal.ts';
+import { takeLock } from './lock.ts';
+import { type MachinePlan, planMachine } from './machine-plan.ts';
+import { type FileEntry, MANIFEST, type MachineEntry, type Manifest, readManifest, writeManifest } from './manifest.ts';
+import type { Progress } from './options.ts';
+import { isThere } from './output.ts';
+import { checkPlace, realOut } from './place.ts';
+import { identities } from './plan.ts';
+
+export interface MachineOptions {
+  /** Directory that is written to; made if it is not there. */
+  readonly out: string;
+  readonly writer: MachineWriter;
+  readonly guest: GuestFacts;
+  /** As it was typed, for the journal. */
+  readonly command: readonly string[];
+  readonly signal: AbortSignal;
+  /** Called once, before anything is written. */
+  onPlan?(plan: MachinePlan): void;
+  onProgress?(progress: Progress): void;
+}
+
+export interface RecoveredMachine {
+  readonly plan: MachinePlan;
+  readonly manifest: Manifest;
+}
+
+const MODE = 0o644;
+
+/** Writes a machine to `options.out`, or goes on where that was stopped. Throws ExportError. */
+export async function recoverMachine(
+  stack: Stack,
+  machine: Bootable,
+  options: MachineOptions,
+): Promise<RecoveredMachine> {
+  const { writer, guest, signal } = options;
+  const { dir, ancestor } = realOut(options.out);
+  const check = (): void =>
+    checkPlace(
+      dir,
+      ancestor,
+      stack.evidence.directories,
+      stack.evidence.opened.map((file) => file.identity),
+    );
+  check();
+  const first = planMachine(machine, guest, writer, dir);
+  const bottoms = new Set((await Promise.all(first.disks.map(({ source }) => bottomsOf(source)))).flat());
+  check();
+  const evidence = identities(stack, [...bottoms]);
+  const header: Header = { schema: 1, command: options.command, evidence, options: chosen(first) };
+  const past = readJournal(dir);
+  if (past?.header !== undefined) compare(dir, past.header, header);
+  if (past !== undefined && isThere(path.join(dir, MANIFEST))) return { plan: first, manifest: readManifest(dir) };
+  refuseTaken(dir, first, past);
+  options.onPlan?.(first);
+  fs.mkdirSync(path.join(dir, '.salvor'), { recursive: true, mode: 0o700 });
+  const unlock = takeLock(dir);
+  const journal = new Journal(dir, past, header);
+  try {
+    const files: FileEntry[] = [];
+    const uuids: (string | undefined)[] = [];
+    for (const [i, disk] of first.disks.entries()) {
+      if (signal.aborted) throw interrupted();
+      const out = path.join(dir, first.target.disks[i].file);
+      files.push(...(await convertedDisk(stack, disk, out, { journal, past, options })));
+      uuids.push(await identityOf(out));
+    }
+    const plan = planMachine(machine, guest, writer, dir, uuids);
+    for (const { name, text } of plan.texts) files.push(await writeText(dir, name, text, machine, past, journal));
+    const manifest = manifestOf(plan, files, evidence);
+    writeManifest(dir, manifest);
+    return { plan, manifest };
+  } catch (error) {
+    throw error instanceof ExportError ? error : writeError(dir, error);
+  } finally {
+    journal.close();
+    unlock();
+  }
+}
+
+/** What makes a difference to what is written. */
+function chosen({ writer, machine, disks, target }: MachinePlan): Record<string, unknown> {
+  return {
+    target: writer.platform.target,
+    config: machine.config?.locator ?? null,
+    disks: disks.map(({ node, source }) => `${node.locator} ${source.size}`),
+    names: target.disks.map(({ file }) => file),
+  };
+}
+
+function compare(dir: string, before: Header, now: Header): void {
+  const same = (['evidence', 'options'] as const).every(
+    (key) => JSON.stringify(before[key]) === JSON.stringify(now[key]),
+  );
+  if (same) return;
+  const next = 'Run it as it was to go on, or give another directory with --out.';
+  throw new ExportError('journal', `${dir} holds another run (${before.command.join(' ')}). ${next}`);
+}
+
+/** Nothing that is there is ever overwritten, so it is said before hours of copying. */
+function refuseTaken(dir: string, { target, texts, writer }: MachinePlan, past: Past | undefined): void {
+  const names = [
+    ...target.disks.flatMap(({ file }) => [file, ...partsOf(file, writer)]),
+    ...texts.map(({ name }) => name),
+    MANIFEST,
+  ];
+  const taken = names.find((name) => past?.files.has(name) !== true && isThere(path.join(dir, name)));
+  if (taken === undefined) return;
+  const next = 'Give another directory with --out, or move it away.';
+  throw new ExportError(
+    'exists',
+    `${path.join(dir, taken)} is there already, and nothing is ever overwritten. ${next}`,
+  );
+}
+
+interface Run {
+  readonly journal: Journal;
+  readonly past: Past | undefined;
+  readonly options: MachineOptions;
+}
+
+async function convertedDisk(stack: Stack, disk: BootableDisk, out: string, run: Run): Promise<FileEntry[]> {
+  const { journal, past, options } = run;
+  const dir = path.dirname(out);
+  const own = path.basename(out);
+  const parts = partsOf(own, options.writer);
+  const done = [...parts, own].map((name) => past?.files.get(name)?.done).filter((entry) => entry !== undefined);
+  const map = `${out}.map`;
+  const maps = (): FileEntry[] => (isThere(map) ? [mapEntry(map, disk)] : []);
+  if (done.at(-1)?.path === own && isThere(out)) return [...done, ...maps()];
+  // Noted before, and never noted as done: it is this program's own, from a run that ended just then.
+  for (const name of [...parts, own])
+    if (past?.files.has(name) === true) fs.rmSync(path.join(dir, name), { force: true });
+  if (past?.files.has(own) === true) fs.rmSync(map, { force: true });
+  const variant = options.writer.platform.variant;
+  const writer = [...writers, ...packers].find(({ variants }) => variants.includes(variant))!;
+  for (const name of [...parts, own]) journal.add({ t: 'file', path: name, locator: disk.node.locator });
+  const { command, signal, onProgress } = options;
+  const converted = await convert(stack, disk.node, {
+    out,
+    writer,
+    variant,
+    command,
+    signal,
+    ...(onProgress && { onProgress }),
+  });
+  const entries = converted.files.map((file) => entryOf(disk, converted, file));
+  // The file that the disk is named by comes last: once it is noted, all are.
+  entries.sort((a, b) => Number(a.path === own) - Number(b.path === own));
+  for (const entry of entries) journal.add({ t: 'done', entry });
+  return [...entries, ...maps()];
+}
+
+/** Names of the files that belong to one disk beside the one it is named by. */
+function partsOf(own: string, { platform }: MachineWriter): string[] {
+  const stem = own.slice(0, own.length - platform.ending.length);
+  return platform.parts.map((suffix) => stem + suffix);
+}
+
+/**
+ * A written disk in the words of the manifest. Where the file is the disk's own bytes, its grades and gaps are those of
+ * the disk; in a container they lie elsewhere, so that the file as a whole has the lowest grade of what is there, and
+ * the map beside it names what is missing.
+ */
+function entryOf(disk: BootableDisk, done: Converted, file: Converted['files'][number]): FileEntry {
+  const isDisk = file.tree === done.content;
+  const bytes = { verified: 0, stated: 0, inferred: 0, guessed: 0, missing: 0 };
+  const grades = ['guessed', 'inferred', 'stated', 'verified'] as const;
+  bytes[grades.find((grade) => done.certainty.bytes[grade] > 0) ?? 'inferred'] = file.size;
+  return {
+    path: path.basename(file.path),
+    locator: disk.node.locator,
+    kind: 'disk',
+    size: file.size,
+    tree: file.tree,
+    sha256: null,
+    mode: MODE,
+    modified: null,
+    certainty: isDisk ? done.certainty : { worst: done.certainty.worst, bytes },
+    gaps: isDisk ? done.gaps : [],
+    damage: disk.node.damage,
+    reasons: done.reasons,
+  };
+}
+
+function mapEntry(map: string, disk: BootableDisk): FileEntry {
+  return textEntry(path.basename(map), fs.readFileSync(map), disk.node.locator);
+}
+
+/** A text that was made here: its bytes follow from what was read, and are no more certain than that. */
+function textEntry(name: string, bytes: Uint8Array, locator: string): FileEntry {
+  const leaves: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; at += CHUNK) leaves.push(blake3(bytes.subarray(at, at + CHUNK)));
+  return {
+    path: name,
+    locator,
+    kind: 'file',
+    size: bytes.length,
+    tree: treeOf(bytes.length, leaves),
+    sha256: null,
+    mode: MODE,
+    modified: null,
+    certainty: { worst: 'inferred', bytes: { verified: 0, stated: 0, inferred: bytes.length, guessed: 0, missing: 0 } },
+    gaps: [],
+    damage: [],
+    reasons: [{ code: 'machine.written', bytes: bytes.length }],
+  };
+}
+
+async function writeText(
+  dir: string,
+  name: string,
+  text: string,
+  machine: Bootable,
+  past: Past | undefined,
+  journal: Journal,
+): Promise<FileEntry> {
+  const full = path.join(dir, name);
+  const entry = textEntry(name, Buffer.from(text, 'utf8'), machine.config?.locator ?? machine.disks[0].node.locator);
+  if (past?.files.has(name) === true) fs.rmSync(full, { force: true });
+  else journal.add({ t: 'file', path: name, locator: entry.locator });
+  const fd = fs.openSync(full, 'wx', MODE);
+  try {
+    fs.writeSync(fd, text);
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+  journal.add({ t: 'done', entry });
+  return entry;
+}
+
+/** What a written disk says of itself, as 32 digits. */
+async function identityOf(file: string): Promise<string | undefined> {
+  const stack = new Stack([file], { only: true });
+  try {
+    const inside = await stack.inside(stack.roots[0]);
+    const own = inside?.identities?.find((one) => one.startsWith('uuid:'));
+    return uuidOf(own?.slice('uuid:'.length));
+  } finally {
+    stack.close();
+  }
+}
+
+function manifestOf(plan: MachinePlan, files: readonly FileEntry[], evidence: Manifest['evidence']): Manifest {
+  const { machine, target, disks, texts, steps, later, guest } = plan;
+  const [config] = texts;
+  const entry: MachineEntry = {
+    name: machine.name,
+    config: config.name,
+    disks: disks.map(({ said, node }, i) => ({
+      slot: said?.slot ?? '',
+      path: target.disks[i].file,
+      chain: [node.locator],
+    })),
+    note: `written for ${plan.writer.platform.title}`,
+  };
+  return {
+    schema: 1,
+    evidence,
+    files,
+    machines: [entry],
+    regenerated: texts.map(({ name, what }) => ({
+      path: name,
+      lacks: what,
+      from: [machine.config?.locator ?? 'the disks alone'],
+      assumed: machine.config === undefined,
+      notes: target.decisions.map((one) => `${one.what}: ${one.value} (${one.reason})`),
+    })),
+    encrypted: [],
+    notes: [...machine.lost, ...guest.notes, ...steps, ...later],
+    left_out: [],
+  };
+}

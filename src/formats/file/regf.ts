@@ -1,0 +1,205 @@
+/**
+ * Registry hives of Windows, read by paths of keys. Source: the published description of the regf format: base block,
+ * cells, and nk, vk, lf, lh, li and ri records. What the logs beside a hive hold is not laid over it.
+ */
+import type { Source } from '../../core/source.ts';
+import { struct, text, u16, u32, viewOf } from '../../core/struct.ts';
+
+/** Cells are counted from behind the base block. */
+const BINS_AT = 4096;
+const ROOT = struct('regf base block', 512, {
+  magic: text(0, 4),
+  first: u32(4),
+  second: u32(8),
+  major: u32(20, { oneOf: [1] }),
+  minor: u32(24, { max: 6 }),
+  root: u32(36),
+  size: u32(40),
+  checksum: u32(508),
+});
+const KEY = struct('nk', 76, {
+  magic: text(0, 2),
+  flags: u16(2),
+  subkeys: u32(20),
+  list: u32(28),
+  values: u32(36),
+  valueList: u32(40),
+  nameLength: u16(72),
+});
+const VALUE = struct('vk', 20, {
+  magic: text(0, 2),
+  nameLength: u16(2),
+  length: u32(4),
+  data: u32(8),
+  type: u32(12),
+  flags: u16(16),
+});
+const LIST = struct('list', 4, { magic: text(0, 2), count: u16(2) });
+/** What says how long a cell is: negative where it is in use. */
+const CELL_HEAD = 4;
+
+/** Names of a key or value are one byte a character. */
+const ASCII_KEY = 0x20;
+const ASCII_VALUE = 1;
+const NONE = 0xffffffff;
+/** Data of four bytes and less stands in the record itself. */
+const RESIDENT = 0x80000000;
+/** Bytes of one cell that are read; values that are longer are not strings that anybody looks for here. */
+const MAX_CELL = 64 * 1024;
+/** Subkeys and values of one key that are looked through. */
+const MAX_LISTED = 65_536;
+/** Lists of lists. */
+const MAX_LISTS = 1024;
+const STRING = 1;
+const EXPANDED = 2;
+const DWORD = 4;
+
+export interface Key {
+  readonly name: string;
+  readonly subkeys: number;
+  readonly at: number;
+}
+
+/** A hive; what cannot be read in it is not there, and `faults` counts it. */
+export class Hive {
+  readonly #source: Source;
+  readonly #root: number;
+  /** The last change was not written out whole: newer settings may stand in the logs beside it. */
+  readonly isDirty: boolean;
+  /** Cells that were not what they should be. */
+  faults = 0;
+
+  private constructor(source: Source, root: number, isDirty: boolean) {
+    this.#source = source;
+    this.#root = root;
+    this.isDirty = isDirty;
+  }
+
+  /** Opens a hive; undefined where these bytes are none. */
+  static async open(source: Source): Promise<Hive | undefined> {
+    if (source.size < BINS_AT) return undefined;
+    const block = new Uint8Array(512);
+    const gaps = await source.read(0, block);
+    const head = ROOT.decode(block);
+    if (gaps.length > 0 || head.magic !== 'regf' || ROOT.violations(head).length > 0) return undefined;
+    const view = viewOf(block);
+    let sum = 0;
+    for (let at = 0; at < 508; at += 4) sum ^= view.getUint32(at, true);
+    // Two values stand for others, so that neither of them can be met.
+    const wanted = sum >>> 0 === 0 ? 1 : sum >>> 0 === NONE ? NONE - 1 : sum >>> 0;
+    const hive = new Hive(source, head.root, head.first !== head.second || wanted !== head.checksum);
+    return (await hive.#key(head.root)) === undefined ? undefined : hive;
+  }
+
+  /** The key of a path like "ControlSet001\\Services"; undefined where there is none. Cases of letters do not count. */
+  async key(path: string): Promise<Key | undefined> {
+    let at = this.#root;
+    for (const name of path.split('\\')) {
+      const next = await this.#child(at, name.toLowerCase());
+      if (next === undefined) return undefined;
+      at = next;
+    }
+    return this.#key(at);
+  }
+
+  /** A string or number of a key; undefined where it is not there, or is of another kind. */
+  async value(path: string, name: string): Promise<string | number | undefined> {
+    const key = await this.key(path);
+    const record = key === undefined ? undefined : await this.#cell(key.at, 76);
+    if (record === undefined) return undefined;
+    const { values, valueList } = KEY.decode(record);
+    const count = Math.min(values, MAX_LISTED);
+    const list = count === 0 || valueList === NONE ? undefined : await this.#cell(valueList, 4);
+    if (list === undefined) return undefined;
+    const view = viewOf(list);
+    for (let i = 0; i < count && i * 4 + 4 <= list.length; i++) {
+      const found = await this.#value(view.getUint32(i * 4, true), name.toLowerCase());
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  async #value(at: number, wanted: string): Promise<string | number | undefined> {
+    const cell = await this.#cell(at, 20);
+    if (cell === undefined) return undefined;
+    const { magic, nameLength, length, data, type, flags } = VALUE.decode(cell);
+    if (magic !== 'vk') return void this.faults++;
+    if (nameOf(cell, 20, nameLength, (flags & ASCII_VALUE) !== 0).toLowerCase() !== wanted) return undefined;
+    const isHere = length >= RESIDENT;
+    const size = isHere ? length - RESIDENT : length;
+    const outside = isHere || size > MAX_CELL ? undefined : await this.#cell(data, size);
+    const content = isHere ? cell.subarray(8, 8 + Math.min(4, size)) : outside?.subarray(0, size);
+    if (content === undefined) return undefined;
+    if (type === DWORD && content.length >= 4) return viewOf(content).getUint32(0, true);
+    if (type !== STRING && type !== EXPANDED) return undefined;
+    return new TextDecoder('utf-16le').decode(content).replace(/\0[\s\S]*$/, '');
+  }
+
+  async #key(at: number): Promise<Key | undefined> {
+    const cell = await this.#cell(at, 76);
+    if (cell === undefined) return undefined;
+    const { magic, flags, nameLength, subkeys } = KEY.decode(cell);
+    if (magic !== 'nk') return void this.faults++;
+    return { name: nameOf(cell, 76, nameLength, (flags & ASCII_KEY) !== 0), subkeys, at };
+  }
+
+  /** The subkey of that name, in lower case. */
+  async #child(at: number, wanted: string): Promise<number | undefined> {
+    const cell = await this.#cell(at, 76);
+    const key = cell === undefined ? undefined : KEY.decode(cell);
+    if (key === undefined || key.magic !== 'nk' || key.subkeys === 0 || key.list === NONE) return undefined;
+    const seen = new Set<number>();
+    const waiting = [key.list];
+    let looked = 0;
+    for (let list = waiting.pop(); list !== undefined && seen.size < MAX_LISTS; list = waiting.pop()) {
+      if (seen.has(list)) continue;
+      seen.add(list);
+      const body = await this.#cell(list, 4);
+      if (body === undefined) continue;
+      const { magic, count } = LIST.decode(body);
+      const step = magic === 'lf' || magic === 'lh' ? 8 : 4;
+      if (!/^(lf|lh|li|ri)$/.test(magic)) {
+        this.faults++;
+        continue;
+      }
+      const view = viewOf(body);
+      for (let i = 0; i < count && 4 + (i + 1) * step <= body.length; i++) {
+        const offset = view.getUint32(4 + i * step, true);
+        if (magic === 'ri') waiting.push(offset);
+        else if (magic === 'lh' && view.getUint32(8 + i * step, true) !== hashOf(wanted)) continue;
+        else if (looked++ > MAX_LISTED) return undefined;
+        else if ((await this.#key(offset))?.name.toLowerCase() === wanted) return offset;
+      }
+    }
+    return undefined;
+  }
+
+  /** The content of a cell in use, of at least `least` bytes. */
+  async #cell(offset: number, least: number): Promise<Uint8Array | undefined> {
+    const at = BINS_AT + offset;
+    if (offset === NONE || at + CELL_HEAD > this.#source.size) return undefined;
+    const head = new Uint8Array(CELL_HEAD);
+    const gaps = await this.#source.read(at, head);
+    const size = -viewOf(head).getInt32(0, true) - CELL_HEAD;
+    if (gaps.length > 0 || size < least || at + CELL_HEAD + size > this.#source.size) {
+      this.faults++;
+      return undefined;
+    }
+    const body = new Uint8Array(Math.min(size, MAX_CELL));
+    if ((await this.#source.read(at + CELL_HEAD, body)).length === 0) return body;
+    this.faults++;
+    return undefined;
+  }
+}
+
+function nameOf(cell: Uint8Array, at: number, length: number, isAscii: boolean): string {
+  const raw = cell.subarray(at, Math.min(cell.length, at + length));
+  return new TextDecoder(isAscii ? 'latin1' : 'utf-16le').decode(raw);
+}
+
+/** What an lh list holds of each name: of its capital letters. */
+function hashOf(name: string): number {
+  let hash = 0;
+  for (const c of name.toUpperCase()) hash = (Math.imul(hash, 37) + c.charCodeAt(0)) >>> 0;
+  return hash;
+}

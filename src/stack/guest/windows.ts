@@ -1,0 +1,108 @@
+/** A Windows by its registry: which one it is, and which storage drivers start with it. Source: vmconfig.md section 5. */
+import type { GuestFacts, StorageKind } from '../../core/guest.ts';
+import { inferred } from '../../core/machine.ts';
+import type { Node } from '../../core/node.ts';
+import { Hive } from '../../formats/file/regf.ts';
+import type { Stack } from '../stack.ts';
+import { pathNode } from './files.ts';
+
+const CONFIG = 'Windows/System32/config';
+/** Services that drive a kind of controller; Windows 7 has msahci where newer ones have storahci. */
+const SERVICES: readonly (readonly [string, StorageKind])[] = [
+  ['viostor', 'virtio'],
+  ['vioscsi', 'virtio-scsi'],
+  ['storahci', 'sata'],
+  ['msahci', 'sata'],
+  ['stornvme', 'nvme'],
+  ['pvscsi', 'pvscsi'],
+  ['LSI_SAS', 'lsisas'],
+  ['LSI_SCSI', 'lsilogic'],
+  ['symmpi', 'lsilogic'],
+  ['buslogic', 'buslogic'],
+];
+/** IDE takes the driver of its controller and that of its disks. */
+const IDE = ['intelide', 'atapi'];
+const NEWEST_10 = 22_000;
+
+/** What a file system says of the Windows on it; undefined where it holds none. */
+export async function windowsOn(stack: Stack, root: Node): Promise<GuestFacts | undefined> {
+  const system = await hiveAt(stack, root, 'SYSTEM');
+  const software = await hiveAt(stack, root, 'SOFTWARE');
+  if (system === undefined && software === undefined) return undefined;
+  const from = `the registry on ${root.locator}`;
+  const notes: string[] = [];
+  if (system?.isDirty === true || software?.isDirty === true)
+    notes.push('the registry was not written out whole: its last changes stand in logs that are not read');
+  const is64 = await pathNode(stack, root, 'Windows/SysWOW64', true);
+  return {
+    family: inferred('windows', from),
+    id: inferred('windows', from),
+    architecture: inferred(is64 === undefined ? 'i686' : 'x86_64', `Windows/SysWOW64 on ${root.locator}`),
+    ...(software && (await productOf(software, from))),
+    ...(system && (await systemOf(system, from))),
+    notes: [...notes, ...(await sleeping(root, stack))],
+  };
+}
+
+async function hiveAt(stack: Stack, root: Node, name: string): Promise<Hive | undefined> {
+  const source = await (await pathNode(stack, root, `${CONFIG}/${name}`, true))?.bytes?.();
+  return source === undefined ? undefined : Hive.open(source);
+}
+
+async function productOf(hive: Hive, from: string): Promise<Pick<GuestFacts, 'product' | 'version' | 'server'>> {
+  const key = 'Microsoft\\Windows NT\\CurrentVersion';
+  const text = async (name: string): Promise<string> => {
+    const value = await hive.value(key, name);
+    return typeof value === 'string' ? value.trim() : '';
+  };
+  const build = (await text('CurrentBuildNumber')) || (await text('CurrentBuild'));
+  const kind = await text('InstallationType');
+  const said = await text('ProductName');
+  const isServer = /server/i.test(kind) || /server/i.test(said);
+  // A Windows 11 still calls itself 10 there.
+  const product = !isServer && Number(build) >= NEWEST_10 ? said.replace('Windows 10', 'Windows 11') : said;
+  const named = product !== '' && !/^(microsoft )?windows/i.test(product) ? `Windows ${product}` : product;
+  return {
+    ...(named !== '' && { product: inferred(named, from) }),
+    ...(/^\d{1,6}$/.test(build) && { version: inferred(build, from) }),
+    server: isServer,
+  };
+}
+
+async function systemOf(hive: Hive, from: string): Promise<Pick<GuestFacts, 'drivers' | 'hostname' | 'localTime'>> {
+  const current = await hive.value('Select', 'Current');
+  const set = `ControlSet${String(typeof current === 'number' ? current : 1).padStart(3, '0')}`;
+  if ((await hive.key(set)) === undefined) return {};
+  const name = await hive.value(`${set}\\Control\\ComputerName\\ComputerName`, 'ComputerName');
+  const universal = await hive.value(`${set}\\Control\\TimeZoneInformation`, 'RealTimeIsUniversal');
+  const kinds: StorageKind[] = [];
+  for (const [service, kind] of SERVICES)
+    if (!kinds.includes(kind) && (await startsAtBoot(hive, `${set}\\Services\\${service}`))) kinds.push(kind);
+  const ide = await Promise.all(IDE.map((service) => startsAtBoot(hive, `${set}\\Services\\${service}`)));
+  if (ide.every(Boolean)) kinds.push('ide');
+  const hasServices = (await hive.key(`${set}\\Services`)) !== undefined;
+  return {
+    ...(hasServices && { drivers: inferred(kinds, `${set}\\Services with Start=0 in ${from}`) }),
+    ...(typeof name === 'string' && name !== '' && { hostname: inferred(name, from) }),
+    localTime: inferred(universal !== 1, `RealTimeIsUniversal in ${from}`),
+  };
+}
+
+/** Whether a driver is started by the boot loader, and nothing overrides that. */
+async function startsAtBoot(hive: Hive, key: string): Promise<boolean> {
+  if ((await hive.value(key, 'Start')) !== 0) return false;
+  const override = await hive.value(`${key}\\StartOverride`, '0');
+  return override === undefined || override === 0;
+}
+
+/** Whether it sleeps in its file: then its disk must not be changed by anything else, and other hardware confuses it. */
+async function sleeping(root: Node, stack: Stack): Promise<string[]> {
+  const source = await (await pathNode(stack, root, 'hiberfil.sys', true))?.bytes?.();
+  if (source === undefined || source.size < 4) return [];
+  const head = new Uint8Array(4);
+  const gaps = await source.read(0, head);
+  if (gaps.length > 0 || Buffer.from(head).toString('latin1').toLowerCase() !== 'hibr') return [];
+  return [
+    'it was hibernated, or shut down with fast startup: on other hardware let it start afresh, and expect it to check its disks',
+  ];
+}

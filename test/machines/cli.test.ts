@@ -1,0 +1,64 @@
+/** plan and recover --target as they are typed. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { build, json, salvor } from '../cli/salvor.ts';
+
+let dir = '';
+let folder = '';
+beforeAll(() => {
+  build();
+  dir = mkdtempSync(join(tmpdir(), 'salvor-plan-'));
+  folder = mkdtempSync(join(dir, 'vm-'));
+  writeFileSync(join(folder, 'disk.img'), Buffer.alloc(2 ** 20, 7));
+  const disk = (file: string, dev: string): string =>
+    `<disk type='file' device='disk'><driver type='raw'/><source file='/srv/${file}'/><target dev='${dev}' bus='virtio'/></disk>`;
+  const devices = `<devices>${disk('disk.img', 'vda')}</devices>`;
+  writeFileSync(
+    join(folder, 'web.xml'),
+    `<domain type='kvm'><name>web</name><memory>1048576</memory>${devices}</domain>`,
+  );
+  const two = `<devices>${disk('disk.img', 'vda')}${disk('gone.img', 'vdb')}</devices>`;
+  writeFileSync(join(folder, 'two.xml'), `<domain type='kvm'><name>two</name>${two}</domain>`);
+});
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+interface Report {
+  readonly machine: string;
+  readonly model: { readonly memory: { readonly value: number; readonly certainty: string } };
+  readonly targets: readonly { readonly target: string; readonly machine: { readonly storage: string } }[];
+}
+
+test('plan says what a machine would be on every platform, and writes nothing', async () => {
+  const told = await json<Report>('plan', folder, '--vm', 'web');
+  expect(told.model.memory).toMatchObject({ value: 2 ** 30, certainty: 'stated' });
+  expect(told.targets.map(({ target, machine }) => [target, machine.storage])).toEqual([
+    ['kvm', 'virtio'],
+    ['virtualbox', 'sata'],
+    ['vmware', 'sata'],
+    ['proxmox', 'virtio'],
+    ['ovf', 'sata'],
+  ]);
+  const one = await salvor('plan', folder, '--vm', 'WEB', '--target', 'proxmox');
+  expect(one.code).toBe(0);
+  expect(one.out).toContain('storage: virtio (as it was');
+  expect(one.out).toContain('qm start 100');
+  expect((await salvor('plan', folder, '--vm', 'nobody')).code).toBe(3);
+  expect((await salvor('plan', folder)).err).toContain('There are 2');
+});
+
+test('recover --target does it; a disk that is not there is said; options about files are refused', async () => {
+  const out = join(dir, 'out');
+  const done = await salvor('recover', folder, '--vm', 'web', '--target', 'proxmox', '--out', out);
+  expect([done.code, done.err]).toEqual([0, expect.not.stringContaining('fault')]);
+  expect(readFileSync(join(out, '100.conf'), 'utf8')).toMatch(/^virtio0: local:100\/vm-100-disk-0\.qcow2,size=1M$/m);
+  expect((await salvor('verify', out)).code).toBe(0);
+  const lacking = await salvor('plan', folder, '--vm', 'two.xml');
+  expect(lacking.code).toBe(1);
+  expect(lacking.out).toContain('/srv/gone.img is named by');
+  const wrong = await salvor('recover', folder, '--vm', 'web', '--target', 'kvm', '--deep', '--out', join(dir, 'no'));
+  expect(wrong.code).toBe(2);
+  expect(wrong.err).toContain('--deep is about files');
+  expect(existsSync(join(dir, 'no'))).toBe(false);
+});
