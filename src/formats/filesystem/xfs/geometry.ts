@@ -32,8 +32,9 @@ export interface Geometry {
 const SECTOR = 512;
 /** Bytes from the start in which a copy is looked for. */
 const MAX_SEARCHED = 256 * 1024 * 1024;
-/** Bytes around the usual places. */
-const NEAR = 128 * 1024;
+/** Bytes around the usual places: every probe of anything reads the first, so that is short. */
+const NEAR = 16 * 1024;
+const WIDE = 128 * 1024;
 const UNIT = 4096;
 const WINDOW = 1024 * 1024;
 
@@ -43,19 +44,23 @@ export async function primary(source: Source): Promise<Geometry | undefined> {
   return found !== undefined && found.super.agCount * found.super.agBlocks * found.blockSize > 0 ? found : undefined;
 }
 
-/** A copy of the superblock where volumes of this size usually have one: their AGs are a quarter each, seldom less. */
-export async function nearCopy(source: Source): Promise<Geometry | undefined> {
-  for (const part of [4, 2, 8, 16]) {
-    const middle = Math.floor(source.size / part / UNIT) * UNIT;
-    const found = await copyIn(source, Math.max(0, middle - NEAR), middle + NEAR);
-    if (found !== undefined) return found;
-  }
-  return undefined;
+/** A copy of the superblock where volumes of this size usually have one: their AGs are a quarter each. One short read. */
+export function nearCopy(source: Source): Promise<Geometry | undefined> {
+  return copyNear(source, 4, NEAR);
 }
 
-/** A copy of the superblock that stands where it says its AG is, near the start of a volume that lost its own. */
+/** A copy of the superblock that stands where it says its AG is, at usual places or near the start of the volume. */
 export async function fromCopy(source: Source): Promise<Geometry | undefined> {
-  return (await nearCopy(source)) ?? copyIn(source, UNIT, Math.min(source.size, MAX_SEARCHED));
+  for (const part of [4, 2, 8, 16]) {
+    const found = await copyNear(source, part, WIDE);
+    if (found !== undefined) return found;
+  }
+  return copyIn(source, UNIT, Math.min(source.size, MAX_SEARCHED));
+}
+
+function copyNear(source: Source, part: number, around: number): Promise<Geometry | undefined> {
+  const middle = Math.floor(source.size / part / UNIT) * UNIT;
+  return copyIn(source, Math.max(0, middle - around), middle + around);
 }
 
 async function copyIn(source: Source, first: number, end: number): Promise<Geometry | undefined> {
