@@ -52,6 +52,8 @@ export interface Cx {
   readonly signal: AbortSignal;
   /** What scans found on evidence. */
   readonly found?: Found;
+  /** Another format is surer of these bytes than a search for what is left of one could be: a probe makes none then. */
+  readonly isKnown?: boolean;
   /** A damage at `at` bytes from the start of the source. */
   damage(at: number, code: string, expected: string, actual: string, effect: string): Damage;
   /** What else there is that could belong here, best first. */

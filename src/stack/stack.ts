@@ -31,6 +31,15 @@ export interface OpenOptions {
 /** Interiors kept open by locator; volumes are few, files are opened one after the other. */
 const MAX_INTERIORS = 256;
 
+interface Ranked {
+  readonly format: Format;
+  readonly score: number;
+  readonly cx: Cx;
+}
+
+/** What is left of a format is never surer of itself than this. */
+const SURE = 50;
+
 export class Stack {
   readonly evidence: Evidence;
   readonly signal: AbortSignal;
@@ -217,19 +226,30 @@ export class Stack {
     }
     const source = await node.bytes?.();
     if (source === undefined) return undefined;
-    const ranked: { format: Format; score: number; cx: Cx }[] = [];
-    for (const format of [...formats].sort((a, b) => Number(a.lastResort ?? 0) - Number(b.lastResort ?? 0))) {
-      if (!worthALook(node, format) || (format.lastResort && ranked.length > 0)) continue;
-      const cx = this.#cx(node, format);
-      const score = await format.probe(source, cx);
-      if (score > 0) ranked.push({ format, score, cx });
-    }
-    ranked.sort((a, b) => b.score - a.score);
-    for (const { format, cx } of ranked) {
-      const opened = await this.#open(node, source, format, cx);
-      if (opened !== undefined) return opened;
+    // Searching for what is left of a format reads megabytes, so that is left out where another one is sure.
+    for (const isThorough of [false, true]) {
+      const ranked = await this.#ranked(node, source, isThorough);
+      for (const { format, cx } of ranked) {
+        const opened = await this.#open(node, source, format, cx);
+        if (opened !== undefined) return opened;
+      }
+      if (ranked.length === 0 || ranked[0].score < SURE) return undefined;
     }
     return undefined;
+  }
+
+  /** Formats that know these bytes, the surest first. */
+  async #ranked(node: Node, source: Source, isThorough: boolean): Promise<Ranked[]> {
+    const out: Ranked[] = [];
+    let best = 0;
+    for (const format of [...formats].sort((a, b) => Number(a.lastResort ?? 0) - Number(b.lastResort ?? 0))) {
+      if (!worthALook(node, format) || (format.lastResort && out.length > 0)) continue;
+      const cx = this.#cx(node, format);
+      const score = await format.probe(source, { ...cx, isKnown: best >= SURE && !isThorough });
+      if (score > 0) out.push({ format, score, cx });
+      best = Math.max(best, score);
+    }
+    return out.sort((a, b) => b.score - a.score);
   }
 
   /** A forced format may lie below others: VMFS under its volume manager. */

@@ -1,5 +1,6 @@
 /** Whether bytes are an image, also one whose header is gone. Reads little. */
 
+import type { Cx } from '../../../core/format.ts';
 import { slice } from '../../../core/map-source.ts';
 import { VERIFIED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
@@ -15,7 +16,7 @@ const LOOKED: number = 12 * 1024 * 1024;
 /** Entries that make tables more than a coincidence. */
 const ENOUGH = 4;
 
-export async function looksLikeOne(source: Source): Promise<number> {
+export async function looksLikeOne(source: Source, { isKnown = false }: Pick<Cx, 'isKnown'>): Promise<number> {
   const head = new Uint8Array(Math.min(header.size, source.size));
   if (head.length < V2_LENGTH) return 0;
   const lost = await source.read(0, head);
@@ -24,7 +25,7 @@ export async function looksLikeOne(source: Source): Promise<number> {
   const values = header.decode(whole);
   if (lost.length === 0 && values.magic === MAGIC) return values.version === 2 || values.version === 3 ? SURE : 0;
   if (lost.length === 0 && isHeader(values, source.size)) return BY_FIELDS;
-  return (await hasTables(source)) ? BY_TABLES : 0;
+  return !isKnown && (await hasTables(source)) ? BY_TABLES : 0;
 }
 
 function isHeader(values: ReturnType<typeof header.decode>, end: number): boolean {

@@ -44,12 +44,12 @@ export const vdi: Format = {
   ],
   names: ['.vdi'],
   find: vdiFinder,
-  async probe(source) {
+  async probe(source, { isKnown }) {
     const start = await startOf(source);
     if (headerOf(start) !== undefined) return 97;
     if (/^<<< .{4,50} Disk Image >>>/.test(Buffer.from(start.subarray(0, 64)).toString('latin1'))) return 70;
     // Without anything that says so, only a table that fits the file to the byte.
-    return (await findTable(source))?.certainty === INFERRED ? 40 : 0;
+    return isKnown !== true && (await findTable(source))?.certainty === INFERRED ? 40 : 0;
   },
   async open(source, cx) {
     const start = await startOf(source);

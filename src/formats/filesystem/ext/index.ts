@@ -25,13 +25,13 @@ export const ext: Format = {
     'Deleted files come back by inodes that keep their maps and by older inodes in the journal; lost tables of extents are not searched for.',
     'Where the header of a datastore survives beneath it, the datastore is shown; this one is entered with "::ext".',
   ],
-  async probe(source) {
+  async probe(source, { isKnown }) {
     const found = await primary(source);
     // The datastore beneath it, or made over it, is what people come for; it leaves out what this one has taken.
     const isDatastore = found !== undefined && (await readMember(source, '')) !== undefined;
     if (found !== undefined) return isDatastore ? 30 : found.isDoubtful ? 60 : 93;
     // Without its start a volume is known by a copy that agrees with its own place.
-    return source.size > 2 * SUPER_AT && (await fromCopy(source)) !== undefined ? 35 : 0;
+    return isKnown !== true && source.size > 2 * SUPER_AT && (await fromCopy(source)) !== undefined ? 35 : 0;
   },
   async open(source, cx) {
     const first = await primary(source);

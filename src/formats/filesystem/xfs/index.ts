@@ -20,11 +20,11 @@ export const xfs: Format = {
     'Extended attributes are not listed. Where structures carry no checksums, no second claimant of a block is looked for.',
     'Lost trees of inodes are not searched for; what was deleted is found where its inode still stands.',
   ],
-  async probe(source) {
+  async probe(source, { isKnown }) {
     const found = await primary(source);
     const isDatastore = found !== undefined && (await readMember(source, '')) !== undefined;
     if (found !== undefined) return isDatastore ? 30 : found.isDoubtful ? 60 : 93;
-    return (await nearCopy(source)) === undefined ? 0 : 35;
+    return isKnown === true || (await nearCopy(source)) === undefined ? 0 : 35;
   },
   async open(source, cx) {
     const first = await primary(source);
