@@ -63,7 +63,9 @@ async function whole(
 /** A base, a middle and a top of VMDK, as qemu-img makes them; answers what they are together. */
 function threeOfQemu(): Buffer {
   fs.writeFileSync(at('raw'), rawDisk(16 * MIB, 8));
-  qemu('qemu-img', ['convert', '-f', 'raw', '-O', 'vmdk', at('raw'), at('base.vmdk')]);
+  // Its content id is random and written without leading zeros; tests put another of eight digits in its place.
+  do qemu('qemu-img', ['convert', '-f', 'raw', '-O', 'vmdk', at('raw'), at('base.vmdk')]);
+  while (!/^CID=[0-9a-f]{8}$/m.test(fs.readFileSync(at('base.vmdk'), 'latin1')));
   for (const [name, parent] of [
     ['mid.vmdk', 'base.vmdk'],
     ['top.vmdk', 'mid.vmdk'],
