@@ -94,7 +94,9 @@ export function struct<const F extends Fields>(
   const plan = entries.map(([key, f]) => ({ key, at: f.at, size: f.size, code: KIND_CODES[f.kind] }));
   const blank: Record<string, unknown> = Object.fromEntries(entries.map(([key]) => [key, 0]));
   // Only numbers with a rule, and those that may be too large, can break one: descriptors are checked by the thousand.
-  const ruled = entries.filter(([, f]) => f.rule !== undefined || f.kind === 'u64');
+  const ruled = entries
+    .filter(([, f]) => f.rule !== undefined || f.kind === 'u64')
+    .map(([key, f]) => ({ key, f, ...rangeOf(f) }));
   return {
     name,
     size,
@@ -109,10 +111,11 @@ export function struct<const F extends Fields>(
     },
     violations(values: Values<F>): Violation[] {
       let out = NO_VIOLATIONS;
-      for (const [key, f] of ruled) {
-        if (isLegal(f, values[key as keyof F] as number)) continue;
+      for (const { key, f, min, max } of ruled) {
+        const value = values[key as keyof F] as number;
+        if (value >= min && value <= max && f.rule?.oneOf?.includes(value) !== false) continue;
         if (out === NO_VIOLATIONS) out = [];
-        out.push(violation(key, f, values[key as keyof F] as number));
+        out.push(violation(key, f, value));
       }
       return out;
     },
@@ -182,9 +185,10 @@ function decodeField(
   }
 }
 
-function isLegal({ rule }: Field, value: number): boolean {
-  if (rule?.oneOf !== undefined) return rule.oneOf.includes(value);
-  return value >= (rule?.min ?? 0) && value <= (rule?.max ?? Number.MAX_SAFE_INTEGER);
+/** What a field's number may be; where there is a list of values, that decides. */
+function rangeOf({ rule }: Field): { min: number; max: number } {
+  if (rule?.oneOf !== undefined) return { min: 0, max: Number.POSITIVE_INFINITY };
+  return { min: rule?.min ?? 0, max: rule?.max ?? Number.MAX_SAFE_INTEGER };
 }
 
 function violation(name: string, f: Field, value: number): Violation {

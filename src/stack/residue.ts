@@ -30,7 +30,12 @@ export async function* residueOf(stack: Stack, node: Node, depth: Depth): AsyncG
 }
 
 /** A node's children, and behind them its virtual directories as far as `depth` goes. */
-export async function* childrenWith(stack: Stack, node: Node, depth: Depth): AsyncGenerator<Node> {
+export function childrenWith(stack: Stack, node: Node, depth: Depth): AsyncIterableIterator<Node> {
+  // Not a generator around them where nothing comes behind: each entry of a long listing would wait for it.
+  return depth === 'live' ? stack.children(node) : withResidue(stack, node, depth);
+}
+
+async function* withResidue(stack: Stack, node: Node, depth: Depth): AsyncGenerator<Node> {
   yield* stack.children(node);
   yield* residueOf(stack, node, depth);
 }

@@ -147,6 +147,7 @@ export class Volume {
     if (start + this.geometry.fdBytes > page.bytes.length) return undefined;
     const place = { at: placeOf(page.places, start), source: this.files.fdc!.source, sourceAt: offset };
     const fd = decodeDescriptor(this.geometry, page.bytes, start, place, address);
+    if (page.gaps.length === 0) return fd;
     const end = offset + this.geometry.fdBytes;
     const gaps = page.gaps.filter((gap) => gap.offset < end && gap.offset + gap.length > offset);
     return gaps.length === 0 ? fd : this.#withGaps(fd, gaps, offset, place.at);
