@@ -6,9 +6,11 @@ interface Entry {
   readonly key: number;
   readonly value: unknown;
   readonly cost: number;
+  /** Asked for since it was last considered for letting go. */
+  used: boolean;
 }
 
-/** All entries of all caches, least recently used first. */
+/** All entries of all caches, those that were considered longest ago first. */
 const entries = new Set<Entry>();
 let total = 0;
 
@@ -19,21 +21,27 @@ export class TableCache<V> {
   get(key: number): V | undefined {
     const entry = this.#mine.get(key);
     if (entry === undefined) return undefined;
-    entries.delete(entry);
-    entries.add(entry);
+    // A mark, no move to the end of the list: tables are asked for far more often than they are let go of.
+    entry.used = true;
     return entry.value as V;
   }
 
-  /** Keeps `value`, which takes `cost` bytes, and lets go of the oldest tables beyond the limit. */
+  /** Keeps `value`, which takes `cost` bytes, and lets go of old tables beyond the limit that nobody asked for of late. */
   set(key: number, value: V, cost: number): void {
     this.#forget(key);
-    const entry: Entry = { owner: this as TableCache<unknown>, key, value, cost };
+    const entry: Entry = { owner: this as TableCache<unknown>, key, value, cost, used: false };
     this.#mine.set(key, entry);
     entries.add(entry);
     total += cost;
     for (const oldest of entries) {
-      if (total <= TABLE_CACHE_BYTES || oldest === entry) break;
-      oldest.owner.#forget(oldest.key);
+      if (total <= TABLE_CACHE_BYTES) break;
+      if (oldest === entry) continue;
+      if (oldest.used) {
+        // Once more at the end of the list, where this loop meets it again.
+        oldest.used = false;
+        entries.delete(oldest);
+        entries.add(oldest);
+      } else oldest.owner.#forget(oldest.key);
     }
   }
 

@@ -39,13 +39,12 @@ export async function* walkBelow(
   while (!signal.aborted) {
     if (next !== undefined) {
       yield { node: next, depth: open.length, done: false };
-      const again = LAYERS.includes(next.kind) && met.has(next.locator);
-      if (LAYERS.includes(next.kind)) met.add(next.locator);
-      const below = open.length < Math.min(levels, MAX_LEVELS) && !again;
-      open.push({
-        node: next,
-        children: (below ? childrenOf(stack, next, next === start, deleted) : none())[Symbol.asyncIterator](),
-      });
+      const isLayer = LAYERS.includes(next.kind);
+      const below = open.length < Math.min(levels, MAX_LEVELS) && !(isLayer && met.has(next.locator));
+      if (isLayer) met.add(next.locator);
+      const children = below ? childrenOf(stack, next, next === start, deleted) : undefined;
+      if (children === undefined) yield { node: next, depth: open.length, done: true };
+      else open.push({ node: next, children });
     }
     const level = open[open.length - 1];
     if (level === undefined) return;
@@ -61,16 +60,24 @@ export async function* walkBelow(
   }
 }
 
-async function* none(): AsyncGenerator<Node> {}
-
-/** What lies below a node: its children, or for a layer, and for whatever a person names, what is in its bytes. */
-export async function* childrenOf(stack: Stack, node: Node, named: boolean, deleted: boolean): AsyncGenerator<Node> {
+/**
+ * What lies below a node: its children, or for a layer, and for whatever a person names, what is in its bytes.
+ * Undefined where nothing can.
+ */
+function childrenOf(
+  stack: Stack,
+  node: Node,
+  named: boolean,
+  deleted: boolean,
+): AsyncIterableIterator<Node> | undefined {
   if (node.children !== undefined || node.kind === 'filesystem')
-    yield* childrenWith(stack, node, deleted ? 'deleted' : 'live');
-  else if (named || LAYERS.includes(node.kind)) {
-    const inside = await stack.inside(node);
-    if (inside !== undefined) yield inside;
-  }
+    return childrenWith(stack, node, deleted ? 'deleted' : 'live');
+  return named || LAYERS.includes(node.kind) ? insideOf(stack, node) : undefined;
+}
+
+async function* insideOf(stack: Stack, node: Node): AsyncGenerator<Node> {
+  const inside = await stack.inside(node);
+  if (inside !== undefined) yield inside;
 }
 
 /** What is wrong with a node beside its damage: bytes of it that are missing or uncertain. Undefined where none are. */

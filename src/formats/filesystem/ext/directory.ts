@@ -61,7 +61,7 @@ export function entriesIn(
       at = next;
       continue;
     }
-    const { inode, nameLength, type } = entryStruct.decode(block, at);
+    const { inode, nameLength, type } = entryStruct.over(viewOf(block), at);
     const name = latin1(block, at + HEAD, nameLength);
     if (inode !== 0 && name !== '.' && name !== '..') {
       out.push({ inode, name, type: bounds.hasTypes ? type : 0, at: base + at, ...(doubt !== undefined && { doubt }) });
@@ -118,7 +118,7 @@ export function isIndexNode(block: Uint8Array): boolean {
 /** The length of the entry at `at`; undefined where there can be none. */
 function lengthAt(block: Uint8Array, at: number, bounds: Bounds): number | undefined {
   if (at + HEAD > block.length) return undefined;
-  const entry = entryStruct.decode(block, at);
+  const entry = entryStruct.over(viewOf(block), at);
   const length = block.length >= 65_536 && (entry.length === 0 || entry.length === WHOLE) ? 65_536 : entry.length;
   const least = entry.inode === 0 ? HEAD : needed(entry.nameLength);
   if (length % ALIGN !== 0 || length < least || at + length > block.length) return undefined;

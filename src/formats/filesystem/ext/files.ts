@@ -55,13 +55,19 @@ export async function rootNode(volume: Volume, locator: string, name: string): P
   return { ...node, kind: 'filesystem' };
 }
 
-async function entryNode(volume: Volume, entry: Entry, place: Place, position: number): Promise<Node> {
-  const inode = await volume.inodes.get(entry.inode);
+/** A promise only where something has to be read first: a page of inodes, a link's text. */
+function entryNode(volume: Volume, entry: Entry, place: Place): Node | Promise<Node> {
+  const inode = volume.inodes.get(entry.inode);
+  if (inode instanceof Promise) return inode.then((read) => describedNode(volume, entry, read, place));
+  return describedNode(volume, entry, inode, place);
+}
+
+function describedNode(volume: Volume, entry: Entry, inode: Inode | undefined, place: Place): Node | Promise<Node> {
   const type = ENTRY_TYPES[entry.type] ?? 0;
   if (inode === undefined) {
     const effect = `${printable(entry.name)} is known by name only; its bytes are missing`;
     const actual = 'an empty or unreadable one';
-    const damage = volume.cx.damage(position, 'ext.inode.missing', `inode ${entry.inode}`, actual, effect);
+    const damage = volume.cx.damage(entry.at, 'ext.inode.missing', `inode ${entry.inode}`, actual, effect);
     return { ...bare(place, kindOf(type)), damage: [damage] };
   }
   const doubts: Doubt[] = [];
@@ -71,21 +77,21 @@ async function entryNode(volume: Volume, entry: Entry, place: Place, position: n
   }
   if (entry.doubt !== undefined) {
     const expected = 'a block of entries whose checks agree';
-    doubts.push({ at: position, code: entry.doubt, expected, actual: 'one whose check fails' });
+    doubts.push({ at: entry.at, code: entry.doubt, expected, actual: 'one whose check fails' });
   }
   return inodeNode(volume, inode, place, doubts);
 }
 
 /** An inode as a node; `doubts` are those of the entry that led to it. */
-export async function inodeNode(
+export function inodeNode(
   volume: Volume,
   inode: Inode,
   place: Place,
   doubts: readonly Doubt[],
   damage: Damage[] = [],
-): Promise<Node> {
-  for (const doubt of [...inode.doubts, ...doubts]) {
-    damage.push(volume.note(doubt, 'what it leads to is inferred, not stated'));
+): Node | Promise<Node> {
+  for (const some of [inode.doubts, doubts]) {
+    for (const doubt of some) damage.push(volume.note(doubt, 'what it leads to is inferred, not stated'));
   }
   if (inode.type !== TYPE_DIRECTORY && inode.size > volume.sizeOf(inode)) {
     const expected = `at most ${volume.sizeOf(inode)} bytes`;
@@ -103,11 +109,13 @@ export async function inodeNode(
       const doubt = { at: inode.at + MAP_AT, code: lost, expected: 'where its blocks lie', actual };
       damage.push(volume.note(doubt, 'its bytes are missing'));
     }
-    return { ...node, bytes };
+    node.bytes = bytes;
+    return node;
   }
   if (node.kind === 'symlink') {
-    const facts = { ...node.facts, target: await targetOf(await bytes()) };
-    return { ...node, facts, bytes };
+    return bytes()
+      .then(targetOf)
+      .then((target) => ({ ...node, facts: { ...node.facts, target }, bytes }));
   }
   const children = (only?: string) => childrenOf(volume, inode, place, damage, failed, only);
   return { ...node, bytes, children: () => children(), child: (rawName) => childNamed(children(rawName), rawName) };
@@ -192,38 +200,28 @@ async function* childrenOf(
   if (refusal !== undefined) return report({ at: inode.at, ...refusal });
   const names = new Map<string, number>();
   let count = 0;
-  for await (const { entry, at } of entriesOf(volume, inode, report, failed)) {
-    if (++count > MAX_ENTRIES) {
-      const expected = `at most ${MAX_ENTRIES} entries`;
-      return report({ at: inode.at, code: 'ext.directory.entries', expected, actual: 'more' });
+  const bounds = boundsOf(volume);
+  for await (const { block, at, doubt } of blocksOf(volume, inode, report)) {
+    for (const entry of entriesIn(block, at, bounds, report, doubt ?? failed)) {
+      if (++count > MAX_ENTRIES) {
+        const expected = `at most ${MAX_ENTRIES} entries`;
+        return report({ at: inode.at, code: 'ext.directory.entries', expected, actual: 'more' });
+      }
+      const before = names.get(entry.name) ?? 0;
+      names.set(entry.name, before + 1);
+      const rawName = before === 0 ? entry.name : `${entry.name};${before + 1}`;
+      // Whoever asks for one name does not need the inodes of all others.
+      if (only !== undefined && rawName !== only) continue;
+      const locator = `${place.locator}/${encodeName(rawName)}`;
+      const node = entryNode(volume, entry, { locator, rawName, above, ...(place.state && { state: place.state }) });
+      yield node instanceof Promise ? await node : node;
     }
-    const before = names.get(entry.name) ?? 0;
-    names.set(entry.name, before + 1);
-    const rawName = before === 0 ? entry.name : `${entry.name};${before + 1}`;
-    // Whoever asks for one name does not need the inodes of all others.
-    if (only !== undefined && rawName !== only) continue;
-    const locator = `${place.locator}/${encodeName(rawName)}`;
-    yield await entryNode(volume, entry, { locator, rawName, above, ...(place.state && { state: place.state }) }, at);
   }
 }
 
 export function boundsOf(volume: Volume): Bounds {
   const { super: sb, inodes } = volume.geometry;
   return { inodes, hasTypes: (sb.incompat & INCOMPAT_FILETYPE) !== 0 };
-}
-
-/** The entries of a directory with their positions on the volume, block by block. */
-export async function* entriesOf(
-  volume: Volume,
-  inode: Inode,
-  report: (doubt: Doubt) => void,
-  failed?: string,
-): AsyncGenerator<{ entry: Entry; at: number }> {
-  const bounds = boundsOf(volume);
-  for await (const { block, at, doubt } of blocksOf(volume, inode, report)) {
-    const noted = (one: Doubt): void => report(one);
-    for (const entry of entriesIn(block, at, bounds, noted, doubt ?? failed)) yield { entry, at: entry.at };
-  }
 }
 
 export interface DirectoryBlock {

@@ -65,21 +65,37 @@ export class Inodes {
   }
 
   /** An inode that is in use, with what is doubtful about it; undefined where it cannot be read or is empty. */
-  async get(number: number): Promise<Inode | undefined> {
-    const found = await this.raw(number);
+  get(number: number): Inode | undefined | Promise<Inode | undefined> {
+    const found = this.raw(number);
+    return found instanceof Promise ? found.then((inode) => this.#inUse(number, inode)) : this.#inUse(number, found);
+  }
+
+  #inUse(number: number, found: Inode | undefined): Inode | undefined | Promise<Inode | undefined> {
     if (found === undefined || found.mode === 0) return undefined;
-    const group = (await this.#groups.get(Math.floor((number - 1) / this.#g.super.inodesPerGroup)))!;
+    const { inodesPerGroup } = this.#g.super;
+    const index = (number - 1) % inodesPerGroup;
+    const group = this.#groups.get(Math.floor((number - 1) / inodesPerGroup));
+    if (group instanceof Promise) {
+      return group.then(async (one) => this.#judged(found, one!, await this.#groups.inodeInUse(one!, index)));
+    }
+    const inUse = this.#groups.inodeInUse(group!, index);
+    if (!(inUse instanceof Promise)) return this.#judged(found, group!, inUse);
+    return inUse.then((answer) => this.#judged(found, group!, answer));
+  }
+
+  /** An inode beside what its group's bitmap says of it. */
+  #judged(found: Inode, group: Group, inUse: boolean | 'unreadable'): Inode {
+    if (found.links > 0 && inUse === true) return found;
     const doubts = [...found.doubts];
     if (found.links === 0) {
       const at = found.at + inodeStruct.fields.links.at;
       doubts.push({ at, code: 'ext.inode.links', expected: 'one link or more', actual: 'none: it was deleted' });
     }
-    const inUse = await this.#groups.inodeInUse(group, (number - 1) % this.#g.super.inodesPerGroup);
+    const at = group.inodeBitmap * this.#g.blockSize;
     if (inUse === false) {
-      const at = group.inodeBitmap * this.#g.blockSize;
-      doubts.push({ at, code: 'ext.inode.free', expected: `inode ${number} in use`, actual: 'free in the bitmap' });
+      const expected = `inode ${found.number} in use`;
+      doubts.push({ at, code: 'ext.inode.free', expected, actual: 'free in the bitmap' });
     } else if (inUse === 'unreadable') {
-      const at = group.inodeBitmap * this.#g.blockSize;
       doubts.push({
         at,
         code: 'ext.inode.bitmap',
@@ -87,31 +103,43 @@ export class Inodes {
         actual: 'unreadable',
       });
     }
-    return doubts.length === found.doubts.length ? found : withDoubts(found, doubts);
+    return withDoubts(found, doubts);
   }
 
-  /** An inode as it stands in its table, in use or not; undefined where it cannot be read. */
-  async raw(number: number): Promise<Inode | undefined> {
+  /** An inode as it stands in its table, in use or not; undefined where it cannot be read. A promise only where something has to be read. */
+  raw(number: number): Inode | undefined | Promise<Inode | undefined> {
     const g = this.#g;
     if (!(number >= 1 && number <= g.inodes)) return undefined;
-    const group = await this.#groups.get(Math.floor((number - 1) / g.super.inodesPerGroup));
+    const group = this.#groups.get(Math.floor((number - 1) / g.super.inodesPerGroup));
+    return group instanceof Promise ? group.then((one) => this.#from(one, number)) : this.#from(group, number);
+  }
+
+  #from(group: Group | undefined, number: number): Inode | undefined | Promise<Inode | undefined> {
     if (group === undefined) return undefined;
+    const g = this.#g;
     const offset = ((number - 1) % g.super.inodesPerGroup) * g.inodeSize;
     const start = offset - (offset % PAGE);
     const base = group.inodeTable * g.blockSize + start;
-    const page = await this.#page(base, g.super.inodesPerGroup * g.inodeSize - start);
-    const at = base + offset - start;
-    if (page.gaps.some((gap) => gap.offset < at + g.inodeSize && gap.offset + gap.length > at)) return undefined;
-    const bytes = page.bytes.subarray(offset - start, offset - start + g.inodeSize);
-    return inodeOf(g, number, bytes, this.#source, at, group);
+    const page = this.#page(base, g.super.inodesPerGroup * g.inodeSize - start);
+    return page instanceof Promise
+      ? page.then((one) => this.#decode(one, base, offset - start, number, group))
+      : this.#decode(page, base, offset - start, number, group);
+  }
+
+  #decode(page: Page, base: number, offset: number, number: number, group: Group): Inode | undefined {
+    const { inodeSize } = this.#g;
+    const at = base + offset;
+    if (page.gaps.some((gap) => gap.offset < at + inodeSize && gap.offset + gap.length > at)) return undefined;
+    return inodeOf(this.#g, number, page.bytes.subarray(offset, offset + inodeSize), this.#source, at, group);
   }
 
   /** Whoever lists a directory asks for neighbours: the page that was asked for last is kept at hand. */
   #last: { readonly base: number; readonly page: Page } | undefined;
 
-  async #page(base: number, left: number): Promise<Page> {
+  #page(base: number, left: number): Page | Promise<Page> {
     if (this.#last?.base === base) return this.#last.page;
-    const page = this.#pages.get(base) ?? (await this.#read(base, left));
+    const page = this.#pages.get(base);
+    if (page === undefined) return this.#read(base, left);
     this.#last = { base, page };
     return page;
   }
@@ -120,6 +148,7 @@ export class Inodes {
     const bytes = new Uint8Array(Math.min(PAGE, left));
     const page = { bytes, gaps: await this.#source.read(base, bytes) };
     this.#pages.set(base, page, bytes.length);
+    this.#last = { base, page };
     return page;
   }
 }
@@ -133,12 +162,13 @@ export function inodeOf(
   at: number,
   group?: Group,
 ): Inode {
-  const base = inodeStruct.decode(from);
+  const view = new DataView(from.buffer, from.byteOffset, from.byteLength);
+  const base = inodeStruct.over(view);
   const isRoomy = from.length >= INODE_BASE + inodeExtra.size;
   const room =
     g.inodeSize > INODE_BASE
       ? isRoomy
-        ? inodeExtra.decode(from, INODE_BASE)
+        ? inodeExtra.over(view, INODE_BASE)
         : inodeExtra.decode(padded(from))
       : undefined;
   const extra = room !== undefined && room.extraSize <= g.inodeSize - INODE_BASE ? room : undefined;
@@ -194,17 +224,19 @@ export function withDoubts(inode: Inode, doubts: readonly Doubt[]): Inode {
   return { ...inode, doubts, certainty: INFERRED, why };
 }
 
+const SEED = new Uint8Array(8);
+const SEED_VIEW = new DataView(SEED.buffer);
+
 /** What sums over an inode, and over the blocks that belong to it, start from. */
 function seedOf(seed: number, number: number, generation: number): number {
-  const both = new Uint8Array(8);
-  const view = new DataView(both.buffer);
-  view.setUint32(0, number, true);
-  view.setUint32(4, generation, true);
-  return crc32cUpdate(seed, both);
+  SEED_VIEW.setUint32(0, number, true);
+  SEED_VIEW.setUint32(4, generation, true);
+  return crc32cUpdate(seed, SEED);
 }
 
+/** Room for one inode, used again and again: the largest that there is takes a block of 64 KiB. */
+const SUMMED = new Uint8Array(65_536);
 const CHECKSUM_LOW = inodeStruct.fields.checksum.at;
-const NO_SUM = new Uint8Array(2);
 const CHECKSUM_HIGH = INODE_BASE + inodeExtra.fields.checksumHigh.at;
 
 function checkSum(
@@ -216,14 +248,11 @@ function checkSum(
   doubts: Doubt[],
 ): void {
   // The sum itself counts as zeros.
-  let sum = crc32cUpdate(seed, raw.subarray(0, CHECKSUM_LOW));
-  sum = crc32cUpdate(sum, NO_SUM);
-  if (high === undefined) sum = crc32cUpdate(sum, raw.subarray(CHECKSUM_LOW + 2));
-  else {
-    sum = crc32cUpdate(sum, raw.subarray(CHECKSUM_LOW + 2, CHECKSUM_HIGH));
-    sum = crc32cUpdate(sum, NO_SUM);
-    sum = crc32cUpdate(sum, raw.subarray(CHECKSUM_HIGH + 2));
-  }
+  const copy = SUMMED.subarray(0, raw.length);
+  copy.set(raw);
+  copy.fill(0, CHECKSUM_LOW, CHECKSUM_LOW + 2);
+  if (high !== undefined) copy.fill(0, CHECKSUM_HIGH, CHECKSUM_HIGH + 2);
+  const sum = crc32cUpdate(seed, copy);
   const expected = high === undefined ? sum & 0xffff : sum;
   const actual = low + (high ?? 0) * 65536;
   if (expected === actual) return;
