@@ -93,6 +93,8 @@ export interface Node {
   parent?: Node;
   /** A few hundred reads at most; for who describes the whole, not for listings. */
   look?(): Promise<Look>;
+  /** Of a file system: whether its tables call the byte `at` of its volume free; undefined where they do not say. */
+  isFree?(at: number): Promise<boolean | undefined>;
   bytes?(): Promise<Source>;
   child?(rawName: string): Promise<Node | undefined>;
   children?(): AsyncIterable<Node>;

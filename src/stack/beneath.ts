@@ -1,18 +1,98 @@
 /** What lay on a piece of evidence before what lives there now. */
 import type { Node } from '../core/node.ts';
+import { flatten } from '../core/resolve.ts';
+import { DATA, RunList } from '../core/run.ts';
+import type { Source } from '../core/source.ts';
 import { formats } from '../formats/index.ts';
 import { filesystems } from './home.ts';
 import type { Stack } from './stack.ts';
 
-/** Older file systems on a piece of evidence that are not reached through what lives there. */
+/** Places of an older file system that are held against what lives there. */
+const SAMPLES = 32;
+
+/**
+ * Older file systems on a piece of evidence that are not reached through what lives there. One that lies whole in what a
+ * live file system has given to its files is none: it is the inside of a disk that lives there.
+ */
 export async function beneath(stack: Stack, node: Node): Promise<Node[]> {
   const out = new Map<string, Node>();
   const inside = await stack.inside(node);
-  const live = new Set(inside === undefined ? [] : (await filesystems(stack, node)).map((one) => one.locator));
+  const live = inside === undefined ? [] : await filesystems(stack, node);
+  const known = new Set(live.map((one) => one.locator));
+  const grounds = await Promise.all(live.map((one) => groundOf(stack, one)));
   for (const format of formats.filter((one) => one.lastResort)) {
     const opened = inside?.format === format.title ? inside : await stack.openAs(node, format);
     if (opened === undefined) continue;
-    for (const one of await filesystems(stack, opened)) if (!live.has(one.locator)) out.set(one.locator, one);
+    for (const one of await filesystems(stack, opened)) {
+      if (known.has(one.locator) || (await isContent(stack, one, grounds))) continue;
+      out.set(one.locator, one);
+    }
   }
   return [...out.values()];
+}
+
+/** A stretch of a volume, and where it lies at the bottom of all layers. */
+interface Stretch extends Bottom {
+  readonly from: number;
+  readonly length: number;
+}
+
+interface Bottom {
+  readonly source: Source | undefined;
+  readonly at: number;
+}
+
+/** A live file system that can say what is free, and where its volume lies. */
+interface Ground {
+  readonly filesystem: Node;
+  readonly stretches: readonly Stretch[];
+}
+
+async function groundOf(stack: Stack, filesystem: Node): Promise<Ground> {
+  const volume = filesystem.isFree === undefined ? undefined : await stack.parentOf(filesystem)?.bytes?.();
+  const stretches: Stretch[] = [];
+  const list = new RunList();
+  for (let at = 0; volume !== undefined && at < volume.size; ) {
+    list.clear();
+    let from = at;
+    at = await flatten(volume, at, volume.size, list);
+    for (let i = 0; i < list.n; i++) {
+      const length = list.length[i];
+      if (list.state(i) === DATA) stretches.push({ source: list.sourceOf(i), at: list.at[i], from, length });
+      from += length;
+    }
+  }
+  return { filesystem, stretches };
+}
+
+/** Whether all of an older file system lies in what one live file system has given to its files. */
+async function isContent(stack: Stack, older: Node, grounds: readonly Ground[]): Promise<boolean> {
+  const places = await sampled(await stack.parentOf(older)?.bytes?.());
+  for (const ground of grounds) if (await holds(ground, places)) return true;
+  return false;
+}
+
+async function holds({ filesystem, stretches }: Ground, places: readonly Bottom[]): Promise<boolean> {
+  for (const place of places) {
+    const on = stretches.find(
+      (one) => one.source === place.source && place.at - one.at < one.length && place.at >= one.at,
+    );
+    const at = on === undefined ? 0 : on.from + place.at - on.at;
+    // What starts where the live one starts is another explanation of the same bytes.
+    if (at === 0 || (await filesystem.isFree?.(at)) !== false) return false;
+  }
+  return places.length > 0;
+}
+
+/** Where some bytes of a volume lie, from its first to its last. */
+async function sampled(volume: Source | undefined): Promise<Bottom[]> {
+  const out: Bottom[] = [];
+  const list = new RunList(1);
+  for (let i = 0; volume !== undefined && i < SAMPLES; i++) {
+    const at = Math.floor((i / SAMPLES) * volume.size);
+    list.clear();
+    await flatten(volume, at, at + 1, list);
+    if (list.n > 0 && list.state(0) === DATA) out.push({ source: list.sourceOf(0), at: list.at[0] });
+  }
+  return out;
 }

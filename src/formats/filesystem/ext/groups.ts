@@ -70,6 +70,16 @@ export class Groups {
     if (descriptor !== undefined) await this.bitmap(descriptor.blockBitmap);
   }
 
+  /** Whether the bitmaps call the byte `at` of the volume free; undefined where they cannot be read. */
+  async isFree(at: number): Promise<boolean | undefined> {
+    const block = Math.floor(at / this.#g.blockSize);
+    if (block < this.#g.super.firstBlock || block >= this.#g.blocks) return undefined;
+    const bit = bitOf(this.#g, block);
+    await this.load(groupOf(this.#g, block));
+    const used = this.inUse(groupOf(this.#g, block), bit, bit + 1);
+    return typeof used === 'boolean' ? !used : undefined;
+  }
+
   /** Whether an inode is in use, as far as its group's bitmap can be read. */
   inodeInUse(group: Group, index: number): boolean | typeof UNREADABLE | Promise<boolean | typeof UNREADABLE> {
     if ((group.flags & INODE_UNINIT) !== 0 && this.#hasUninit()) return false;

@@ -103,6 +103,7 @@ async function filesystemNode({ now: volume, journal, notice }: Recovered, cx: C
     ...root,
     // The root's own children come first in listings; these are there for who asks by name.
     child: async (rawName) => (await deleted.node(rawName)) ?? root.child?.(rawName),
+    isFree: (at) => volume.groups.isFree(at),
     format: `${version} file system`,
     notices: [...(notice === undefined ? [] : [notice]), ...noticesOf(g)],
     facts: {

@@ -22,6 +22,12 @@ export class ClusterBitmap {
     return this.#pages.get(Math.floor(cluster / PAGE_CLUSTERS));
   }
 
+  /** Whether a cluster is free; undefined where its bit cannot be read. */
+  async isFree(cluster: number): Promise<boolean | undefined> {
+    const used = bitAt((await this.load(cluster)).bits, cluster % PAGE_CLUSTERS);
+    return used === undefined ? undefined : !used;
+  }
+
   /** Loads the page that holds a cluster's bit. */
   async load(cluster: number): Promise<{ readonly bits: Bits }> {
     const number = Math.floor(cluster / PAGE_CLUSTERS);

@@ -132,6 +132,7 @@ async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
     ...root,
     // The root's own children come first in listings; these are there for who asks by name.
     child: async (rawName) => (await gone.node(rawName)) ?? root.child?.(rawName),
+    isFree: async (at) => (await volume.bitmap()).isFree(Math.floor(at / g.cluster)),
     format: 'NTFS file system',
     notices: isDirty ? [notice] : [],
     facts: {

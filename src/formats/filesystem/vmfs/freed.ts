@@ -121,7 +121,8 @@ async function blocksOf(volume: Volume, fd: Descriptor, out: Set<number>): Promi
   }
 }
 
-async function isFree(volume: Volume, start: number): Promise<boolean> {
+/** Whether the bitmaps call the file block free that holds the byte `start` of the volume. */
+export async function isFree(volume: Volume, start: number): Promise<boolean> {
   if (volume.allocation.verdict(FILE_BLOCK, start) === UNREAD) await volume.allocation.load(start);
   return volume.allocation.verdict(FILE_BLOCK, start) === 'vmfs.not-allocated';
 }

@@ -11,7 +11,7 @@ import type { Source } from '../../../core/source.ts';
 import { CarvedOf } from './carve-node.ts';
 import { rootNode } from './files.ts';
 import { vmfsFinder } from './find.ts';
-import { freedBlocks } from './freed.ts';
+import { freedBlocks, isFree } from './freed.ts';
 import { readHeartbeats } from './heartbeats.ts';
 import { ResidueOf } from './residue.ts';
 import { DENSE_SUB_BLOCKS, FS_HEADER_AT, FS_MAGIC, FS_MAGIC_LOCAL, type FsHeader, fsHeader } from './structs.ts';
@@ -148,6 +148,7 @@ async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
     format: `VMFS${geometry.version} file system`,
     notices,
     look: () => freedBlocks(volume),
+    isFree: (at) => isFree(volume, at),
     facts: {
       ...root.facts,
       size: volume.volume.size,

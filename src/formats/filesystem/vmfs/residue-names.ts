@@ -39,9 +39,11 @@ export async function namesOf(survey: Survey): Promise<Map<number, Named>> {
     byAddress(survey, survey.looseEntries, names);
     byGeneration(survey, survey.looseEntries, names);
   }
-  await byContent(survey, names);
+  const guesses = await byContent(survey, names);
+  byExtents(survey, guesses, names);
   byNeighbours(survey, names);
   byCompany(survey, names);
+  byExtentsBeside(survey, guesses, names);
   byMachine(survey, names);
   lostDirectories(survey, names);
   for (const { key, address } of survey.residues.values()) {
@@ -95,8 +97,8 @@ function isFirst(survey: Survey, { key, address, generation }: Residue): boolean
   return survey.at(address).find((one) => one.generation === generation)?.key === key;
 }
 
-/** First bytes tell kinds, and some tell names; a disk's descriptor also names the file that holds the disk. */
-async function byContent(survey: Survey, names: Map<number, Named>): Promise<void> {
+/** First bytes tell kinds, and some tell names. Answers what they tell, by key. */
+async function byContent(survey: Survey, names: Map<number, Named>): Promise<ReadonlyMap<number, Guess>> {
   const guesses = new Map<number, Guess>();
   for (const residue of survey.residues.values()) {
     if (residue.type !== TYPE_REGULAR || residue.length === 0) continue;
@@ -110,17 +112,53 @@ async function byContent(survey: Survey, names: Map<number, Named>): Promise<voi
     const { address } = survey.residues.get(key)!;
     names.set(key, { name: `${stem ?? `fd-${addressText(address)}`}${ending}`, from });
   }
+  return guesses;
+}
+
+/** A disk's descriptor names the file that holds the disk: the only one of its size. */
+function byExtents(survey: Survey, guesses: ReadonlyMap<number, Guess>, names: Map<number, Named>): void {
   for (const [key, { extent }] of guesses) {
     if (extent === undefined) continue;
     const fits = [...survey.residues.values()].filter(
       (r) => r.length === extent.size && isNameless(r, names) && isFirst(survey, r),
     );
     if (fits.length !== 1) continue;
-    const { address, parent } = survey.residues.get(key)!;
-    const directory = names.get(key)?.directory ?? parent;
+    const { address } = survey.residues.get(key)!;
+    const directory = directoryOf(survey, key, names);
     const from = `the disk descriptor ${addressText(address)} names a file of this size`;
     names.set(fits[0].key, { name: extent.name, from, ...(directory !== 0 && { directory }) });
   }
+}
+
+/** The same among the files of one directory, once it is known what lay together: machines made alike have disks alike. */
+function byExtentsBeside(survey: Survey, guesses: ReadonlyMap<number, Guess>, names: Map<number, Named>): void {
+  const taken = new Set([...names].map(([key, { name }]) => `${directoryOf(survey, key, names)}/${name}`));
+  const wanted = new Map<string, { readonly key: number; readonly name: string }[]>();
+  for (const [key, { extent }] of guesses) {
+    const directory = directoryOf(survey, key, names);
+    if (extent === undefined || directory === 0 || taken.has(`${directory}/${extent.name}`)) continue;
+    const place = `${directory} ${extent.size}`;
+    wanted.set(place, [...(wanted.get(place) ?? []), { key, name: extent.name }]);
+  }
+  const there = new Map<string, Residue[]>();
+  for (const residue of survey.residues.values()) {
+    if (!isNameless(residue, names) || !isFirst(survey, residue)) continue;
+    const place = `${directoryOf(survey, residue.key, names)} ${residue.length}`;
+    if (wanted.has(place)) there.set(place, [...(there.get(place) ?? []), residue]);
+  }
+  for (const [place, [want, ...others]] of wanted) {
+    const [only, ...more] = there.get(place) ?? [];
+    if (only === undefined || more.length > 0 || others.length > 0) continue;
+    const by = addressText(survey.residues.get(want.key)!.address);
+    const from = `the disk descriptor ${by} beside it names the one file of this size`;
+    names.set(only.key, { name: want.name, from, directory: Number(place.split(' ')[0]) });
+  }
+}
+
+/** Descriptor address of the directory that a residue was in; 0 where that is not known. */
+function directoryOf(survey: Survey, key: number, names: ReadonlyMap<number, Named>): number {
+  const { parent, address } = survey.residues.get(key) ?? { parent: 0, address: 0 };
+  return names.get(key)?.directory ?? (parent || (survey.above.get(address) ?? 0));
 }
 
 /** A directory is called like the one machine in it; a disk belongs where its machine is. */

@@ -50,6 +50,17 @@ export class FreeSpace {
     return { state: 'used', end: low + 1 < list.n ? list.from[low + 1] : agBlocks };
   }
 
+  /** Whether the byte `at` of the volume is free; undefined where the tree of its AG cannot be read. */
+  async isFree(at: number): Promise<boolean | undefined> {
+    const block = Math.floor(at / this.#g.blockSize);
+    const { agBlocks, agCount } = this.#g.super;
+    const ag = Math.floor(block / agBlocks);
+    if (ag >= agCount) return undefined;
+    await this.load(ag);
+    const state = this.at(ag, block % agBlocks)?.state;
+    return state === 'free' || state === 'used' ? state === 'free' : undefined;
+  }
+
   async load(ag: number): Promise<void> {
     if (this.#lists.get(ag) !== undefined) return;
     const list = await this.#read(ag);

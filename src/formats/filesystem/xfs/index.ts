@@ -59,6 +59,7 @@ async function filesystemNode(volume: Volume, unmounted: boolean | 'unknown', cx
       deleted ??= deletedNode(volume, root.locator);
       return deleted;
     },
+    isFree: (at) => volume.free.isFree(at),
     format: `XFS file system, version ${g.isChecked ? 5 : 4}`,
     notices: noticesOf(unmounted),
     facts: {
