@@ -11,7 +11,7 @@ import type { Stack } from './stack.ts';
 const SAMPLES = 32;
 
 /**
- * Older file systems on a piece of evidence that are not reached through what lives there. One that lies whole in what a
+ * Older file systems on a piece of evidence that are not reached through what lives there. One that begins in what a
  * live file system has given to its files is none: it is the inside of a disk that lives there.
  */
 export async function beneath(stack: Stack, node: Node): Promise<Node[]> {
@@ -65,15 +65,19 @@ async function groundOf(stack: Stack, filesystem: Node): Promise<Ground> {
   return { filesystem, stretches };
 }
 
-/** Whether all of an older file system lies in what one live file system has given to its files. */
+/** Whether an older file system is what a file of a live one holds. */
 async function isContent(stack: Stack, older: Node, grounds: readonly Ground[]): Promise<boolean> {
-  const places = await sampled(await stack.parentOf(older)?.bytes?.());
-  for (const ground of grounds) if (await holds(ground, places)) return true;
+  const volume = await stack.parentOf(older)?.bytes?.();
+  const places = await sampled(volume);
+  for (const ground of grounds) if (volume !== undefined && (await holds(ground, places, volume.size))) return true;
   return false;
 }
 
-async function holds({ filesystem, stretches }: Ground, places: readonly Bottom[]): Promise<boolean> {
-  for (const place of places) {
+async function holds({ filesystem, stretches }: Ground, places: readonly Bottom[], size: number): Promise<boolean> {
+  const last = stretches.at(-1);
+  // A disk lies in pieces, so what is behind its start need not be its own; what is as large as the volume is no disk in it.
+  const isPart = last !== undefined && size < (last.from + last.length) / 2;
+  for (const place of isPart ? places.slice(0, 1) : places) {
     const on = stretches.find(
       (one) => one.source === place.source && place.at - one.at < one.length && place.at >= one.at,
     );
