@@ -86,12 +86,12 @@ export class Judge {
   #take(one: Recovered, out: Score, texts: Set<Rebuilt>): void {
     const bytes = readWhole(one.file);
     for (const text of this.#case.rebuilt) {
-      if (baseOf(text.path) === baseOf(one.path) && bytes.length < 0x10000 && bytes.includes(text.needs))
+      if (isRewritten(one.path, text) && bytes.length < 0x10000 && bytes.includes(text.needs))
         texts.add(text);
     }
     const match = this.#match(one, bytes);
     if (match === undefined) {
-      if (this.#case.foreign || this.#case.rebuilt.some((text) => baseOf(text.path) === baseOf(one.path))) return;
+      if (this.#case.foreign || this.#case.rebuilt.some((text) => isRewritten(one.path, text))) return;
       this.#charge(one, wrongSectors(bytes, one.gaps), bytes.length, out);
       return;
     }
@@ -240,6 +240,11 @@ export function emptyScore(): Score {
 
 function baseOf(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/** Whether a file is a text written anew: under its name, or marked as such beside the one that does not fit. */
+function isRewritten(path: string, text: Rebuilt): boolean {
+  return baseOf(path).replace('.regenerated', '') === baseOf(text.path);
 }
 
 /** Whether a recovered file stands under its own name in its own folder, wherever that folder is. */
