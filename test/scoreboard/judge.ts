@@ -113,9 +113,12 @@ export class Judge {
       best = known;
       most = same;
     }
-    if (best !== undefined && most > 0) return { known: best, delta: 0 };
+    // Of what is presented as good every byte counts where it stands.
+    if (best !== undefined && most > 0 && one.good !== 0) return { known: best, delta: 0 };
     this.#index ??= new BlockIndex(this.#known);
-    return this.#index.best(bytes) ?? (best === undefined ? undefined : { known: best, delta: 0 });
+    const found = this.#index.best(bytes);
+    if (best === undefined || (most === 0 && found !== undefined)) return found;
+    return found?.known === best ? found : { known: best, delta: 0 };
   }
 
   #compare(

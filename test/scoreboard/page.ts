@@ -134,7 +134,7 @@ of zeros count nowhere.
   descriptors and its .vmx are, under their names; where texts were lost, where such a text is written anew and fits.
 - of MiB: what physically survives in its place, found by reading the damaged images block by block; bytes %: how much of
   that came back, under whatever name. names %: files of which something survives and that came back under their name in
-  their folder; of deleted ones, those whose entries still hold it.
+  their folder; where entries are deleted, unreadable or on a lost member, of those that are left.
 - lies: bytes graded stated or verified that are not what was there. doubted: wrong ones graded inferred or guessed.
   altered: bytes that were changed in their own place (encrypted, wiped), given as the store holds them now.
 - s: seconds of the whole program. A bar is bytes % / names %, and no lies.

@@ -59,6 +59,7 @@ function unreadable(one: Case, places: readonly Place[]): void {
 }
 
 function inMetadata(one: Case): void {
+  one.byEntry = true;
   const list = structures(one.made, /^(fd\/|dir:|pb:|sb:|fdc\.cluster|fbb\.cluster|sfb\.cluster|lvm|fsd)/);
   const roll = dice(one.seed);
   const picked = Array.from({ length: Math.min(40, list.length) }, () => list[roll(list.length)]);

@@ -26,6 +26,8 @@ function lose(one: Case, member: number): void {
   rmSync(path);
   one.images = one.images.filter((image) => image !== path);
   one.members[member] = undefined;
+  // The names of all files are on the first member.
+  one.byEntry = true;
 }
 
 /** An image of a second store beside the first, given as one more member. */
