@@ -1,6 +1,5 @@
 /** Which machine a person means: by --vm, or the only one there is. */
-import type { Node } from '../core/node.ts';
-import { type Bootable, bareDisk, bootable, machinesIn } from '../stack/bootable.ts';
+import { type Bootable, bootable, disksAlone, machinesIn } from '../stack/bootable.ts';
 import { locate } from '../stack/locate.ts';
 import type { Machine } from '../stack/machines.ts';
 import type { Stack } from '../stack/stack.ts';
@@ -23,7 +22,7 @@ export async function pickMachine(stack: Stack, inner: string | undefined, vm: s
   if (named.length > 1) throw new UsageError(`There are ${named.length}: ${list}. Say which one with --vm NAME.`);
   if (machines.length > 0)
     throw new UsageError(`No machine is called "${shown(vm ?? '')}". There are: ${list}.`, NOTHING);
-  const bare = vm === undefined ? await disksAlone(stack, from) : undefined;
+  const bare = vm === undefined ? await disksAlone(stack, from === undefined ? stack.roots : [from]) : undefined;
   if (bare !== undefined) return bare;
   throw new UsageError('No machine was found in the sources. List what is there with: salvor inspect', NOTHING);
 }
@@ -33,15 +32,4 @@ function isNamed({ name, config }: Machine, vm: string | undefined): boolean {
   const wanted = vm.toLowerCase();
   const file = config.name.toLowerCase();
   return [name.toLowerCase(), file, file.replace(/\.[^.]*$/, '')].includes(wanted);
-}
-
-/** All disks that were given, as one machine without a configuration, in the order in which they were named. */
-async function disksAlone(stack: Stack, from: Node | undefined): Promise<Bootable | undefined> {
-  let machine: Bootable | undefined;
-  for (const node of from === undefined ? stack.roots : [from]) {
-    const bare = await bareDisk(stack, node);
-    if (bare === undefined) continue;
-    machine = machine === undefined ? bare : { ...machine, disks: [...machine.disks, ...bare.disks] };
-  }
-  return machine && { ...machine, name: machine.name.replace(/\.[^.]{1,5}$/, '') };
 }

@@ -33,6 +33,8 @@ export interface GuestFacts {
   readonly localTime?: Said<boolean>;
   /** Which of the disks it starts from, counted from 0. */
   readonly bootDisk?: Said<number>;
+  /** The disks in the order in which they were plugged in, as far as the guest itself knows it. */
+  readonly order?: readonly Said<number>[];
   /** What a person should know: hibernated, encrypted, names of devices in tables. */
   readonly notes: readonly string[];
 }

@@ -50,8 +50,9 @@ export function planMachine(
   const number = numberOf(machine);
   const names = writer.names(stem, disks.length, number);
   const sources = disks.map(
-    ({ said, source }, i): SourceDisk => ({
+    ({ said, source, node }, i): SourceDisk => ({
       said,
+      ...reasonFor(machine, guest, node),
       size: source.size,
       file: names[i],
       ...(uuids[i] !== undefined && { uuid: uuids[i] }),
@@ -76,8 +77,20 @@ export function planMachine(
   };
 }
 
+/** What the guest itself wrote down of a disk's place. */
+function reasonFor({ disks }: Bootable, { order = [] }: GuestFacts, node: BootableDisk['node']): { why?: string } {
+  const own = order.find(({ value }) => disks[value]?.node === node);
+  return own === undefined ? {} : { why: own.from };
+}
+
 /** The disk that the guest starts from comes first. */
-function ordered(disks: readonly BootableDisk[], { bootDisk }: GuestFacts): readonly BootableDisk[] {
+function ordered(disks: readonly BootableDisk[], { bootDisk, order }: GuestFacts): readonly BootableDisk[] {
+  // What the guest wrote down counts where no configuration says where disks were plugged in.
+  const known = disks.some(({ said }) => said !== undefined) ? [] : (order ?? []).map(({ value }) => value);
+  if (known.length > 0) {
+    const rest = disks.map((_, i) => i).filter((i) => !known.includes(i));
+    return [...known, ...rest].flatMap((i) => disks[i] ?? []);
+  }
   const first = bootDisk?.value ?? 0;
   if (first <= 0 || first >= disks.length) return disks;
   return [disks[first], ...disks.slice(0, first), ...disks.slice(first + 1)];

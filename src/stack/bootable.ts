@@ -77,6 +77,17 @@ export async function bareDisk(stack: Stack, node: Node): Promise<Bootable | und
   };
 }
 
+/** Disks as one machine without a configuration, in the order in which they are named; undefined where none is one. */
+export async function disksAlone(stack: Stack, nodes: readonly Node[]): Promise<Bootable | undefined> {
+  let machine: Bootable | undefined;
+  for (const node of nodes) {
+    const bare = await bareDisk(stack, node);
+    if (bare === undefined) continue;
+    machine = machine === undefined ? bare : { ...machine, disks: [...machine.disks, ...bare.disks] };
+  }
+  return machine && { ...machine, name: machine.name.replace(/\.[^.]{1,5}$/, '') };
+}
+
 /** Endings that say nothing of a format. */
 const PLAIN = ['.img', '.raw', '.bin', '.dd'];
 /** Endings of files that are disks of some format: where such a file cannot be read as one, its bytes are not the disk's. */

@@ -19,6 +19,8 @@ export interface SourceDisk {
   readonly size: number;
   readonly file: string;
   readonly uuid?: string;
+  /** What the guest wrote down of its place. */
+  readonly why?: string;
 }
 
 /** Notes a decision; answers true, so that it can stand beside what it decides. */
@@ -55,7 +57,7 @@ export function decide(
     const { file, size, uuid } = disk;
     return { file, size, was, controller: Math.floor(i / units), unit, ...(uuid !== undefined && { uuid }) };
   });
-  for (const [i, { file, was }] of placed.entries()) take(`disk ${i}`, file, orderReason(i, was, guest));
+  for (const [i, { file, was }] of placed.entries()) take(`disk ${i}`, file, orderReason(i, was, guest, disks[i].why));
   const { processors, cores, memory } = sizesOf(model, family, take);
   const isEfi = firmware === 'efi';
   return {
@@ -84,8 +86,9 @@ export function decide(
   };
 }
 
-function orderReason(i: number, was: string, guest: GuestFacts): string {
-  const before = was === '' ? 'nothing says where it was plugged in' : `it was at ${was}`;
+function orderReason(i: number, was: string, guest: GuestFacts, why: string | undefined): string {
+  const known = i === 0 ? undefined : why;
+  const before = was === '' ? (known ?? 'nothing says where it was plugged in') : `it was at ${was}`;
   if (i === 0 && guest.bootDisk !== undefined)
     return `${before}; first, because the guest starts from it (${guest.bootDisk.from})`;
   return i === 0 ? `${before}; the first one is started from` : before;
