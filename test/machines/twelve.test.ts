@@ -66,6 +66,18 @@ async function readAgain({ texts }: MachinePlan): Promise<MachineModel> {
   return node!.machines![0];
 }
 
+const noVirsh = has('virsh') ? undefined : 'virsh is not installed';
+if (noVirsh !== undefined) console.log(`Domains are not defined: ${noVirsh}.`);
+
+/** libvirt itself takes it. */
+function defined({ texts }: MachinePlan): void {
+  if (noVirsh !== undefined) return;
+  const file = join(dir, 'domain.xml');
+  fs.writeFileSync(file, texts[0].text);
+  const done = spawnSync('virsh', ['-c', 'test:///default', 'define', '--validate', file], { encoding: 'utf8' });
+  expect(done.status, done.stderr).toBe(0);
+}
+
 function permutations(files: readonly string[]): string[][] {
   if (files.length < 2) return [[...files]];
   return files.flatMap((one) => permutations(files.filter((other) => other !== one)).map((rest) => [one, ...rest]));
@@ -103,7 +115,9 @@ describe.skipIf(absent !== undefined)('from disks alone', () => {
         if (files.length > 1) expect(reasons.slice(1).join()).not.toContain('nothing says');
         const model = await readAgain(plan);
         expect(model.firmware.value).toBe(firmware);
+        if (target === 'kvm') defined(plan);
         const read = model.disks.filter(({ device }) => device === 'disk').map((one) => one.file.split('/').pop());
+        expect(model.cards.map(({ mac }) => mac?.value)).toEqual(made.macs ?? [undefined]);
         expect(read).toEqual(plan.target.disks.map(({ file }) => file));
       }
       stack.close();

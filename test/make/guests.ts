@@ -23,6 +23,8 @@ export interface GuestTruth {
   readonly vmware: readonly [guest: string, storage: string];
   readonly proxmox: readonly [guest: string, storage: string];
   readonly localTime?: boolean;
+  /** Addresses of its cards; none where it wrote none down. */
+  readonly macs?: readonly string[];
 }
 
 export interface MadeGuest extends GuestTruth {
@@ -309,6 +311,11 @@ function centos(at: Workshop): MadeGuest {
     release('CentOS Linux 7 (Core)', 'centos', '7'),
     host('old7'),
     file('etc/fstab', '/dev/mapper/centos-root / ext4 defaults 0 0\nUUID=9 /boot ext4 defaults 0 0\n'),
+    file(
+      'etc/udev/rules.d/70-persistent-net.rules',
+      'SUBSYSTEM=="net", ATTR{address}=="00:50:56:aa:bb:01", NAME="eth0"\n',
+    ),
+    file('etc/sysconfig/network-scripts/ifcfg-eth1', 'DEVICE=eth1\nHWADDR=00:50:56:AA:BB:02\n'),
     file('etc/dracut.conf.d/x.conf', 'hostonly="yes"\nadd_drivers+=" vmw_pvscsi mptsas "\n'),
     ...modules('3.10.0-1160.el7.x86_64', ['ata/ata_piix'], COMMON),
     LIB64,
@@ -336,6 +343,7 @@ function centos(at: Workshop): MadeGuest {
     order: ['c-2.img', 'c-3.img', 'c-1.img'],
     firmware: 'bios',
     host: 'old7',
+    macs: ['00:50:56:aa:bb:01', '00:50:56:aa:bb:02'],
     kvm: ['http://centos.org/centos/7.0', 'pvscsi'],
     virtualbox: ['RedHat_64', 'lsisas'],
     vmware: ['centos7-64', 'pvscsi'],

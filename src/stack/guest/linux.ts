@@ -4,6 +4,7 @@ import { printable } from '../../core/locator.ts';
 import { inferred, type Said } from '../../core/machine.ts';
 import type { Node } from '../../core/node.ts';
 import type { Stack } from '../stack.ts';
+import { macsOn } from './cards.ts';
 import { namesAt, pathNode, textAt } from './files.ts';
 
 /** Modules that a disk on each kind of controller needs. */
@@ -39,6 +40,7 @@ export async function linuxOn(stack: Stack, root: Node): Promise<GuestFacts | un
   const arm = await pathNode(stack, root, 'lib/ld-linux-aarch64.so.1');
   const musl = await pathNode(stack, root, 'lib/ld-musl-x86_64.so.1');
   const { drivers, notes } = await driversOf(stack, root);
+  const macs = await macsOn(stack, root);
   const adjusted = await textAt(stack, root, 'etc/adjtime');
   const fstab = (await textAt(stack, root, 'etc/fstab')) ?? '';
   const plain = fstab.split('\n').flatMap((line) => /^\s*(\/dev\/[shxv]v?d[a-z]\d*)\s/.exec(line)?.[1] ?? []);
@@ -52,6 +54,7 @@ export async function linuxOn(stack: Stack, root: Node): Promise<GuestFacts | un
       ? { architecture: inferred('aarch64', `ld-linux-aarch64.so.1 of ${root.locator}`) }
       : (is64 ?? musl) !== undefined && { architecture: inferred('x86_64', `its libraries on ${root.locator}`) }),
     ...(drivers && { drivers }),
+    ...(macs.length > 0 && { macs }),
     ...(adjusted !== undefined && {
       localTime: inferred(/^LOCAL$/m.test(adjusted), `etc/adjtime of ${root.locator}`),
     }),

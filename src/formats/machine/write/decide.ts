@@ -80,7 +80,7 @@ export function decide(
     storage,
     disks: placed,
     cdrom: model.disks.some(({ device }) => device === 'cdrom'),
-    cards: cardsOf(platform, model, take),
+    cards: model.platform === 'none' ? newCards(platform, guest, take) : cardsOf(platform, model, take),
     serial: model.serials.length > 0,
     decisions,
   };
@@ -210,6 +210,18 @@ function clockOf(model: MachineModel, guest: GuestFacts, take: Take): boolean {
   if (local || said !== undefined)
     take('clock', local ? 'local time' : 'UTC', said === undefined ? 'the guest is a Windows' : `by ${said.from}`);
   return local;
+}
+
+/** Cards for a machine of which nothing says what it had: one, or one for each address that the guest wrote down. */
+function newCards(platform: Platform, { macs = [] }: GuestFacts, take: Take): TargetMachine['cards'] {
+  const network = platform.network;
+  const all = macs.length === 0 ? [undefined] : macs;
+  return all.map((mac, i) => {
+    const kept =
+      mac === undefined ? 'nothing says which cards it had' : `its address ${mac.value} is kept from ${mac.from}`;
+    take(`network ${i}`, `e1000 on ${network}`, `${kept}; nearly all guests know this card`);
+    return { model: 'e1000', mac: mac?.value, network };
+  });
 }
 
 function cardsOf(platform: Platform, model: MachineModel, take: Take): TargetMachine['cards'] {
