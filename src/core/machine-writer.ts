@@ -58,6 +58,12 @@ export interface WrittenText {
   readonly what: string;
 }
 
+/** A file that was written, and its SHA-256 in hexadecimal. */
+export interface HashedFile {
+  readonly name: string;
+  readonly sha256: string;
+}
+
 /** Places for disks of one kind: on one controller, and controllers. */
 export interface Room {
   readonly units: number;
@@ -95,6 +101,10 @@ export interface MachineWriter {
   names(stem: string, count: number, number: number): readonly string[];
   /** The texts for a machine whose files will lie in `folder`. */
   write(machine: TargetMachine, folder: string, number: number): readonly WrittenText[];
+  /** A list of hashes of all files, where the platform wants one beside them. */
+  hashes?(machine: TargetMachine, files: readonly HashedFile[]): WrittenText;
+  /** Ending of the one archive that importers take in place of the files; absent where there is no such thing. */
+  readonly archive?: string;
   /** What to do with them, in sentences. */
   steps(machine: TargetMachine, folder: string, number: number): readonly string[];
 }
