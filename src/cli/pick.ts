@@ -2,6 +2,7 @@
 import { type Bootable, bootable, disksAlone, machinesIn } from '../stack/bootable.ts';
 import { locate } from '../stack/locate.ts';
 import type { Machine } from '../stack/machines.ts';
+import { numberedMachines } from '../stack/numbered.ts';
 import type { Stack } from '../stack/stack.ts';
 import { NOTHING, UsageError } from './command.ts';
 import { shown } from './output.ts';
@@ -22,6 +23,15 @@ export async function pickMachine(stack: Stack, inner: string | undefined, vm: s
   if (named.length > 1) throw new UsageError(`There are ${named.length}: ${list}. Say which one with --vm NAME.`);
   if (machines.length > 0)
     throw new UsageError(`No machine is called "${shown(vm ?? '')}". There are: ${list}.`, NOTHING);
+  const numbered = await numberedMachines(stack, from);
+  const wanted = numbered.filter(({ name }) => vm === undefined || [name, name.replace('vm-', '')].includes(vm));
+  if (wanted.length === 1) return wanted[0];
+  if (numbered.length > 0) {
+    const all = numbered.map(({ name, disks }) => `${shown(name)} (${disks.length} disks)`).slice(0, NAMED);
+    throw new UsageError(
+      `No configuration is there; by the names of volumes there are: ${all.join(', ')}. Say which one with --vm NAME.`,
+    );
+  }
   const bare = vm === undefined ? await disksAlone(stack, from === undefined ? stack.roots : [from]) : undefined;
   if (bare !== undefined) return bare;
   throw new UsageError('No machine was found in the sources. List what is there with: salvor inspect', NOTHING);

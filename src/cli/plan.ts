@@ -110,7 +110,7 @@ function planLines(one: MachinePlan | string, isFull: boolean): string[] {
     ...steps.map((step, i) => `  ${i + 1}. ${shown(step)}`),
     ...(later.length === 0 ? [] : ['To move to virtio, once it runs:']),
     ...later.map((step, i) => `  ${i + 1}. ${shown(step)}`),
-    `Next: salvor recover SOURCE${one.machine.config === undefined ? '' : ` --vm '${shown(one.machine.name)}'`} --target ${writer.platform.target} --out DIR`,
+    `Next: salvor recover SOURCE${one.machine.config === undefined && one.machine.model.name.value === '' ? '' : ` --vm '${shown(one.machine.name)}'`} --target ${writer.platform.target} --out DIR`,
   ];
 }
 

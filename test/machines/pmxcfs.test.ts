@@ -5,8 +5,14 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { INFERRED, STATED } from '../../src/core/run.ts';
+import { planMachine } from '../../src/export/index.ts';
+import { machineWriters } from '../../src/formats/index.ts';
+import { guestOf } from '../../src/stack/guest/index.ts';
+import { numberedMachines } from '../../src/stack/numbered.ts';
 import { Stack } from '../../src/stack/stack.ts';
+import { build, salvor } from '../cli/salvor.ts';
 import { seeded } from '../make/content.ts';
+import { makeLvm2 } from '../make/lvm2.ts';
 
 let dir = '';
 beforeAll(() => {
@@ -82,4 +88,41 @@ test('a damaged database answers what it can, ends, and never throws', async () 
     if ((node?.machines?.length ?? 0) > 0) answered++;
   }
   expect(answered).toBeGreaterThan(100);
+});
+
+test('machines by the names of their volumes, the one with EFI variables not as a disk', async () => {
+  const small = (text: string, at = 0): Uint8Array => {
+    const out = new Uint8Array(2 ** 20);
+    out.set(Buffer.from(text, 'latin1'), at);
+    return out;
+  };
+  const volume = (name: string, content: Uint8Array) => ({ name, type: 'linear' as const, content, on: [0] });
+  const [group] = makeLvm2(9, 1, [
+    volume('vm-103-disk-0', small('third')),
+    volume('vm-102-disk-1', small('second')),
+    volume('vm-102-disk-0', small('_FVH', 40)),
+    volume('vm-102-disk-2', small('more')),
+    volume('vm-102-cloudinit', small('x')),
+  ]);
+  const file = join(dir, 'pve.img');
+  fs.writeFileSync(file, group);
+  const stack = new Stack([file], { only: true });
+  const machines = await numberedMachines(stack, undefined);
+  expect(machines.map(({ name, disks }) => [name, disks.map(({ node }) => node.rawName)])).toEqual([
+    ['vm-102', ['vm-102-disk-1', 'vm-102-disk-2']],
+    ['vm-103', ['vm-103-disk-0']],
+  ]);
+  const writer = machineWriters.find(({ platform }) => platform.target === 'proxmox')!;
+  const { texts, target } = planMachine(machines[0], await guestOf(stack, machines[0]), writer, '/x');
+  stack.close();
+  expect(target.firmware).toBe('efi');
+  expect(texts[0].name).toBe('102.conf');
+  expect(texts[0].text).toMatch(/^bios: ovmf$/m);
+  expect(texts[0].text).toMatch(/^sata0: local:102\/vm-102-disk-0\.qcow2,size=1M$/m);
+  build();
+  const several = await salvor('plan', file);
+  expect(several.code).toBe(2);
+  expect(several.err).toContain('vm-102 (2 disks), vm-103 (1 disks)');
+  const one = await salvor('plan', file, '--vm', '102', '--target', 'proxmox');
+  expect(one.out).toContain('Machine "vm-102"');
 });
