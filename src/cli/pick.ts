@@ -14,7 +14,10 @@ const NAMED = 12;
 export async function pickMachine(stack: Stack, inner: string | undefined, vm: string | undefined): Promise<Bootable> {
   const from = inner === undefined ? undefined : (await locate(stack, inner)).node;
   const machines = await machinesIn(stack, from);
-  const named = machines.filter((machine) => isNamed(machine, vm));
+  const all = machines.filter((machine) => isNamed(machine, vm));
+  // Another explanation of a machine is asked for by its own name only.
+  const plain = all.filter(({ name, newest }) => newest === undefined || name === vm);
+  const named = plain.length > 0 ? plain : all;
   if (named.length === 1) return bootable(stack, named[0]);
   const list = machines
     .slice(0, NAMED)

@@ -77,9 +77,9 @@ type Machine = MachinePlan['machine'];
 function headLines(machine: Machine, guest: GuestFacts): string[] {
   const from = machine.config === undefined ? 'disks without a configuration' : shown(machine.config.locator);
   const lines = [`Machine "${shown(machine.name)}", from ${from}`];
-  for (const { slot, node, source, broken } of machine.disks) {
+  for (const { slot, node, source, broken, notes = [] } of machine.disks) {
     lines.push(`  ${slot === '' ? 'disk' : shown(slot)}: ${shown(node.locator)}, ${size(source.size)}`);
-    if (broken !== undefined) lines.push(`    ! ${shown(broken)}`);
+    for (const note of [...(broken === undefined ? [] : [broken]), ...notes]) lines.push(`    ! ${shown(note)}`);
   }
   for (const lost of machine.lost) lines.push(`  ! ${shown(lost)}: it would start without that disk`);
   const { product, hostname, drivers, firmware } = guest;

@@ -361,7 +361,7 @@ function manifestOf(
       notes: target.decisions.map((one) => `${one.what}: ${one.value} (${one.reason})`),
     })),
     encrypted: [],
-    notes: [...machine.lost, ...guest.notes, ...steps, ...later],
+    notes: [...machine.lost, ...disks.flatMap(({ notes = [] }) => notes), ...guest.notes, ...steps, ...later],
     left_out: [],
   };
 }
