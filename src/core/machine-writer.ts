@@ -21,6 +21,26 @@ export interface TargetDisk {
   readonly uuid?: string;
   readonly controller: number;
   readonly unit: number;
+  /** What the file is, where it is not what the platform's disks are. */
+  readonly format?: string;
+}
+
+/** A state of the whole machine that its original disks keep in themselves. */
+export interface KeptState {
+  readonly name: string;
+  /** Seconds since 1970. */
+  readonly time: number | undefined;
+  /** It was taken of a running machine: its memory is in one of the disks. */
+  readonly running: boolean;
+  /** Which of the disks have it. */
+  readonly disks: readonly boolean[];
+}
+
+/** The files that a machine ran on, where they keep states of it: they can be used as they lie. */
+export interface InPlace {
+  readonly files: readonly { readonly path: string; readonly format: 'raw' | 'qcow2' }[];
+  /** The oldest first. */
+  readonly states: readonly KeptState[];
 }
 
 /** A machine as it will be: nothing is left open. */
@@ -48,6 +68,7 @@ export interface TargetMachine {
   readonly cdrom: boolean;
   readonly cards: readonly { readonly model: CardModel; readonly mac: string | undefined; readonly network: string }[];
   readonly serial: boolean;
+  readonly inPlace?: InPlace;
   readonly decisions: readonly Decision[];
 }
 
