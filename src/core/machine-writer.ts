@@ -38,7 +38,7 @@ export interface KeptState {
 
 /** The files that a machine ran on, where they keep states of it: they can be used as they lie. */
 export interface InPlace {
-  readonly files: readonly { readonly path: string; readonly format: 'raw' | 'qcow2' }[];
+  readonly files: readonly { readonly path: string; readonly format: string }[];
   /** The oldest first. */
   readonly states: readonly KeptState[];
 }

@@ -14,6 +14,9 @@ const MAX_STEM = 100;
 /** The number of a Proxmox machine that has none yet. */
 const FIRST_NUMBER = 100;
 
+/** What a disk is called that is nothing but its bytes; others are called by their format. */
+const PLAIN = 'raw';
+
 export interface MachinePlan {
   readonly machine: Bootable;
   readonly guest: GuestFacts;
@@ -92,7 +95,7 @@ function inPlaceOf(disks: readonly BootableDisk[]): InPlace | undefined {
     if (file?.kind !== 'evidence' || (node.kind !== 'evidence' && kept.length === 0)) return undefined;
     // What a configuration says lies in front of it is not the machine's newest state.
     if (said !== undefined && node.backing !== undefined) return undefined;
-    files.push({ path: path.resolve(file.locator), format: node.kind === 'evidence' ? 'raw' : 'qcow2' });
+    files.push({ path: path.resolve(file.locator), format: node.kind === 'evidence' ? PLAIN : node.rawName });
     for (const { rawName, facts } of kept) {
       const name = Buffer.from(rawName, 'latin1').toString('utf8');
       const known = states.get(name) ?? { time: facts.modified, running: false, disks: disks.map(() => false) };

@@ -12,7 +12,7 @@ export function stateTexts(
   domain: (machine: TargetMachine, folder: string) => string,
 ): WrittenText[] {
   const { inPlace, stem } = machine;
-  if (inPlace === undefined) return [];
+  if (!isUsable(inPlace)) return [];
   // libvirt takes a state only for the machine with the same UUID.
   const own: TargetMachine = {
     ...machine,
@@ -31,6 +31,11 @@ export function stateTexts(
       text: snapshotText(inPlace, i, targets, text),
     })),
   ];
+}
+
+/** Only states that qemu finds in the disks again. */
+function isUsable(inPlace: InPlace | undefined): inPlace is InPlace {
+  return inPlace !== undefined && inPlace.files.every(({ format }) => format === 'raw' || format === 'qcow2');
 }
 
 function nameOf(stem: string): string {
@@ -63,7 +68,7 @@ function snapshotText({ states }: InPlace, i: number, targets: readonly string[]
 
 /** What to do with them, in sentences. */
 export function stateSteps(stem: string, folder: string, inPlace: InPlace | undefined): string[] {
-  if (inPlace === undefined) return [];
+  if (!isUsable(inPlace)) return [];
   const names = inPlace.states.map(({ name }) => `"${name}"`).join(', ');
   const each = inPlace.states.map(
     (_, i) => `virsh snapshot-create '${stem}' '${folder}/${stateName(stem, i)}' --redefine`,
