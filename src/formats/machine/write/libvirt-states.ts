@@ -35,7 +35,8 @@ export function stateTexts(
 
 /** Only states that qemu finds in the disks again. */
 function isUsable(inPlace: InPlace | undefined): inPlace is InPlace {
-  return inPlace !== undefined && inPlace.files.every(({ format }) => format === 'raw' || format === 'qcow2');
+  const files = inPlace?.files ?? [];
+  return files.length > 0 && files.every(({ format }) => format === 'raw' || format === 'qcow2');
 }
 
 function nameOf(stem: string): string {
