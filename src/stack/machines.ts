@@ -11,6 +11,9 @@ import { relativesOf } from './relatives.ts';
 import { siblingNode } from './siblings.ts';
 import type { Stack } from './stack.ts';
 
+/** Newest states of one machine that are told as machines of their own. */
+const MAX_NEWEST = 16;
+
 export interface MachineDisk {
   readonly slot: string;
   /** The name in the configuration. */
@@ -126,7 +129,7 @@ export async function machinesAt(stack: Stack, config: Node, mend = true): Promi
     const name = model.name.value === '' ? base : printable(Buffer.from(model.name.value, 'utf8').toString('latin1'));
     out.push({ name, node, model, config, folder, disks });
     // Another explanation of what is there is another machine, never mixed into the first one.
-    for (const [i, { at, identity }] of newer.entries()) {
+    for (const [i, { at, identity }] of newer.slice(0, MAX_NEWEST).entries()) {
       const said = { ...disks[at].said, file: '', identity };
       const { disk } = await diskOf(stack, config, said, mend);
       const file = disk.chain[0]?.rawName ?? '';

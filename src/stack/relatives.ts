@@ -26,18 +26,31 @@ interface Member {
   readonly parent: string | undefined;
 }
 
+/** The disks beside a configuration, once for all of its disks. */
+const gathered = new WeakMap<Node, Promise<readonly Member[]>>();
+
+async function membersBeside(stack: Stack, config: Node): Promise<readonly Member[]> {
+  const out: Member[] = [];
+  for await (const node of disksBeside(stack, config)) {
+    const layer = await stack.layer(node);
+    const own = layer?.identities?.map(plain).find((one) => one !== undefined);
+    if (own !== undefined) out.push({ node, own, parent: plain(layer?.backing?.identity) });
+  }
+  return out;
+}
+
 const NONE: Relatives = { notes: [], leaves: [] };
 
 /** Looks at the disks beside a configuration, for one disk that it names by what the disk has to say of itself. */
 export async function relativesOf(stack: Stack, config: Node, said: Said, disk: Node | undefined): Promise<Relatives> {
   const wanted = plain(said.identity);
   if (wanted === undefined || disk === undefined) return NONE;
-  const members: Member[] = [];
-  for await (const node of disksBeside(stack, config)) {
-    const layer = await stack.layer(node);
-    const own = layer?.identities?.map(plain).find((one) => one !== undefined);
-    if (own !== undefined) members.push({ node, own, parent: plain(layer?.backing?.identity) });
+  let gathering = gathered.get(config);
+  if (gathering === undefined) {
+    gathering = membersBeside(stack, config);
+    gathered.set(config, gathering);
   }
+  const members = await gathering;
   const here = members.find(({ node }) => node.locator === disk.locator);
   if (here === undefined) return NONE;
   const notes: string[] = [];
