@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { Damage } from '../core/damage.ts';
 import type { Node } from '../core/node.ts';
+import { isConfiguration } from '../stack/machines.ts';
 import type { Stack } from '../stack/stack.ts';
 import { common, INTACT, NOTHING, UNCERTAIN, withStack } from './command.ts';
 import { damageLines, print, printJson } from './output.ts';
@@ -25,6 +26,8 @@ Examples:
   salvor check /vmimages/*.vmdk --json      exit code 0: all sound, 1: something is wrong, 3: nothing known`;
 
 const MAX_LAYERS = 32;
+/** Entries at the top of a file system that are looked at for configurations. */
+const MAX_LOOKED = 10_000;
 /** Damages named for one thing; the rest is counted. */
 const NAMED = 200;
 
@@ -49,13 +52,24 @@ async function below(stack: Stack, node: Node, checked: Checked[], signal: Abort
   if (depth > MAX_LAYERS || signal.aborted) return;
   if (node.format !== undefined && !checked.some((one) => one.locator === node.locator))
     checked.push(await checkOne(node, signal));
-  if (node.kind === 'filesystem' || node.kind === 'machine') return;
+  if (node.kind === 'filesystem') return appliances(stack, node, checked, signal);
+  if (node.kind === 'machine') return;
   if (node.children !== undefined) {
     for await (const child of stack.children(node)) await below(stack, child, checked, signal, depth + 1);
     return;
   }
   const inside = await stack.inside(node);
   if (inside !== undefined) await below(stack, inside, checked, signal, depth + 1);
+}
+
+/** Configurations at the top of a file system: those that list hashes of what lies beside them compare it. */
+async function appliances(stack: Stack, filesystem: Node, checked: Checked[], signal: AbortSignal): Promise<void> {
+  let looked = 0;
+  for await (const child of stack.children(filesystem)) {
+    if (signal.aborted || ++looked > MAX_LOOKED) return;
+    const machine = isConfiguration(child) ? await stack.inside(child) : undefined;
+    if (machine?.check !== undefined) checked.push(await checkOne(machine, signal));
+  }
 }
 
 async function checkOne(node: Node, signal: AbortSignal): Promise<Checked> {

@@ -1,8 +1,8 @@
 /** Which machine a person means: by --vm, or the only one there is. */
-import type { Node } from '../core/node.ts';
-import { type Bootable, bareDisk, bootable, machinesIn } from '../stack/bootable.ts';
+import { type Bootable, bootable, disksAlone, machinesIn } from '../stack/bootable.ts';
 import { locate } from '../stack/locate.ts';
 import type { Machine } from '../stack/machines.ts';
+import { numberedMachines } from '../stack/numbered.ts';
 import type { Stack } from '../stack/stack.ts';
 import { NOTHING, UsageError } from './command.ts';
 import { shown } from './output.ts';
@@ -14,7 +14,10 @@ const NAMED = 12;
 export async function pickMachine(stack: Stack, inner: string | undefined, vm: string | undefined): Promise<Bootable> {
   const from = inner === undefined ? undefined : (await locate(stack, inner)).node;
   const machines = await machinesIn(stack, from);
-  const named = machines.filter((machine) => isNamed(machine, vm));
+  const all = machines.filter((machine) => isNamed(machine, vm));
+  // Another explanation of a machine is asked for by its own name only.
+  const plain = all.filter(({ name, newest }) => newest === undefined || name === vm);
+  const named = plain.length > 0 ? plain : all;
   if (named.length === 1) return bootable(stack, named[0]);
   const list = machines
     .slice(0, NAMED)
@@ -23,7 +26,16 @@ export async function pickMachine(stack: Stack, inner: string | undefined, vm: s
   if (named.length > 1) throw new UsageError(`There are ${named.length}: ${list}. Say which one with --vm NAME.`);
   if (machines.length > 0)
     throw new UsageError(`No machine is called "${shown(vm ?? '')}". There are: ${list}.`, NOTHING);
-  const bare = vm === undefined ? await disksAlone(stack, from) : undefined;
+  const numbered = await numberedMachines(stack, from);
+  const wanted = numbered.filter(({ name }) => vm === undefined || [name, name.replace('vm-', '')].includes(vm));
+  if (wanted.length === 1) return wanted[0];
+  if (numbered.length > 0) {
+    const all = numbered.map(({ name, disks }) => `${shown(name)} (${disks.length} disks)`).slice(0, NAMED);
+    throw new UsageError(
+      `No configuration is there; by the names of volumes there are: ${all.join(', ')}. Say which one with --vm NAME.`,
+    );
+  }
+  const bare = vm === undefined ? await disksAlone(stack, from === undefined ? stack.roots : [from]) : undefined;
   if (bare !== undefined) return bare;
   throw new UsageError('No machine was found in the sources. List what is there with: salvor inspect', NOTHING);
 }
@@ -33,15 +45,4 @@ function isNamed({ name, config }: Machine, vm: string | undefined): boolean {
   const wanted = vm.toLowerCase();
   const file = config.name.toLowerCase();
   return [name.toLowerCase(), file, file.replace(/\.[^.]*$/, '')].includes(wanted);
-}
-
-/** All disks that were given, as one machine without a configuration, in the order in which they were named. */
-async function disksAlone(stack: Stack, from: Node | undefined): Promise<Bootable | undefined> {
-  let machine: Bootable | undefined;
-  for (const node of from === undefined ? stack.roots : [from]) {
-    const bare = await bareDisk(stack, node);
-    if (bare === undefined) continue;
-    machine = machine === undefined ? bare : { ...machine, disks: [...machine.disks, ...bare.disks] };
-  }
-  return machine && { ...machine, name: machine.name.replace(/\.[^.]{1,5}$/, '') };
 }

@@ -77,9 +77,9 @@ type Machine = MachinePlan['machine'];
 function headLines(machine: Machine, guest: GuestFacts): string[] {
   const from = machine.config === undefined ? 'disks without a configuration' : shown(machine.config.locator);
   const lines = [`Machine "${shown(machine.name)}", from ${from}`];
-  for (const { slot, node, source, broken } of machine.disks) {
+  for (const { slot, node, source, broken, notes = [] } of machine.disks) {
     lines.push(`  ${slot === '' ? 'disk' : shown(slot)}: ${shown(node.locator)}, ${size(source.size)}`);
-    if (broken !== undefined) lines.push(`    ! ${shown(broken)}`);
+    for (const note of [...(broken === undefined ? [] : [broken]), ...notes]) lines.push(`    ! ${shown(note)}`);
   }
   for (const lost of machine.lost) lines.push(`  ! ${shown(lost)}: it would start without that disk`);
   const { product, hostname, drivers, firmware } = guest;
@@ -110,7 +110,7 @@ function planLines(one: MachinePlan | string, isFull: boolean): string[] {
     ...steps.map((step, i) => `  ${i + 1}. ${shown(step)}`),
     ...(later.length === 0 ? [] : ['To move to virtio, once it runs:']),
     ...later.map((step, i) => `  ${i + 1}. ${shown(step)}`),
-    `Next: salvor recover SOURCE --vm '${shown(one.machine.name)}' --target ${writer.platform.target} --out DIR`,
+    `Next: salvor recover SOURCE${one.machine.config === undefined && one.machine.model.name.value === '' ? '' : ` --vm '${shown(one.machine.name)}'`} --target ${writer.platform.target} --out DIR`,
   ];
 }
 

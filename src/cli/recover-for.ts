@@ -14,6 +14,7 @@ interface Options {
   readonly vm?: string;
   readonly target: string;
   readonly json?: boolean;
+  readonly ova?: boolean;
 }
 
 /** Does it, and says what was done. Answers the exit code. */
@@ -33,6 +34,7 @@ export async function recoverFor(
       out: options.out,
       writer,
       guest,
+      archive: options.ova === true,
       command: process.argv.slice(2),
       signal,
       onPlan: (plan) => (json ? undefined : note(announce(plan))),
@@ -75,6 +77,9 @@ function summary({ plan, manifest }: RecoveredMachine, out: string): string[] {
 
 function worst({ plan, manifest }: RecoveredMachine): number {
   const disks = manifest.files.filter(({ kind }) => kind === 'disk');
-  const isWhole = disks.every(({ certainty }) => ['verified', 'stated'].includes(certainty.worst));
+  // An archive is never more than inferred, for the texts in it were made; that alone leaves nothing uncertain.
+  const isMadeOnly = ({ certainty: { worst: grade }, reasons }: (typeof disks)[number]): boolean =>
+    grade === 'inferred' && reasons.length > 0 && reasons.every(({ code }) => code === 'machine.written');
+  const isWhole = disks.every((one) => ['verified', 'stated'].includes(one.certainty.worst) || isMadeOnly(one));
   return isWhole && plan.machine.lost.length === 0 ? INTACT : UNCERTAIN;
 }

@@ -43,6 +43,7 @@ interface Options extends CommonOptions {
   readonly carve?: boolean;
   readonly mend?: boolean;
   readonly target?: string;
+  readonly ova?: boolean;
 }
 
 export function register(program: Command): void {
@@ -92,11 +93,14 @@ export function register(program: Command): void {
         'one machine for this platform: its disks joined and converted, its configuration written beside them',
       ).choices(TARGETS),
     )
+    .option('--ova', 'with --target ovf: one file that holds the description, its hashes and the disks')
     .addHelpText('after', EXAMPLES)
     .action((args: string[], options: Options, command: Command) =>
       withStack(args, options, async (stack, inner, signal) => {
         if (options.choose !== undefined && options.vm !== undefined)
           throw new UsageError('--choose and --vm are two ways to choose; give one of them.');
+        if (options.ova === true && options.target === undefined)
+          throw new UsageError('--ova needs --target ovf: it puts a machine for that platform into one file.');
         if (options.target !== undefined) return recoverFor(stack, inner, checked(options, command), signal);
         const start = async (): Promise<number> => run(stack, await fromOf(stack, inner), options, signal);
         return options.deep === true ? withScan(stack, options, args, signal, start) : start();

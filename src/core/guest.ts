@@ -31,8 +31,12 @@ export interface GuestFacts {
   /** Storage that is driven from the start on; absent where that could not be seen. */
   readonly drivers?: Said<readonly StorageKind[]>;
   readonly localTime?: Said<boolean>;
+  /** Addresses of its network cards that it wrote down. */
+  readonly macs?: readonly Said<string>[];
   /** Which of the disks it starts from, counted from 0. */
   readonly bootDisk?: Said<number>;
+  /** The disks in the order in which they were plugged in, as far as the guest itself knows it. */
+  readonly order?: readonly Said<number>[];
   /** What a person should know: hibernated, encrypted, names of devices in tables. */
   readonly notes: readonly string[];
 }

@@ -21,6 +21,26 @@ export interface TargetDisk {
   readonly uuid?: string;
   readonly controller: number;
   readonly unit: number;
+  /** What the file is, where it is not what the platform's disks are. */
+  readonly format?: string;
+}
+
+/** A state of the whole machine that its original disks keep in themselves. */
+export interface KeptState {
+  readonly name: string;
+  /** Seconds since 1970. */
+  readonly time: number | undefined;
+  /** It was taken of a running machine: its memory is in one of the disks. */
+  readonly running: boolean;
+  /** Which of the disks have it. */
+  readonly disks: readonly boolean[];
+}
+
+/** The files that a machine ran on, where they keep states of it: they can be used as they lie. */
+export interface InPlace {
+  readonly files: readonly { readonly path: string; readonly format: string }[];
+  /** The oldest first. */
+  readonly states: readonly KeptState[];
 }
 
 /** A machine as it will be: nothing is left open. */
@@ -48,6 +68,7 @@ export interface TargetMachine {
   readonly cdrom: boolean;
   readonly cards: readonly { readonly model: CardModel; readonly mac: string | undefined; readonly network: string }[];
   readonly serial: boolean;
+  readonly inPlace?: InPlace;
   readonly decisions: readonly Decision[];
 }
 
@@ -56,6 +77,12 @@ export interface WrittenText {
   readonly text: string;
   /** What it is, for people. */
   readonly what: string;
+}
+
+/** A file that was written, and its SHA-256 in hexadecimal. */
+export interface HashedFile {
+  readonly name: string;
+  readonly sha256: string;
 }
 
 /** Places for disks of one kind: on one controller, and controllers. */
@@ -95,6 +122,10 @@ export interface MachineWriter {
   names(stem: string, count: number, number: number): readonly string[];
   /** The texts for a machine whose files will lie in `folder`. */
   write(machine: TargetMachine, folder: string, number: number): readonly WrittenText[];
+  /** A list of hashes of all files, where the platform wants one beside them. */
+  hashes?(machine: TargetMachine, files: readonly HashedFile[]): WrittenText;
+  /** Ending of the one archive that importers take in place of the files; absent where there is no such thing. */
+  readonly archive?: string;
   /** What to do with them, in sentences. */
   steps(machine: TargetMachine, folder: string, number: number): readonly string[];
 }

@@ -58,6 +58,13 @@ export interface Backing {
   readonly at: number;
 }
 
+/** One of several places that a thing is put together from. */
+export interface MemberFact {
+  readonly locator: string;
+  /** What its host called the device when that was written down: "/dev/sda2". */
+  readonly device?: string;
+}
+
 /** What a closer look at something found: notices and facts that take some reads of their own. */
 export interface Look {
   readonly notices: readonly string[];
@@ -85,6 +92,8 @@ export interface Node {
   readonly backing?: Backing;
   /** What children of a disk call it: "cid:1a2b3c4d", "uuid:…". */
   readonly identities?: readonly string[];
+  /** What it is put together from where that is more than one place, in its own order. */
+  readonly members?: readonly MemberFact[];
   /** States of a disk that its own file keeps, in order; `child` finds them by name. Each is a disk of its own. */
   readonly snapshots?: readonly Node[];
   /** Everything that is wrong, also what takes reading all tables to see; `damage` is what opening showed. */

@@ -1,7 +1,8 @@
 /** What a machine will be on another platform, before anything is written: disks, configuration, and what to do then. */
+import * as path from 'node:path';
 import type { GuestFacts } from '../core/guest.ts';
 import { fileName } from '../core/locator.ts';
-import type { MachineWriter, TargetMachine, WrittenText } from '../core/machine-writer.ts';
+import type { InPlace, MachineWriter, TargetMachine, WrittenText } from '../core/machine-writer.ts';
 import { decide, type SourceDisk, virtioSteps } from '../formats/index.ts';
 import type { Bootable, BootableDisk } from '../stack/bootable.ts';
 import { ExportError } from './error.ts';
@@ -12,6 +13,9 @@ const NAMELESS = 'machine';
 const MAX_STEM = 100;
 /** The number of a Proxmox machine that has none yet. */
 const FIRST_NUMBER = 100;
+
+/** What a disk is called that is nothing but its bytes; others are called by their format. */
+const PLAIN = 'raw';
 
 export interface MachinePlan {
   readonly machine: Bootable;
@@ -50,8 +54,9 @@ export function planMachine(
   const number = numberOf(machine);
   const names = writer.names(stem, disks.length, number);
   const sources = disks.map(
-    ({ said, source }, i): SourceDisk => ({
+    ({ said, source, node }, i): SourceDisk => ({
       said,
+      ...reasonFor(machine, guest, node),
       size: source.size,
       file: names[i],
       ...(uuids[i] !== undefined && { uuid: uuids[i] }),
@@ -59,7 +64,11 @@ export function planMachine(
   );
   let target: TargetMachine;
   try {
-    target = decide(writer.platform, machine.model, guest, sources, { name, stem });
+    const inPlace = inPlaceOf(disks);
+    target = {
+      ...decide(writer.platform, machine.model, guest, sources, { name, stem }),
+      ...(inPlace !== undefined && { inPlace }),
+    };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new ExportError('out', `${error.message}. Choose another platform with --target.`, { cause: error });
@@ -76,8 +85,44 @@ export function planMachine(
   };
 }
 
+/** The original files and the states they keep; undefined where one of them cannot be used as it lies, or none has any. */
+function inPlaceOf(disks: readonly BootableDisk[]): InPlace | undefined {
+  const files: InPlace['files'][number][] = [];
+  const states = new Map<string, { time: number | undefined; running: boolean; disks: boolean[] }>();
+  for (const [i, { node, said }] of disks.entries()) {
+    const kept = (node.snapshots ?? []).filter(({ state }) => state === 'live');
+    const file = node.kind === 'evidence' ? node : node.parent;
+    if (file?.kind !== 'evidence' || (node.kind !== 'evidence' && kept.length === 0)) return undefined;
+    // What a configuration says lies in front of it is not the machine's newest state.
+    if (said !== undefined && node.backing !== undefined) return undefined;
+    files.push({ path: path.resolve(file.locator), format: node.kind === 'evidence' ? PLAIN : node.rawName });
+    for (const { rawName, facts } of kept) {
+      const name = Buffer.from(rawName, 'latin1').toString('utf8');
+      const known = states.get(name) ?? { time: facts.modified, running: false, disks: disks.map(() => false) };
+      known.disks[i] = true;
+      known.running ||= facts.details?.stateSize !== undefined;
+      states.set(name, known);
+    }
+  }
+  const list = [...states].map(([name, state]) => ({ name, ...state }));
+  list.sort((a, b) => (a.time ?? 0) - (b.time ?? 0));
+  return list.length === 0 ? undefined : { files, states: list };
+}
+
+/** What the guest itself wrote down of a disk's place. */
+function reasonFor({ disks }: Bootable, { order = [] }: GuestFacts, node: BootableDisk['node']): { why?: string } {
+  const own = order.find(({ value }) => disks[value]?.node === node);
+  return own === undefined ? {} : { why: own.from };
+}
+
 /** The disk that the guest starts from comes first. */
-function ordered(disks: readonly BootableDisk[], { bootDisk }: GuestFacts): readonly BootableDisk[] {
+function ordered(disks: readonly BootableDisk[], { bootDisk, order }: GuestFacts): readonly BootableDisk[] {
+  // What the guest wrote down counts where no configuration says where disks were plugged in.
+  const known = disks.some(({ said }) => said !== undefined) ? [] : (order ?? []).map(({ value }) => value);
+  if (known.length > 0) {
+    const rest = disks.map((_, i) => i).filter((i) => !known.includes(i));
+    return [...known, ...rest].flatMap((i) => disks[i] ?? []);
+  }
   const first = bootDisk?.value ?? 0;
   if (first <= 0 || first >= disks.length) return disks;
   return [disks[first], ...disks.slice(0, first), ...disks.slice(first + 1)];

@@ -5,10 +5,11 @@ import { blake3 } from '../codec/blake3.ts';
 import { CHUNK, treeOf } from '../codec/tree-hash.ts';
 import type { GuestFacts } from '../core/guest.ts';
 import { uuidOf } from '../core/machine.ts';
-import type { MachineWriter } from '../core/machine-writer.ts';
+import type { HashedFile, MachineWriter, WrittenText } from '../core/machine-writer.ts';
 import { packers, writers } from '../formats/index.ts';
 import type { Bootable, BootableDisk } from '../stack/bootable.ts';
 import { Stack } from '../stack/stack.ts';
+import { checkNames, packArchive, sha256Of } from './appliance.ts';
 import { bottomsOf, type Converted, convert } from './convert.ts';
 import { ExportError, interrupted, writeError } from './error.ts';
 import { type Header, Journal, type Past, readJournal } from './journal.ts';
@@ -16,7 +17,7 @@ import { takeLock } from './lock.ts';
 import { type MachinePlan, planMachine } from './machine-plan.ts';
 import { type FileEntry, MANIFEST, type MachineEntry, type Manifest, readManifest, writeManifest } from './manifest.ts';
 import type { Progress } from './options.ts';
-import { isThere } from './output.ts';
+import { isThere, removeOwn } from './output.ts';
 import { checkPlace, realOut } from './place.ts';
 import { identities } from './plan.ts';
 
@@ -25,6 +26,8 @@ export interface MachineOptions {
   readonly out: string;
   readonly writer: MachineWriter;
   readonly guest: GuestFacts;
+  /** Put all into one archive, where the platform has such a thing. */
+  readonly archive?: boolean;
   /** As it was typed, for the journal. */
   readonly command: readonly string[];
   readonly signal: AbortSignal;
@@ -57,14 +60,15 @@ export async function recoverMachine(
     );
   check();
   const first = planMachine(machine, guest, writer, dir);
+  const archive = archiveOf(first, options);
   const bottoms = new Set((await Promise.all(first.disks.map(({ source }) => bottomsOf(source)))).flat());
   check();
   const evidence = identities(stack, [...bottoms]);
-  const header: Header = { schema: 1, command: options.command, evidence, options: chosen(first) };
+  const header: Header = { schema: 1, command: options.command, evidence, options: chosen(first, archive) };
   const past = readJournal(dir);
   if (past?.header !== undefined) compare(dir, past.header, header);
   if (past !== undefined && isThere(path.join(dir, MANIFEST))) return { plan: first, manifest: readManifest(dir) };
-  refuseTaken(dir, first, past);
+  refuseTaken(dir, first, past, archive);
   options.onPlan?.(first);
   fs.mkdirSync(path.join(dir, '.salvor'), { recursive: true, mode: 0o700 });
   const unlock = takeLock(dir);
@@ -79,8 +83,10 @@ export async function recoverMachine(
       uuids.push(await identityOf(out));
     }
     const plan = planMachine(machine, guest, writer, dir, uuids);
-    for (const { name, text } of plan.texts) files.push(await writeText(dir, name, text, machine, past, journal));
-    const manifest = manifestOf(plan, files, evidence);
+    const run = { journal, past, options };
+    for (const text of plan.texts) files.push(writeText(dir, text, machine, run));
+    const all = await packed(dir, plan, files, archive, run);
+    const manifest = manifestOf(plan, all, evidence, archive);
     writeManifest(dir, manifest);
     return { plan, manifest };
   } catch (error) {
@@ -92,12 +98,13 @@ export async function recoverMachine(
 }
 
 /** What makes a difference to what is written. */
-function chosen({ writer, machine, disks, target }: MachinePlan): Record<string, unknown> {
+function chosen({ writer, machine, disks, target }: MachinePlan, archive: string | undefined): Record<string, unknown> {
   return {
     target: writer.platform.target,
     config: machine.config?.locator ?? null,
     disks: disks.map(({ node, source }) => `${node.locator} ${source.size}`),
     names: target.disks.map(({ file }) => file),
+    ...(archive !== undefined && { archive }),
   };
 }
 
@@ -111,10 +118,13 @@ function compare(dir: string, before: Header, now: Header): void {
 }
 
 /** Nothing that is there is ever overwritten, so it is said before hours of copying. */
-function refuseTaken(dir: string, { target, texts, writer }: MachinePlan, past: Past | undefined): void {
+function refuseTaken(dir: string, plan: MachinePlan, past: Past | undefined, archive: string | undefined): void {
+  const { target, texts, writer } = plan;
   const names = [
     ...target.disks.flatMap(({ file }) => [file, ...partsOf(file, writer)]),
     ...texts.map(({ name }) => name),
+    ...(writer.hashes === undefined ? [] : [writer.hashes(target, []).name]),
+    ...(archive === undefined ? [] : [archive]),
     MANIFEST,
   ];
   const taken = names.find((name) => past?.files.has(name) !== true && isThere(path.join(dir, name)));
@@ -220,14 +230,7 @@ function textEntry(name: string, bytes: Uint8Array, locator: string): FileEntry 
   };
 }
 
-async function writeText(
-  dir: string,
-  name: string,
-  text: string,
-  machine: Bootable,
-  past: Past | undefined,
-  journal: Journal,
-): Promise<FileEntry> {
+function writeText(dir: string, { name, text }: WrittenText, machine: Bootable, { past, journal }: Run): FileEntry {
   const full = path.join(dir, name);
   const entry = textEntry(name, Buffer.from(text, 'utf8'), machine.config?.locator ?? machine.disks[0].node.locator);
   if (past?.files.has(name) === true) fs.rmSync(full, { force: true });
@@ -243,6 +246,78 @@ async function writeText(
   return entry;
 }
 
+/** Name of the archive that all files go into; undefined where none is asked for. */
+function archiveOf({ target, texts, writer }: MachinePlan, { archive }: MachineOptions): string | undefined {
+  if (archive !== true) return undefined;
+  if (writer.archive === undefined)
+    throw new ExportError(
+      'out',
+      `${writer.platform.title} has no archive that holds a whole machine. Leave out --ova.`,
+    );
+  checkNames([...texts.map(({ name }) => name), ...target.disks.map(({ file }) => file)]);
+  return `${target.stem}${writer.archive}`;
+}
+
+/** Adds the list of hashes, where there is one, and puts all into one archive, where that is asked for. */
+async function packed(
+  dir: string,
+  plan: MachinePlan,
+  files: readonly FileEntry[],
+  archive: string | undefined,
+  run: Run,
+): Promise<FileEntry[]> {
+  const { writer, target, machine, texts } = plan;
+  const { past, journal, options } = run;
+  if (writer.hashes === undefined) return [...files];
+  const order = [...texts.map(({ name }) => name), ...target.disks.map(({ file }) => file)];
+  const hashed: HashedFile[] = [];
+  for (const name of order) hashed.push({ name, sha256: await sha256Of(path.join(dir, name), options.signal) });
+  const sums = new Map(hashed.map(({ name, sha256 }) => [name, sha256]));
+  const list = writeText(dir, writer.hashes(target, hashed), machine, run);
+  const all = [...files, list].map((entry) => ({ ...entry, sha256: sums.get(entry.path) ?? entry.sha256 }));
+  if (archive === undefined) return all;
+  const names = [...texts.map(({ name }) => name), list.path, ...target.disks.map(({ file }) => file)];
+  if (past?.files.has(archive) === true) removeOwn(path.join(dir, archive));
+  const locator = machine.config?.locator ?? machine.disks[0].node.locator;
+  journal.add({ t: 'file', path: archive, locator });
+  const { size, tree } = packArchive(dir, archive, names, options.signal);
+  const own = all.filter(({ path: name }) => names.includes(name));
+  const entry = archiveEntry(archive, locator, size, tree, own);
+  journal.add({ t: 'done', entry });
+  // All that is in the archive lies in it now, synced: the files that it was made from go.
+  for (const name of names) fs.rmSync(path.join(dir, name));
+  return [...all.filter(({ path: name }) => !names.includes(name)), entry];
+}
+
+/** An archive holds what its files hold; its own headers, and the texts, follow from what was read. */
+function archiveEntry(name: string, locator: string, size: number, tree: string, own: readonly FileEntry[]): FileEntry {
+  const bytes = { verified: 0, stated: 0, inferred: size, guessed: 0, missing: 0 };
+  for (const { certainty } of own) {
+    for (const grade of ['verified', 'stated', 'guessed', 'missing'] as const) {
+      bytes[grade] += certainty.bytes[grade];
+      bytes.inferred -= certainty.bytes[grade];
+    }
+  }
+  const worst = (['missing', 'guessed'] as const).find((grade) =>
+    own.some(({ certainty }) => certainty.worst === grade),
+  );
+  const disks = own.filter(({ kind }) => kind === 'disk');
+  return {
+    path: name,
+    locator,
+    kind: 'disk',
+    size,
+    tree,
+    sha256: null,
+    mode: MODE,
+    modified: null,
+    certainty: { worst: worst ?? 'inferred', bytes },
+    gaps: [],
+    damage: disks.flatMap(({ damage }) => damage),
+    reasons: [...disks.flatMap(({ reasons }) => reasons), { code: 'machine.written', bytes: size }],
+  };
+}
+
 /** What a written disk says of itself, as 32 digits. */
 async function identityOf(file: string): Promise<string | undefined> {
   const stack = new Stack([file], { only: true });
@@ -255,15 +330,20 @@ async function identityOf(file: string): Promise<string | undefined> {
   }
 }
 
-function manifestOf(plan: MachinePlan, files: readonly FileEntry[], evidence: Manifest['evidence']): Manifest {
+function manifestOf(
+  plan: MachinePlan,
+  files: readonly FileEntry[],
+  evidence: Manifest['evidence'],
+  archive: string | undefined,
+): Manifest {
   const { machine, target, disks, texts, steps, later, guest } = plan;
   const [config] = texts;
   const entry: MachineEntry = {
     name: machine.name,
-    config: config.name,
+    config: archive ?? config.name,
     disks: disks.map(({ said, node }, i) => ({
       slot: said?.slot ?? '',
-      path: target.disks[i].file,
+      path: archive ?? target.disks[i].file,
       chain: [node.locator],
     })),
     note: `written for ${plan.writer.platform.title}`,
@@ -274,14 +354,14 @@ function manifestOf(plan: MachinePlan, files: readonly FileEntry[], evidence: Ma
     files,
     machines: [entry],
     regenerated: texts.map(({ name, what }) => ({
-      path: name,
+      path: archive ?? name,
       lacks: what,
       from: [machine.config?.locator ?? 'the disks alone'],
       assumed: machine.config === undefined,
       notes: target.decisions.map((one) => `${one.what}: ${one.value} (${one.reason})`),
     })),
     encrypted: [],
-    notes: [...machine.lost, ...guest.notes, ...steps, ...later],
+    notes: [...machine.lost, ...disks.flatMap(({ notes = [] }) => notes), ...guest.notes, ...steps, ...later],
     left_out: [],
   };
 }

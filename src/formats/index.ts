@@ -35,6 +35,7 @@ import { xfs } from './filesystem/xfs/index.ts';
 import { vmxFinder } from './machine/find.ts';
 import { libvirt } from './machine/libvirt.ts';
 import { ovf } from './machine/ovf.ts';
+import { pmxcfs } from './machine/pmxcfs.ts';
 import { proxmox } from './machine/proxmox.ts';
 import { vbox } from './machine/vbox.ts';
 import { vmx } from './machine/vmx.ts';
@@ -75,6 +76,7 @@ export const formats: readonly Format[] = [
   vbox,
   ovf,
   proxmox,
+  pmxcfs,
   tar,
   lost,
   lostGuest,

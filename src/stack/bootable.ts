@@ -16,6 +16,8 @@ export interface BootableDisk {
   readonly source: Source;
   /** What of its chain is missing, in a sentence. */
   readonly broken?: string;
+  /** What does not agree between the configuration and the disk, in sentences. */
+  readonly notes?: readonly string[];
 }
 
 export interface Bootable {
@@ -47,18 +49,18 @@ export async function machinesIn(stack: Stack, from: Node | undefined): Promise<
   return [...out.values()];
 }
 
-function keyOf({ config, model }: Machine): string {
-  return `${config.locator} ${model.name.value}`;
+function keyOf({ config, name }: Machine): string {
+  return `${config.locator} ${name}`;
 }
 
 /** Opens the disks of a machine, each with its whole chain. */
 export async function bootable(stack: Stack, machine: Machine): Promise<Bootable> {
   const disks: BootableDisk[] = [];
   const lost: string[] = [];
-  for (const { slot, said, file, chain, broken } of machine.disks) {
+  for (const { slot, said, file, chain, broken, notes } of machine.disks) {
     const opened = chain.length === 0 ? undefined : await openDisk(stack, chain[0], said);
     if (opened === undefined) lost.push(`${slot}: ${broken ?? `${file} cannot be read as a disk`}`);
-    else disks.push({ slot, said, ...opened, ...(broken !== undefined && { broken }) });
+    else disks.push({ slot, said, ...opened, ...(broken !== undefined && { broken }), ...(notes && { notes }) });
   }
   const { name, config, model } = machine;
   return { name, config, model, disks, lost };
@@ -75,6 +77,17 @@ export async function bareDisk(stack: Stack, node: Node): Promise<Bootable | und
     disks: [{ slot: '', said: undefined, ...opened }],
     lost: [],
   };
+}
+
+/** Disks as one machine without a configuration, in the order in which they are named; undefined where none is one. */
+export async function disksAlone(stack: Stack, nodes: readonly Node[]): Promise<Bootable | undefined> {
+  let machine: Bootable | undefined;
+  for (const node of nodes) {
+    const bare = await bareDisk(stack, node);
+    if (bare === undefined) continue;
+    machine = machine === undefined ? bare : { ...machine, disks: [...machine.disks, ...bare.disks] };
+  }
+  return machine && { ...machine, name: machine.name.replace(/\.[^.]{1,5}$/, '') };
 }
 
 /** Endings that say nothing of a format. */

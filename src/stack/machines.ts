@@ -7,8 +7,12 @@ import { formats } from '../formats/index.ts';
 import type { Link } from './chains.ts';
 import { MENDED, mendedNodes, mendedOf, Pieces } from './mend.ts';
 import { diskNamed } from './named.ts';
+import { relativesOf } from './relatives.ts';
 import { siblingNode } from './siblings.ts';
 import type { Stack } from './stack.ts';
+
+/** Newest states of one machine that are told as machines of their own. */
+const MAX_NEWEST = 16;
 
 export interface MachineDisk {
   readonly slot: string;
@@ -22,6 +26,8 @@ export interface MachineDisk {
   readonly files: readonly Node[];
   /** What of it is missing, in a sentence. */
   readonly broken?: string;
+  /** What does not agree between the configuration and the disk, in sentences. */
+  readonly notes?: readonly string[];
 }
 
 export interface Machine {
@@ -33,6 +39,8 @@ export interface Machine {
   /** The directory that holds the configuration. */
   readonly folder: Node | undefined;
   readonly disks: readonly MachineDisk[];
+  /** Not what the configuration says: the newest state above a disk that it names. */
+  readonly newest?: true;
 }
 
 const endings = formats.filter((f) => f.layer === 'machine').flatMap((f) => f.names ?? []);
@@ -112,14 +120,41 @@ export async function machinesAt(stack: Stack, config: Node, mend = true): Promi
   const out: Machine[] = [];
   for (const model of node.machines ?? []) {
     const disks: MachineDisk[] = [];
+    const newer: { readonly at: number; readonly identity: string }[] = [];
     for (const said of hardDisks(model)) {
-      const { slot, file } = said;
-      disks.push({ slot, file, said, ...(await chainOf(stack, config, said, mend)) });
+      const one = await diskOf(stack, config, said, mend);
+      for (const identity of one.leaves) newer.push({ at: disks.length, identity });
+      disks.push(one.disk);
     }
     const name = model.name.value === '' ? base : printable(Buffer.from(model.name.value, 'utf8').toString('latin1'));
     out.push({ name, node, model, config, folder, disks });
+    // Another explanation of what is there is another machine, never mixed into the first one.
+    for (const [i, { at, identity }] of newer.slice(0, MAX_NEWEST).entries()) {
+      const said = { ...disks[at].said, file: '', identity };
+      const { disk } = await diskOf(stack, config, said, mend);
+      const file = disk.chain[0]?.rawName ?? '';
+      const other = { ...model, disks: model.disks.map((own) => (own === disks[at].said ? { ...said, file } : own)) };
+      const changed = disks.map((own, n) => (n === at ? { ...disk, file, said: { ...said, file } } : own));
+      out.push({ name: `${name};${i + 2}`, node, model: other, config, folder, disks: changed, newest: true });
+    }
   }
   return out;
+}
+
+/** One disk with its chain, and what the newest states above it say of themselves, where it is not the newest. */
+async function diskOf(
+  stack: Stack,
+  config: Node,
+  said: Disk,
+  mend: boolean,
+): Promise<{ disk: MachineDisk; leaves: readonly string[] }> {
+  const chain = await chainOf(stack, config, said, mend);
+  const { notes, leaves } = await relativesOf(stack, config, said, chain.chain[0]);
+  const { slot, file } = said;
+  return {
+    disk: { slot, file, said, ...chain, ...(notes.length > 0 && { notes }) },
+    leaves: leaves.map(({ identity }) => identity),
+  };
 }
 
 /** What was regenerated in a folder, once for all the disks that ask. */

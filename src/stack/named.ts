@@ -28,20 +28,29 @@ export async function diskNamed(stack: Stack, config: Node, said: MachineDisk): 
 /** A disk beside a configuration, or in a folder beside it, that says of itself what the configuration wants. */
 async function byIdentity(stack: Stack, config: Node, identity: string): Promise<Node | undefined> {
   const wanted = uuidOf(identity.replace(/^uuid:/, ''));
+  if (wanted === undefined) return undefined;
+  for await (const child of disksBeside(stack, config)) {
+    const own = (await stack.layer(child))?.identities ?? [];
+    if (own.some((text) => uuidOf(text.replace(/^uuid:/, '')) === wanted)) return child;
+  }
+  return undefined;
+}
+
+/** Files that are named like disks, beside a configuration and in the folders beside it; a limited number. */
+export async function* disksBeside(stack: Stack, config: Node): AsyncGenerator<Node> {
   const folder = stack.parentOf(config);
-  if (wanted === undefined || folder === undefined) return undefined;
+  if (folder === undefined) return;
   const waiting: { node: Node; level: number }[] = [{ node: folder, level: 0 }];
   let opened = 0;
   for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {
     for await (const child of stack.children(one.node)) {
       if (child.children !== undefined && one.level === 0) waiting.push({ node: child, level: 1 });
       const name = child.rawName.toLowerCase();
-      if (!ENDINGS.some((ending) => name.endsWith(ending)) || ++opened > MAX_OPENED) continue;
-      const own = (await stack.layer(child))?.identities ?? [];
-      if (own.some((text) => uuidOf(text.replace(/^uuid:/, '')) === wanted)) return child;
+      if (child.children !== undefined || !ENDINGS.some((ending) => name.endsWith(ending))) continue;
+      if (++opened > MAX_OPENED) return;
+      yield child;
     }
   }
-  return undefined;
 }
 
 async function byName(stack: Stack, config: Node, file: string): Promise<Node | undefined> {

@@ -349,3 +349,29 @@ test.each(Object.keys(HOSTILE))('hostile: %s', async (name) => {
   }
   expect(performance.now() - begun).toBeLessThan(5000);
 });
+
+test.skipIf(missing('qemu-img') !== undefined)('a lost .vmx gets the name that a .vmxf says it had', async () => {
+  const vmxf = (name: string): string =>
+    `<?xml version="1.0"?>\n<Foundry>\n<VM>\n<VMId type="string">52 1c 96 94</VMId>\n<vmxPathName type="string">${name}</vmxPathName></VM></Foundry>\n`;
+  for (const [said, name] of [
+    ['mail server.vmx', 'mail server.vmx'],
+    ['../../etc/mail.vmx', 'old.vmx'],
+  ]) {
+    const place = folder({ 'old.vmxf': vmxf(said) });
+    expect(
+      spawnSync('qemu-img', [
+        'create',
+        '-q',
+        '-f',
+        'vmdk',
+        '-o',
+        'subformat=monolithicFlat',
+        join(place, 'mail.vmdk'),
+        '4M',
+      ]).status,
+    ).toBe(0);
+    const machines = await machinesIn(new Stack([place]), undefined);
+    expect(machines.map(({ config }) => config.rawName)).toEqual([name]);
+    expect(machines[0].disks[0].chain[0].rawName).toBe('mail.vmdk');
+  }
+});

@@ -52,7 +52,10 @@ const MAX_LISTED = 65_536;
 const MAX_LISTS = 1024;
 const STRING = 1;
 const EXPANDED = 2;
+const BINARY = 3;
 const DWORD = 4;
+/** Values of one key that are read whole. */
+const MAX_BINARIES = 4096;
 
 export interface Key {
   readonly name: string;
@@ -117,6 +120,26 @@ export class Hive {
       if (found !== undefined) return found;
     }
     return undefined;
+  }
+
+  /** Values of a key that are bytes, by name, the first few thousand. */
+  async binaries(path: string): Promise<Map<string, Uint8Array>> {
+    const out = new Map<string, Uint8Array>();
+    const key = await this.key(path);
+    const record = key === undefined ? undefined : await this.#cell(key.at, 76);
+    if (record === undefined) return out;
+    const { values, valueList } = KEY.decode(record);
+    const list = values === 0 || valueList === NONE ? undefined : await this.#cell(valueList, 4);
+    for (let i = 0; list !== undefined && i < Math.min(values, MAX_BINARIES) && i * 4 + 4 <= list.length; i++) {
+      const cell = await this.#cell(viewOf(list).getUint32(i * 4, true), 20);
+      const value = cell && VALUE.decode(cell);
+      if (cell === undefined || value?.magic !== 'vk' || value.type !== BINARY) continue;
+      const { nameLength, flags, length, data } = value;
+      const content = length >= RESIDENT || length > MAX_CELL ? undefined : await this.#cell(data, length);
+      const name = nameOf(cell, 20, nameLength, (flags & ASCII_VALUE) !== 0);
+      if (content !== undefined) out.set(name, content.slice(0, length));
+    }
+    return out;
   }
 
   async #value(at: number, wanted: string): Promise<string | number | undefined> {

@@ -255,7 +255,7 @@ function nameOf(folder: Folder, texts: MachineTexts, out: Configured, disks: Dis
   const nvram = out.get('nvram');
   if (nvram?.certainty === INFERRED && /^[^/]+\.nvram$/i.test(nvram.value))
     return nvram.value.replace(/\.nvram$/i, '.vmx');
-  return `${stemOf(folder, texts, disks)}.vmx`;
+  return texts.named ?? `${stemOf(folder, texts, disks)}.vmx`;
 }
 
 /** What the machine's files are called: by what is left of them, in the order of how surely they carry its name. */

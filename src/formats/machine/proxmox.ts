@@ -42,7 +42,7 @@ export const proxmox: Format = {
   layer: 'machine',
   title: 'Proxmox machine configuration',
   spec: 'qm.conf, the manual page of qemu-server',
-  gaps: ['The database of a cluster (config.db) is not read.', 'Changes that wait for the next start are not shown.'],
+  gaps: ['Changes that wait for the next start are not shown.'],
   names: ['.conf'],
   async probe(source) {
     if (source.size === 0 || source.size > MOST) return 0;
@@ -59,6 +59,11 @@ export const proxmox: Format = {
     return machineNode(cx, proxmox.title, source.size, [model], damage);
   },
 };
+
+/** The machine that a text describes; `number` is what it is called by. */
+export function confModel(text: string, number: string | undefined): MachineModel {
+  return modelOf(sectionsOf(text), number);
+}
 
 /** Settings by section: '' is the machine as it is, others are snapshots. */
 function sectionsOf(text: string): Map<string, Section> {

@@ -32,6 +32,8 @@ export interface MachineTexts {
   /** Disks by the snapshot list. */
   readonly snapshots: readonly Snapshot[];
   readonly snapshotsIn?: string;
+  /** What its configuration was called, by a .vmxf. */
+  readonly named?: string;
   /** The snapshot that the machine goes on from. */
   readonly current?: string;
 }
@@ -47,6 +49,8 @@ export const NO_TEXTS: MachineTexts = { configurations: [], settings: [], parent
 
 /** Names that speak of a machine. */
 export const TRACES = /(\.(vmx|vmtx)(~|\.lck)?|\.(vmxf|vmsd|vmsn|vmss|nvram|vswp)|^vmware(-\d+)?\.log)$/i;
+/** How a .vmxf names the configuration it belongs to: one of its own folder. */
+const NAMED = /<vmxPathName\b[^>]{0,64}>([^<>&/\\\r\n"]{1,250}\.vm[tx]x?)<\/vmxPathName>/i;
 const MAX_LOGS = 16;
 const MAX_SNAPSHOTS = 512;
 
@@ -91,12 +95,15 @@ async function gather(folder: Folder): Promise<MachineTexts> {
   const backups: Settings[] = [];
   const logs: { piece: Piece; log: Log; at: readonly [number, number] }[] = [];
   let list: { values: KeyValues; name: string } | undefined;
+  let named: string | undefined;
   for (const [rawName, piece] of folder.pieces) {
     if (/\.(vmx|vmtx)~$/i.test(rawName)) {
       const settings = await settingsOf(piece);
       if (isMachine(settings.values)) backups.push(settings);
     } else if (/^vmware(-\d+)?\.log$/i.test(rawName) && logs.length < MAX_LOGS) {
       logs.push({ piece, log: parseLog(await textOf(piece)), at: ageOf(piece) });
+    } else if (/\.vmxf$/i.test(rawName)) {
+      named ??= NAMED.exec(await textOf(piece))?.[1];
     } else if (/\.vmsd$/i.test(rawName)) {
       const text = await untangled(piece, (t) => /^snapshot\./m.test(t));
       list = { values: parseKeyValues(text?.text ?? ''), name: rawName };
@@ -120,6 +127,7 @@ async function gather(folder: Folder): Promise<MachineTexts> {
     parents,
     snapshots: snapshotsOf(list?.values ?? new Map()),
     ...(list && { snapshotsIn: list.name }),
+    ...(named !== undefined && { named }),
     ...(current !== undefined && { current }),
   };
 }

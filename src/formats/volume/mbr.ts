@@ -43,6 +43,7 @@ const TYPES: Readonly<Record<number, string>> = {
   131: 'Linux',
   133: 'extended',
   142: 'Linux LVM',
+  165: 'FreeBSD slice',
   238: 'GPT protective',
   239: 'EFI system',
   251: 'VMFS',

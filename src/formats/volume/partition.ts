@@ -14,6 +14,8 @@ export interface Entry {
   readonly length: number;
   readonly type: string;
   readonly label?: string;
+  /** By which systems know it: the GUID of a GPT's partition. */
+  readonly unique?: string;
   readonly certainty: Certainty;
   /** Position of the entry itself. */
   readonly entryAt: number;
@@ -70,7 +72,12 @@ function partitionNode(format: Format, disk: Source, cx: Cx, entry: Entry): Node
     state: 'live',
     facts: {
       size: entry.length,
-      details: { type: entry.type, start: entry.start, ...(entry.label !== undefined && { label: entry.label }) },
+      details: {
+        type: entry.type,
+        start: entry.start,
+        ...(entry.label !== undefined && { label: entry.label }),
+        ...(entry.unique !== undefined && { unique: entry.unique }),
+      },
     },
     damage,
     bytes: async () => slice(disk, entry.start, entry.length, entry.certainty, why),

@@ -56,8 +56,8 @@ export async function textAt(stack: Stack, root: Node, path: string): Promise<st
 }
 
 /** Names of what a directory holds, the first few thousand. */
-export async function namesAt(stack: Stack, root: Node, path: string): Promise<string[]> {
-  const folder = await pathNode(stack, root, path);
+export async function namesAt(stack: Stack, root: Node, path: string, anyCase = false): Promise<string[]> {
+  const folder = await pathNode(stack, root, path, anyCase);
   const out: string[] = [];
   if (folder?.children === undefined) return out;
   for await (const child of stack.children(folder)) {

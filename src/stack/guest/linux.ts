@@ -4,6 +4,7 @@ import { printable } from '../../core/locator.ts';
 import { inferred, type Said } from '../../core/machine.ts';
 import type { Node } from '../../core/node.ts';
 import type { Stack } from '../stack.ts';
+import { macsOn } from './cards.ts';
 import { namesAt, pathNode, textAt } from './files.ts';
 
 /** Modules that a disk on each kind of controller needs. */
@@ -37,7 +38,9 @@ export async function linuxOn(stack: Stack, root: Node): Promise<GuestFacts | un
   const is64 =
     (await pathNode(stack, root, 'lib64/ld-linux-x86-64.so.2')) ?? (await pathNode(stack, root, 'usr/lib64'));
   const arm = await pathNode(stack, root, 'lib/ld-linux-aarch64.so.1');
+  const musl = await pathNode(stack, root, 'lib/ld-musl-x86_64.so.1');
   const { drivers, notes } = await driversOf(stack, root);
+  const macs = await macsOn(stack, root);
   const adjusted = await textAt(stack, root, 'etc/adjtime');
   const fstab = (await textAt(stack, root, 'etc/fstab')) ?? '';
   const plain = fstab.split('\n').flatMap((line) => /^\s*(\/dev\/[shxv]v?d[a-z]\d*)\s/.exec(line)?.[1] ?? []);
@@ -49,8 +52,9 @@ export async function linuxOn(stack: Stack, root: Node): Promise<GuestFacts | un
     ...(name && { hostname: inferred(name, `etc/hostname of ${root.locator}`) }),
     ...(arm !== undefined
       ? { architecture: inferred('aarch64', `ld-linux-aarch64.so.1 of ${root.locator}`) }
-      : is64 !== undefined && { architecture: inferred('x86_64', `its libraries on ${root.locator}`) }),
+      : (is64 ?? musl) !== undefined && { architecture: inferred('x86_64', `its libraries on ${root.locator}`) }),
     ...(drivers && { drivers }),
+    ...(macs.length > 0 && { macs }),
     ...(adjusted !== undefined && {
       localTime: inferred(/^LOCAL$/m.test(adjusted), `etc/adjtime of ${root.locator}`),
     }),
@@ -111,6 +115,7 @@ async function driversOf(stack: Stack, root: Node): Promise<Drivers> {
   const listed = /^\s*MODULES\s*=\s*"?(\w+)/m.exec(conf ?? '')?.[1];
   const dracut = await dracutOf(stack, root);
   const isForAll = listed === 'most' || dracut?.isForAll === true;
+  const features = await featuresOf(stack, root);
   const added = modulesIn((await textAt(stack, root, 'etc/initramfs-tools/modules')) ?? '');
   for (const one of dracut?.added ?? []) added.add(one);
   const there = isForAll ? await installed(stack, root, folder) : added;
@@ -122,6 +127,18 @@ async function driversOf(stack: Stack, root: Node): Promise<Drivers> {
     const how =
       listed === 'most' ? 'etc/initramfs-tools/initramfs.conf says MODULES=most' : 'dracut is told hostonly="no"';
     return { drivers: inferred(kinds, `${how}, and these modules ${kernel} are there`), notes: [] };
+  }
+  if (features !== undefined) {
+    const all = await installed(stack, root, folder);
+    const own = MODULES.filter(([module]) => builtin.has(module) || (all.has(module) && features.modules.has(module)));
+    const how = `etc/mkinitfs/mkinitfs.conf lists ${features.words}, and these modules ${kernel} are there`;
+    return {
+      drivers: inferred(
+        own.map(([, kind]) => kind),
+        how,
+      ),
+      notes: [],
+    };
   }
   if (conf === undefined && dracut === undefined) return { notes: [] };
   const note = `its initramfs ${printable(kernel)} is made for the machine that it ran on: on other controllers it may not find its disks; the rescue entry of the boot menu, where there is one, holds all drivers`;
@@ -154,6 +171,22 @@ async function installed(stack: Stack, root: Node, folder: string): Promise<Set<
 }
 
 const PLACES = ['block', 'scsi', 'ata', 'nvme/host', 'message/fusion'];
+
+/** What the words of Alpine's list put into its initramfs, of the modules that matter here. */
+const FEATURES: Readonly<Record<string, readonly string[]>> = {
+  ata: ['ahci', 'ata_piix'],
+  nvme: ['nvme'],
+  scsi: ['virtio_scsi', 'vmw_pvscsi', 'BusLogic'],
+  virtio: ['virtio_blk'],
+};
+
+async function featuresOf(stack: Stack, root: Node): Promise<{ words: string; modules: Set<string> } | undefined> {
+  const text = await textAt(stack, root, 'etc/mkinitfs/mkinitfs.conf');
+  const words = /^\s*features\s*=\s*"([^"\n]*)"/m.exec(text ?? '')?.[1].split(/\s+/);
+  if (words === undefined) return undefined;
+  const known = words.filter((word) => Object.hasOwn(FEATURES, word));
+  return { words: known.join(', '), modules: new Set(known.flatMap((word) => FEATURES[word])) };
+}
 
 async function dracutOf(stack: Stack, root: Node): Promise<{ isForAll: boolean; added: Set<string> } | undefined> {
   const texts: string[] = [];

@@ -2,6 +2,8 @@
 import type { GuestFacts, StorageKind } from '../../core/guest.ts';
 import { inferred } from '../../core/machine.ts';
 import type { Node } from '../../core/node.ts';
+import { viewOf } from '../../core/struct.ts';
+import { guidText } from '../../formats/disk/guid.ts';
 import { Hive } from '../../formats/file/regf.ts';
 import type { Stack } from '../stack.ts';
 import { pathNode } from './files.ts';
@@ -20,8 +22,11 @@ const SERVICES: readonly (readonly [string, StorageKind])[] = [
   ['symmpi', 'lsilogic'],
   ['buslogic', 'buslogic'],
 ];
-/** IDE takes the driver of its controller and that of its disks. */
-const IDE = ['intelide', 'atapi'];
+/** IDE takes a driver of its controller, its own or the one for all, and that of its disks. */
+const IDE_CONTROLLERS = ['intelide', 'pciide'];
+const IDE_DISKS = 'atapi';
+const LETTER = /^\\DosDevices\\([A-Z]):$/i;
+const BY_GUID = 'DMIO:ID:';
 const NEWEST_10 = 22_000;
 
 /** What a file system says of the Windows on it; undefined where it holds none. */
@@ -42,6 +47,28 @@ export async function windowsOn(stack: Stack, root: Node): Promise<GuestFacts | 
     ...(system && (await systemOf(system, from))),
     notes: [...notes, ...(await sleeping(root, stack))],
   };
+}
+
+/** The partitions behind the letters of a Windows: "signature:offset", or the GUID, in lower case. */
+export async function lettersOn(stack: Stack, root: Node): Promise<ReadonlyMap<string, string>> {
+  const out = new Map<string, string>();
+  const hive = await hiveAt(stack, root, 'SYSTEM');
+  for (const [name, place] of (await hive?.binaries('MountedDevices')) ?? []) {
+    const letter = LETTER.exec(name)?.[1];
+    const mark = markOf(place);
+    if (letter !== undefined && mark !== undefined) out.set(letter.toUpperCase(), mark);
+  }
+  return out;
+}
+
+function markOf(place: Uint8Array): string | undefined {
+  const view = viewOf(place);
+  if (place.length === 12) {
+    const offset = view.getUint32(8, true) * 2 ** 32 + view.getUint32(4, true);
+    return `${view.getUint32(0, true).toString(16)}:${offset}`;
+  }
+  const isGuid = place.length === 24 && Buffer.from(place).toString('latin1', 0, 8) === BY_GUID;
+  return isGuid ? guidText(place.subarray(8)) : undefined;
 }
 
 async function hiveAt(stack: Stack, root: Node, name: string): Promise<Hive | undefined> {
@@ -78,8 +105,9 @@ async function systemOf(hive: Hive, from: string): Promise<Pick<GuestFacts, 'dri
   const kinds: StorageKind[] = [];
   for (const [service, kind] of SERVICES)
     if (!kinds.includes(kind) && (await startsAtBoot(hive, `${set}\\Services\\${service}`))) kinds.push(kind);
-  const ide = await Promise.all(IDE.map((service) => startsAtBoot(hive, `${set}\\Services\\${service}`)));
-  if (ide.every(Boolean)) kinds.push('ide');
+  const starts = (service: string): Promise<boolean> => startsAtBoot(hive, `${set}\\Services\\${service}`);
+  const controllers = await Promise.all(IDE_CONTROLLERS.map(starts));
+  if (controllers.includes(true) && (await starts(IDE_DISKS))) kinds.push('ide');
   const hasServices = (await hive.key(`${set}\\Services`)) !== undefined;
   return {
     ...(hasServices && { drivers: inferred(kinds, `${set}\\Services with Start=0 in ${from}`) }),

@@ -61,6 +61,7 @@ async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
     damage: volume.damage,
     format: btrfs.title,
     notices: noticesOf(volume),
+    members: volume.devices.toSorted((a, b) => a.id - b.id).map(({ locator }) => ({ locator })),
     facts: {
       ...root.facts,
       size: block.totalBytes,

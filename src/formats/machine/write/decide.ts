@@ -19,6 +19,8 @@ export interface SourceDisk {
   readonly size: number;
   readonly file: string;
   readonly uuid?: string;
+  /** What the guest wrote down of its place. */
+  readonly why?: string;
 }
 
 /** Notes a decision; answers true, so that it can stand beside what it decides. */
@@ -55,7 +57,7 @@ export function decide(
     const { file, size, uuid } = disk;
     return { file, size, was, controller: Math.floor(i / units), unit, ...(uuid !== undefined && { uuid }) };
   });
-  for (const [i, { file, was }] of placed.entries()) take(`disk ${i}`, file, orderReason(i, was, guest));
+  for (const [i, { file, was }] of placed.entries()) take(`disk ${i}`, file, orderReason(i, was, guest, disks[i].why));
   const { processors, cores, memory } = sizesOf(model, family, take);
   const isEfi = firmware === 'efi';
   return {
@@ -78,14 +80,15 @@ export function decide(
     storage,
     disks: placed,
     cdrom: model.disks.some(({ device }) => device === 'cdrom'),
-    cards: cardsOf(platform, model, take),
+    cards: model.platform === 'none' ? newCards(platform, guest, take) : cardsOf(platform, model, take),
     serial: model.serials.length > 0,
     decisions,
   };
 }
 
-function orderReason(i: number, was: string, guest: GuestFacts): string {
-  const before = was === '' ? 'nothing says where it was plugged in' : `it was at ${was}`;
+function orderReason(i: number, was: string, guest: GuestFacts, why: string | undefined): string {
+  const known = i === 0 ? undefined : why;
+  const before = was === '' ? (known ?? 'nothing says where it was plugged in') : `it was at ${was}`;
   if (i === 0 && guest.bootDisk !== undefined)
     return `${before}; first, because the guest starts from it (${guest.bootDisk.from})`;
   return i === 0 ? `${before}; the first one is started from` : before;
@@ -207,6 +210,18 @@ function clockOf(model: MachineModel, guest: GuestFacts, take: Take): boolean {
   if (local || said !== undefined)
     take('clock', local ? 'local time' : 'UTC', said === undefined ? 'the guest is a Windows' : `by ${said.from}`);
   return local;
+}
+
+/** Cards for a machine of which nothing says what it had: one, or one for each address that the guest wrote down. */
+function newCards(platform: Platform, { macs = [] }: GuestFacts, take: Take): TargetMachine['cards'] {
+  const network = platform.network;
+  const all = macs.length === 0 ? [undefined] : macs;
+  return all.map((mac, i) => {
+    const kept =
+      mac === undefined ? 'nothing says which cards it had' : `its address ${mac.value} is kept from ${mac.from}`;
+    take(`network ${i}`, `e1000 on ${network}`, `${kept}; nearly all guests know this card`);
+    return { model: 'e1000', mac: mac?.value, network };
+  });
 }
 
 function cardsOf(platform: Platform, model: MachineModel, take: Take): TargetMachine['cards'] {

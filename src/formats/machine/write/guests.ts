@@ -161,6 +161,7 @@ const ROWS: readonly Row[] = [
   [/fedora/, 'Fedora', 'fedora-64', 'Fedora_64', 'http://fedoraproject.org/fedora/40', 'l26'],
   [/freebsd/, 'FreeBSD', 'freebsd-64', 'FreeBSD_64', 'http://freebsd.org/freebsd/13.0', 'other'],
   [/solaris/, 'Solaris', 'solaris11-64', 'Solaris11_64', 'http://oracle.com/solaris/11', 'solaris'],
+  [/alpine/, 'Alpine Linux', 'other5xlinux-64', 'Linux26_64', 'http://alpinelinux.org/alpinelinux/3.19', 'l26'],
   [/linux|l26/, 'Linux', 'other5xlinux-64', 'Linux26_64', 'http://libosinfo.org/linux/2022', 'l26'],
 ];
 const UNKNOWN: GuestWords = {

@@ -2,6 +2,7 @@
 import { dashed } from '../../../core/machine.ts';
 import type { MachineWriter, Platform, TargetDisk, TargetMachine } from '../../../core/machine-writer.ts';
 import { xmlText } from '../xml.ts';
+import { stateSteps, stateTexts } from './libvirt-states.ts';
 
 const MIB = 1024 * 1024;
 
@@ -33,12 +34,14 @@ export const libvirtWriter: MachineWriter = {
   write: (machine, folder) => [
     { name: `${machine.stem}.xml`, text: domainText(machine, folder), what: 'the machine for libvirt' },
     { name: `${machine.stem}.qemu.sh`, text: commandText(machine, folder), what: 'the same machine for qemu alone' },
+    ...stateTexts(machine, domainText),
   ],
-  steps: ({ stem, firmware }, folder) => [
+  steps: ({ stem, firmware, inPlace }, folder) => [
     ...(firmware === 'efi' ? ['The host needs EFI firmware for machines (Debian: apt install ovmf).'] : []),
     'libvirt reads disks as a user of its own: move the folder to where that user may read, for example below /var/lib/libvirt/images, and change the paths in the XML.',
     `virsh define '${folder}/${stem}.xml', then virsh start --console '${stem}'.`,
     `Or without libvirt, to see that it starts: sh '${folder}/${stem}.qemu.sh'.`,
+    ...stateSteps(stem, folder, inPlace),
   ],
 };
 
@@ -167,7 +170,7 @@ function diskLines(machine: TargetMachine, disk: TargetDisk, i: number, folder: 
       : `controller='${controller}' bus='0' target='0' unit='${unit}'`;
   return [
     `    <disk type='file' device='disk'>${i === 0 ? why(machine, 'storage') : ''}`,
-    "      <driver name='qemu' type='qcow2' cache='none' discard='unmap'/>",
+    `      <driver name='qemu' type='${disk.format ?? 'qcow2'}' cache='none' discard='unmap'/>`,
     `      <source file='${xmlText(pathOf(folder, disk.file))}'/>${why(machine, `disk ${i}`)}`,
     `      <target dev='${prefix}${letters(i)}' bus='${bus}'/>`,
     ...(bus === 'virtio' ? [] : [`      <address type='drive' ${address}/>`]),
@@ -208,7 +211,7 @@ function controllers(machine: TargetMachine): string[] {
 }
 
 function pathOf(folder: string, file: string): string {
-  return folder === '' ? file : `${folder}/${file}`;
+  return folder === '' || file.startsWith('/') ? file : `${folder}/${file}`;
 }
 
 /** One word of a shell. */

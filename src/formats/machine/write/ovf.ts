@@ -63,8 +63,14 @@ export const ovfWriter: MachineWriter = {
   write: (machine) => [
     { name: `${machine.stem}.ovf`, text: ovfText(machine), what: 'the description of the appliance' },
   ],
+  hashes: ({ stem }, files) => ({
+    name: `${stem}.mf`,
+    text: files.map(({ name, sha256 }) => `SHA256(${name})= ${sha256}\n`).join(''),
+    what: 'the hashes of its files',
+  }),
+  archive: '.ova',
   steps: ({ stem }) => [
-    `Import '${stem}.ovf' where it is to run; the files stay together.`,
+    `Import '${stem}.ovf' where it is to run, or '${stem}.ova' if it is one file; files that belong together stay together.`,
     'Choose the network of each card before it is connected: importers give new addresses to cards unless they are told to keep them.',
   ],
 };

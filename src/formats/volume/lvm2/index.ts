@@ -2,7 +2,7 @@
 import { type Damage, hex } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
-import { type Node, NotThis } from '../../../core/node.ts';
+import { type MemberFact, type Node, NotThis } from '../../../core/node.ts';
 import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import type { Group, LogicalSpec } from './group.ts';
@@ -106,6 +106,7 @@ function groupNode(all: readonly Physical[], text: Text, cx: Cx): Node {
     state: 'live',
     format: lvm2.title,
     facts: { details: detailsOf(text, physical) },
+    members: membersOf(group, physical),
     damage,
     async child(rawName) {
       if (rawName === DELETED) return deletedNode(all, text, cx);
@@ -138,6 +139,14 @@ function detailsOf({ group, at }: Text, physical: ReadonlyMap<string, Physical>)
     lastCommand: printable(group.description),
     textAt: at,
   };
+}
+
+/** The physical volumes that are there, in the order of the text, which also says where they were once. */
+function membersOf(group: Group, physical: ReadonlyMap<string, Physical>): MemberFact[] {
+  return [...group.physical.values()].flatMap(({ name, device }) => {
+    const found = physical.get(name);
+    return found === undefined ? [] : [{ locator: found.locator, ...(device !== '' && { device }) }];
+  });
 }
 
 function damageOf(

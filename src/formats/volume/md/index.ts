@@ -169,6 +169,7 @@ function arrayNode(
         updated: array.updated,
       },
     },
+    members: there.map(({ locator }) => ({ locator })),
     damage,
     bytes: async () => map,
   };
