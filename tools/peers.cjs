@@ -22,6 +22,7 @@ const peers = [
   { package: 'genisoimage', command: 'genisoimage', for: 'volumes of ISO 9660' },
   { package: 'btrfs-progs', command: 'mkfs.btrfs', for: 'guests with btrfs' },
   { package: 'libnbd-bin', command: 'nbdcopy', for: 'disks over NBD: reads and compares them' },
+  { package: 'cadaver', command: 'cadaver', for: 'evidence over WebDAV, as a client of it sees it' },
   { package: 'qemu-system-x86', command: 'qemu-system-x86_64', for: 'machines that are started from evidence' },
   { package: 'busybox-static', command: 'busybox', for: 'the small guest that is started' },
   { package: 'chromium', command: 'chromium', for: 'the web interface, as a browser sees it' },
