@@ -6,15 +6,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseKeyValues } from '../src/codec/keyvalue.ts';
-import { stated } from '../src/core/machine.ts';
+import { type StorageKind, UNKNOWN_GUEST } from '../src/core/guest.ts';
+import type { MachineDisk } from '../src/core/machine.ts';
+import type { TargetMachine } from '../src/core/machine-writer.ts';
+import { decide, kindOf, qemuHere } from '../src/formats/index.ts';
 import { vmwareModel } from '../src/formats/machine/vmware.ts';
 import { accelerator } from '../src/serve/boot/accelerator.ts';
 import { choose, type Wishes } from '../src/serve/boot/choices.ts';
+import { hostOf } from '../src/serve/boot/host.ts';
 import { parsePpm, pngOf } from '../src/serve/boot/screen.ts';
-import { build, json, salvor } from './cli/salvor.ts';
+import { GOOD, isDesktop, isText, NEXT, type Sign, signIn, textOf } from '../src/serve/boot/signs.ts';
+import { build, json, LAUNCHER, salvor } from './cli/salvor.ts';
 import { missing } from './make/check/peers.ts';
 import { deleteFile } from './make/damage.ts';
-import { type GuestImage, guestImage, guestParts } from './make/guest.ts';
+import { efiGuest, efiParts, type GuestImage, guestImage, guestParts } from './make/guest.ts';
 import { writeImages } from './make/images.ts';
 import { cowdOf } from './make/machine/cowd.ts';
 import { machine } from './make/machines.ts';
@@ -127,9 +132,11 @@ describe.runIf(root !== '')(`from a datastore without partition table, header an
     expect(told).toMatchObject({ seen: true, machine: 'web01', line: expect.stringContaining(NEW) });
     expect(told.config).toContain('+regenerated');
     expect(told.disks[0]).toMatchObject({ slot: 'scsi0:0', locator: expect.stringContaining('web01-000001.vmdk') });
-    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'scsi0:0', value: 'pvscsi' }));
-    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'memory', value: '384M' }));
-    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'network 0', value: 'vmxnet3' }));
+    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'storage', value: 'pvscsi' }));
+    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'memory', value: '384 MiB' }));
+    expect(told.choices).toContainEqual(
+      expect.objectContaining({ what: 'network 0', value: expect.stringContaining('vmxnet3') }),
+    );
     expect(told.firstSerial).toBeGreaterThan(0);
     expect(told.served.lostBytes).toBe(0);
     expect(fs.readFileSync(join(proof, 'serial.log'), 'latin1')).toContain(NEW);
@@ -198,6 +205,88 @@ describe.runIf(root !== '')(`from a datastore without partition table, header an
   });
 });
 
+const efi = absent === undefined ? efiParts() : absent;
+const ovmf = hostOf().efi === undefined ? 'ovmf is not installed' : undefined;
+const noEfi = typeof efi === 'string' ? efi : ovmf;
+describe.runIf(noEfi === undefined)(`by EFI${noEfi === undefined ? '' : ` (${noEfi})`}`, () => {
+  test('a guest is known to start by EFI from its disk alone, and starts', async () => {
+    const disk = join(dir, 'efi.img');
+    const line = 'this line stands behind the EFI partition';
+    efiGuest(efi as { root: string; grub: string }, disk, line);
+    // The kernel of clouds that the guest has knows no SATA.
+    const told = await json<Report>('boot', disk, '--bus', 'virtio', '--memory', '512', '--smoke', '--timeout', '100');
+    expect(told.choices).toContainEqual(
+      expect.objectContaining({
+        what: 'firmware',
+        value: 'efi',
+        reason: expect.stringContaining('EFI system partition'),
+      }),
+    );
+    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'board', value: 'q35' }));
+    expect(told.serial).toContain(`says: ${line}`);
+    expect(told).toMatchObject({ seen: true, sign: 'login' });
+  });
+});
+
+describe.runIf(absent === undefined)(
+  `a disk with nothing to start${absent === undefined ? '' : ` (${absent})`}`,
+  () => {
+    const empty = (): string => {
+      const file = join(dir, 'empty.img');
+      fs.writeFileSync(file, new Uint8Array(4 * MIB));
+      return file;
+    };
+
+    test('does not come up: which sign, what to do, and the picture', async () => {
+      const kept = join(dir, 'empty');
+      const args = ['--bus', 'ide', '--memory', '128', '--smoke', '--timeout', '60', '--overlay-dir', kept];
+      const { code, out } = await salvor('boot', empty(), ...args);
+      expect(code).toBe(1);
+      expect(out).toContain('It does not come up: the firmware finds nothing to start: "No bootable device');
+      expect(out).toMatch(/Try another bus with --bus\.\nIts screen at the end: .*screen\.png/);
+      expect(fs.readFileSync(join(kept, 'screen.png')).subarray(1, 4).toString()).toBe('PNG');
+    });
+
+    test('qemu ends with the program that started it, whatever ended that', async () => {
+      const kept = join(dir, 'killed');
+      const args = [
+        'boot',
+        empty(),
+        '--memory',
+        '64',
+        '--display',
+        'none',
+        '--accel',
+        'tcg',
+        '--json',
+        '--overlay-dir',
+        kept,
+      ];
+      const child = spawn(process.execPath, [LAUNCHER, ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
+      await new Promise((resolve) => child.stdout.once('data', resolve));
+      const processes = (): number[] =>
+        fs
+          .readdirSync('/proc')
+          .filter((name) => /^\d+$/.test(name))
+          .filter((pid) => fs.existsSync(`/proc/${pid}/cmdline`) && isOurs(Number(pid), kept))
+          .map(Number);
+      await expect.poll(processes, { timeout: 20_000 }).toHaveLength(1);
+      child.kill('SIGKILL');
+      await expect.poll(processes, { timeout: 5000 }).toEqual([]);
+    });
+  },
+);
+
+/** Whether a process is a qemu whose overlays lie there. */
+function isOurs(pid: number, within: string): boolean {
+  try {
+    const said = fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+    return said.includes('qemu-system') && said.includes(within) && said.includes('-sandbox');
+  } catch {
+    return false; // it ended meanwhile
+  }
+}
+
 test.runIf(root !== '')('what cannot be started is a sentence', async () => {
   const none = await salvor('boot', dir, '--vm', 'nobody');
   expect(none.code).toBe(3);
@@ -215,20 +304,6 @@ const wishes: Wishes = {
 };
 
 test('hardware becomes arguments, and hostile words become none', () => {
-  const disks = (
-    [
-      ['scsi', 0],
-      ['scsi', 1],
-      ['scsi', 1],
-      ['sata', 0],
-      ['ide', 1],
-      ['nvme', 0],
-    ] as const
-  ).map(([bus, controller], i) => ({
-    slot: `${bus}${controller}`,
-    said: { bus, controller },
-    overlay: `/tmp/a,b/disk${i}.qcow2`,
-  }));
   const hardware = vmwareModel(
     parseKeyValues(
       [
@@ -244,17 +319,66 @@ test('hardware becomes arguments, and hostile words become none', () => {
     ),
     [],
   );
-  const { args, choices } = choose(hardware, disks, wishes);
-  expect(args.join(' ')).not.toContain('constructor');
-  expect(args.join(' ')).not.toContain('function');
-  expect(args).toContain('ide-hd,bus=sata0.0,drive=disk0,bootindex=1');
-  expect(args).toContain('scsi-hd,bus=lsisas0.0,channel=0,scsi-id=1,lun=0,drive=disk2,bootindex=3');
-  expect(args).toContain('ide-hd,bus=sata0.1,drive=disk3,bootindex=4');
+  const decided = (controller: number, asked?: StorageKind): TargetMachine => {
+    const said: MachineDisk = {
+      slot: `scsi${controller}:0`,
+      bus: 'scsi',
+      controller,
+      unit: 0,
+      device: 'disk',
+      file: 'x',
+      chain: [],
+      from: 'the test',
+    };
+    const disks = Array.from({ length: 7 }, (_, i) => ({ said, size: MIB, file: `disk${i}` }));
+    const { platform } = qemuHere(kindOf(hardware, said), 'nothing');
+    return decide(platform, hardware, UNKNOWN_GUEST, disks, { name: 'x', stem: 'x' }, asked);
+  };
+  const overlays = Array.from({ length: 7 }, (_, i) => `/tmp/a,b/disk${i}.qcow2`);
+  const { args, choices } = choose(decided(1), overlays, wishes);
+  expect(args.join(' ')).not.toMatch(/constructor|function/);
+  expect(args).toContain('scsi-hd,bus=scsi0.0,scsi-id=1,drive=disk1,bootindex=2');
+  expect(args.filter((word) => word.startsWith('mptsas1068'))).toHaveLength(1);
   expect(args.join(' ')).toContain('file=/tmp/a,,b/disk0.qcow2');
+  expect(args.join(' ')).toContain('e1000-82545em,netdev=net0,mac=00:0c:29:01:02:03');
   expect(args.join(' ')).toContain('restrict=on');
-  expect(choices.find(({ what }) => what === 'memory')?.value).toBe('2457M');
+  expect(choices.find(({ what }) => what === 'memory')?.value).toBe('2457 MiB');
   expect(choices.find(({ what }) => what === 'processors')?.value).toBe('2');
-  expect(() => choose({ ...hardware, firmware: stated('efi', 'firmware') }, disks, wishes)).toThrow(/EFI/);
+  // A controller that nothing names becomes one that nearly all guests know.
+  const other = choose(decided(0), overlays, wishes).args;
+  expect(other).toContain('ide-hd,bus=sata0.0,drive=disk0,bootindex=1');
+  expect(other).toContain('ide-hd,bus=sata1.0,drive=disk6,bootindex=7');
+  expect(choose(decided(0, 'nvme'), overlays, wishes).args).toContain('nvme,serial=disk3,drive=disk3,bootindex=4');
+  expect(() => decided(0, 'ide')).toThrow('qemu has no place for 7 disks on ide');
+  expect(() => choose({ ...decided(1), firmware: 'efi' }, overlays, wishes)).toThrow(/EFI .*apt install ovmf/);
+});
+
+test.each([
+  ['login', 'debian login: ', ''],
+  ['login', '', 'Debian GNU/Linux 12 web01 tty1\n\nweb01 login:'],
+  ['panic', 'x\r\n[    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n', ''],
+  ['rescue', 'BusyBox v1.35\r\n\r\n(initramfs) ', ''],
+  ['loader', '', 'error: no such device: 1234.\ngrub rescue>'],
+  ['shell', '\x1b[2J\x1b[01;01HUEFI \x1b[0mInteractive Shell v2.2\r\n', ''],
+  ['nothing', '', 'Booting from Hard Disk...\nNo bootable device.'],
+  ['nothing', 'BdsDxe: No bootable option or device was found.\r\n', ''],
+  [undefined, 'Starting systemd-logind.service - login\r\nmore to come', 'Booting from Hard Disk...'],
+])('what is seen: %s', (sign, serial, screen) => {
+  expect(signIn(serial, screen, undefined)?.sign).toBe(sign);
+  if (sign !== undefined && !GOOD.includes(sign as Sign)) expect(NEXT[sign as Sign]).toMatch(/\.$/);
+});
+
+test('the letters of a screen in text mode, and pictures that look like a desktop', () => {
+  const row = (text: string): string =>
+    Array.from(text.padEnd(80), (c) => `0x07${c.charCodeAt(0).toString(16).padStart(2, '0')}`).join(' ');
+  expect(textOf(`00000000000b8000: ${row('No bootable device.')}\r\n00000000000b80a0: ${row(' two')}`)).toBe(
+    'No bootable device.\n two',
+  );
+  const side = 800;
+  const flat = { width: side, height: 600, pixels: new Uint8Array(side * 600 * 3).fill(120) };
+  expect(isDesktop(flat)).toBe(false);
+  expect(isDesktop({ ...flat, pixels: flat.pixels.map((_, i) => (i * 7919) % 251) })).toBe(true);
+  expect(isText({ ...flat, width: 720, height: 400 })).toBe(true);
 });
 
 test.runIf(absent === undefined)('an accelerator that was asked for is tried no further', async () => {
