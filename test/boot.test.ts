@@ -33,6 +33,7 @@ const NEW = 'only the snapshot knows this line';
 const absent = missing('qemu-system-x86_64') ?? missing('qemu-img');
 const parts = absent === undefined ? guestParts() : absent;
 const root = typeof parts === 'string' ? '' : parts.root;
+const before = tmpdir();
 let dir = '';
 let image = '';
 let made: Made;
@@ -40,6 +41,9 @@ let made: Made;
 beforeAll(async () => {
   build();
   dir = fs.mkdtempSync(join(tmpdir(), 'salvor-boot-'));
+  // What runs leave behind is looked for where no other test leaves anything.
+  process.env.TMPDIR = join(dir, 'tmp');
+  fs.mkdirSync(process.env.TMPDIR);
   if (root === '') return;
   made = datastore(guestImage(root, OLD));
   [image] = await writeImages(made, dir);
@@ -51,7 +55,10 @@ beforeAll(async () => {
   fs.closeSync(fd);
   expect(gone.length).toBeGreaterThan(3);
 });
-afterAll(() => fs.rmSync(dir, { recursive: true, force: true }));
+afterAll(() => {
+  process.env.TMPDIR = before;
+  fs.rmSync(dir, { recursive: true, force: true });
+});
 
 /** A VMFS6 datastore with the guest as thin disk, and a delta over it that changes one line. */
 function datastore(guest: GuestImage): Made {

@@ -43,7 +43,9 @@ function present(command) {
 
 /** Installs what is missing with apt; says so where that cannot be done. */
 function installPeers(list = peers) {
-  const missing = list.filter((peer) => (peer.file === undefined ? !present(peer.command) : !existsSync(peer.file))).map((peer) => peer.package);
+  const missing = list
+    .filter((peer) => (peer.file === undefined ? !present(peer.command) : !existsSync(peer.file)))
+    .map((peer) => peer.package);
   if (missing.length === 0) return;
   console.log(`Installing peers from Debian: ${missing.join(', ')} …`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };

@@ -1,7 +1,7 @@
 /** Bytes of evidence over HTTP: never as a document of this page, and by ranges. */
 import type { Context } from 'hono';
 import { faultOf } from './route.ts';
-import { LocatorQuery } from './schemas.ts';
+import { JobQuery, LocatorQuery } from './schemas.ts';
 import { streamOf } from './stream.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -42,6 +42,20 @@ export async function sendBytes(c: Context, workspace: Workspace, isShown: boole
     // Of what is shown, no player minds zeros; a download breaks off where more is missing than was said.
     const pieces = piecesOf(workspace, locator, from, end, isShown ? Number.POSITIVE_INFINITY : known);
     return c.body(await streamOf(c, pieces));
+  } catch (error) {
+    return faultOf(c, error);
+  }
+}
+
+/** Answers with the screen of a machine that a job runs, as PNG. */
+export async function sendScreen(c: Context, workspace: Workspace): Promise<Response> {
+  const asked = JobQuery.safeParse(c.req.query());
+  if (!asked.success) return c.json({ error: 'id: name one job', code: 'request' }, 400);
+  try {
+    const png = await workspace.jobs.ask<Uint8Array<ArrayBuffer> | null>(asked.data.id, 'screen');
+    if (png === undefined || png === null)
+      return c.json({ error: 'There is no screen to show, or not yet.', code: 'not-found' }, 404);
+    return c.body(png, 200, { 'Content-Type': 'image/png', 'Content-Security-Policy': SANDBOX });
   } catch (error) {
     return faultOf(c, error);
   }
