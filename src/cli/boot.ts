@@ -132,7 +132,7 @@ async function boot(stack: Stack, inner: string | undefined, options: Options, s
 }
 
 /** What is reported of a guest. */
-interface About extends Pick<Ready, 'plan' | 'choices' | 'guest'> {
+interface About extends Omit<Ready, 'server' | 'stop'> {
   readonly machine: Bootable;
   readonly kept: string;
   readonly served: Served;

@@ -147,7 +147,7 @@ async function runMachine(
       if (sign !== undefined) {
         const isUp = GOOD.includes(sign.sign);
         said = `${isUp ? 'It comes up' : 'It does not come up'}: ${WHAT[sign.sign]}: "${shown(sign.line)}".`;
-      }
+      } else if (screen.text !== '') said = `On its screen: "${shown(lastLine(screen.text))}"`;
       const { bytes, lostBytes } = server.served;
       const serial = shown(guest.serial.slice(-TAIL).replace(/\r?\n/g, ' ⏎ '));
       report({ said, serial, pictures: screen.count, servedBytes: bytes, lostBytes });
@@ -164,6 +164,10 @@ async function runMachine(
   session.case.endRun(id, 'done', lines[0]);
   session.case.log(['serve', 'boot'], lines[0]);
   return { stopped: false, said: lines, result: { choices } };
+}
+
+function lastLine(text: string): string {
+  return text.slice(text.lastIndexOf('\n') + 1).trim();
 }
 
 function lostWords({ lostBytes }: Served): string[] {

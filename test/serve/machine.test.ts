@@ -162,7 +162,7 @@ describe.runIf(root !== '' && isThere)('its page in Chromium', () => {
     await page.getByRole('button', { name: 'Rebuild, serve or start it' }).click();
     await page.getByText('as it was: the guest started from it').first().waitFor();
     await page.getByLabel('Platform', { exact: true }).selectOption('virtualbox');
-    await page.getByText(/--target virtualbox --out DIR writes/).waitFor();
+    await page.getByText(/--target virtualbox --out DIR$/).waitFor();
     await page.getByRole('button', { name: 'Serve all files (WebDAV)' }).click();
     await page.getByText('Password (any name)').waitFor();
     await page.getByRole('button', { name: 'Start it now' }).click();

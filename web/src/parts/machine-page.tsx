@@ -1,7 +1,7 @@
 /** One machine: what it would be on each platform and why, and ways to use it before anything is copied. */
 import { Loader, NativeSelect } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { type ReactNode, useState } from 'react';
+import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { get } from '../lib/api.ts';
 import type { Machine, Plan } from '../lib/types.ts';
 import { Facts } from './facts.tsx';
@@ -16,12 +16,20 @@ export function MachinePage({ machine }: { machine: Machine }): ReactNode {
     queryFn: ({ signal }) => get<Plan>('/api/plan', { config, name }, signal),
   });
   const [target, setTarget] = useState<string>();
+  const top = useRef<HTMLHeadingElement>(null);
+  const isThere = data !== undefined;
+  // On a narrow screen it stands below all machines.
+  useEffect(() => {
+    if (isThere) top.current?.scrollIntoView({ block: 'nearest' });
+  }, [isThere]);
   if (error !== null) return <Fault error={error} />;
   if (data === undefined) return <Loader role="status" size="sm" aria-label="Looking into its disks" />;
   const chosen = data.targets.find((one) => one.target === target) ?? data.targets[0];
   return (
     <>
-      <h3 style={{ marginTop: 0, marginBottom: '0.25rem', overflowWrap: 'anywhere' }}>{name}</h3>
+      <h3 ref={top} style={{ marginTop: 0, marginBottom: '0.25rem', overflowWrap: 'anywhere' }}>
+        {name}
+      </h3>
       <p className="mono" style={{ marginTop: 0 }}>
         {config}
       </p>
@@ -59,7 +67,12 @@ function PlanView({ plan }: { plan: Plan['targets'][number] }): ReactNode {
           </div>
         ))}
       </dl>
-      <Steps title="To write it" steps={[`${plan.command} writes ${plan.files.join(', ')}.`, ...plan.steps]} />
+      <h5 style={{ margin: '0.9rem 0 0' }}>To write it</h5>
+      <p className="mono" style={{ margin: '0.25rem 0' }}>
+        {plan.command}
+      </p>
+      <p style={{ margin: '0.25rem 0', overflowWrap: 'anywhere' }}>It writes {plan.files.join(', ')}.</p>
+      <Steps title="Then" steps={plan.steps} />
       {plan.later.length > 0 && <Steps title="To move to virtio, once it runs" steps={plan.later} />}
     </>
   );
