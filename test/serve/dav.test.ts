@@ -7,6 +7,7 @@ import * as net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { paced } from '../../src/serve/dav/app.ts';
 import { hrefOf, rawOfSegment, segmentFor, segmentsOf } from '../../src/serve/dav/names.ts';
 import { type DavServing, serveDav } from '../../src/serve/dav/server.ts';
 import { wantedBy } from '../../src/serve/dav/xml.ts';
@@ -152,6 +153,24 @@ test('sources, disks, what is in them, and a recovered folder', async () => {
   expect(inside).toContain(`${P1}/web01/%2Binside/web01.vmdk/%2Bbytes.raw`);
   const flat = sample.truth.files.find(({ path }) => path === '/web01/web01-flat.vmdk')!;
   expect(sha256((await got(`${P1}/web01/%2Binside/web01.vmdk/%2Bbytes.raw`, dav)).bytes)).toBe(flat.sha256);
+});
+
+test('what the root shows, with what lost its directory last', async () => {
+  const names = (await list(`${P1}/`)).map((href) => href.slice(P1.length + 1));
+  expect(names).toEqual(expect.arrayContaining(['web01/', 'db01/', 'notes/', '.fdc.sf']));
+  expect(names.at(-1)).toBe('%2Borphan/');
+  expect((await list(`${P1}/%2Borphan/`)).length).toBeGreaterThan(0);
+});
+
+test('a listing that takes long says so, and leaves nothing out', async () => {
+  async function* slow(): AsyncGenerator<number> {
+    yield 1;
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    yield 2;
+  }
+  const out: (number | undefined)[] = [];
+  for await (const one of paced(slow())) out.push(one);
+  expect(out).toEqual([1, undefined, 2]);
 });
 
 test('asked for by name: what is there, and what is not', async () => {

@@ -16,6 +16,8 @@ import { MULTISTATUS, MULTISTATUS_END, responseOf, type Wanted, wantedBy, XML_HE
 const MAX_BODY = 64 * 1024;
 /** Characters of a listing that are sent at once. */
 const BATCH = 32 * 1024;
+/** Milliseconds after which a client is told that its listing is still made. */
+const PATIENCE = 2000;
 const ALLOWED = 'OPTIONS, GET, HEAD, PROPFIND, LOCK, UNLOCK';
 const XML = { 'Content-Type': 'application/xml; charset=utf-8' };
 const READ_ONLY =
@@ -88,12 +90,53 @@ async function* listing(
     responseOf(hrefOf(path, isFolder), propertiesOf(path.at(-1) ?? '', node, isFolder), wanted);
   let text = MULTISTATUS + line(segments, place);
   if (isDeep) {
-    for await (const entry of place.entries()) {
-      text += line([...segments, entry.segment], entry.place);
-      if (text.length < BATCH) continue;
+    for await (const entry of paced(place.entries())) {
+      // What is empty holds the connection while something is looked for; between elements it means nothing.
+      text += entry === undefined ? '\n' : line([...segments, entry.segment], entry.place);
+      if (text.length < BATCH && entry !== undefined) continue;
       yield encoder.encode(text);
       text = '';
     }
   }
   yield encoder.encode(text + MULTISTATUS_END);
+}
+
+/** The same, with `undefined` wherever the next one takes long: what was deleted is searched for when it is listed. */
+export async function* paced<T>(entries: AsyncIterable<T>): AsyncGenerator<T | undefined> {
+  const iterator = entries[Symbol.asyncIterator]();
+  let pace = new Pace();
+  try {
+    for (;;) {
+      const next = iterator.next();
+      while (await pace.isLate(next)) {
+        yield undefined;
+        pace = new Pace();
+      }
+      const { done, value } = await next;
+      if (done === true) return;
+      yield value;
+    }
+  } finally {
+    pace.end();
+    await iterator.return?.();
+  }
+}
+
+/** One stretch of PATIENCE. */
+class Pace {
+  #late = (): void => undefined;
+  readonly #over = new Promise<boolean>((resolve) => {
+    this.#late = () => resolve(true);
+  });
+  readonly #timer = setTimeout(() => this.#late(), PATIENCE);
+
+  /** Whether it is over before `what` is settled. */
+  isLate(what: Promise<unknown>): Promise<boolean> {
+    const settled = (): boolean => false;
+    return Promise.race([what.then(settled, settled), this.#over]);
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
 }
