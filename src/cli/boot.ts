@@ -1,11 +1,13 @@
 /** salvor boot: starts a machine in qemu straight from the evidence, which is only read. */
 import * as path from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { caseDir } from '../case/place.ts';
 import { checkFolder } from '../export/overlay.ts';
 import { emptyFolder, type RunFolder, runFolder, writeNew } from '../export/run-folder.ts';
 import { ACCELERATORS, type Wish } from '../serve/boot/accelerator.ts';
 import { BUSES, type Bus } from '../serve/boot/choices.ts';
 import type { Guest } from '../serve/boot/guest.ts';
+import { keepStart } from '../serve/boot/kept.ts';
 import { pngOf } from '../serve/boot/screen.ts';
 import { WHAT } from '../serve/boot/signs.ts';
 import { type Watched, watch } from '../serve/boot/smoke.ts';
@@ -13,7 +15,7 @@ import { type Ready, ready } from '../serve/boot/start.ts';
 import type { Lost, Served } from '../serve/nbd/exports.ts';
 import type { Bootable } from '../stack/bootable.ts';
 import type { Stack } from '../stack/stack.ts';
-import { type CommonOptions, common, INTACT, NOTHING, UNCERTAIN, UsageError, withStack } from './command.ts';
+import { type CommonOptions, common, hasCase, INTACT, NOTHING, UNCERTAIN, UsageError, withStack } from './command.ts';
 import { lostOption, quoted, tellKnown } from './nbd.ts';
 import { graded, note, print, printJson, shown, size } from './output.ts';
 import { pickMachine } from './pick.ts';
@@ -119,7 +121,7 @@ async function boot(stack: Stack, inner: string | undefined, options: Options, s
       await guest.start();
       for (const { slot, source } of machine.disks)
         void tellKnown(source, options.lost, over.signal, `${slot || 'disk'}: `);
-      return options.smoke === true ? await smoke(about, run, signal) : await attend(about, signal);
+      return options.smoke === true ? await smoke(about, run, stack, signal) : await attend(about, signal);
     } finally {
       over.abort();
       await started.stop();
@@ -184,13 +186,14 @@ function asJson({ machine, plan, choices, guest, kept, served, options }: About)
   };
 }
 
-async function smoke(about: About, run: RunFolder, signal: AbortSignal): Promise<number> {
+async function smoke(about: About, run: RunFolder, stack: Stack, signal: AbortSignal): Promise<number> {
   const { guest, options, kept } = about;
   const file = path.join(run.path, 'screen.ppm');
   const seen = await watch(guest, options.expect, options.timeout, file, signal);
   const picture = seen.picture === undefined ? undefined : path.join(kept, 'screen.png');
   if (picture !== undefined) writeNew(picture, pngOf(seen.picture!));
   const exit = seen.seen ? INTACT : UNCERTAIN;
+  await report(about, seen, stack);
   if (options.json === true) {
     const { picture: _, ...told } = seen;
     printJson({ ...asJson(about), ...told, screen: picture, errors: guest.errors, serial: guest.serial });
@@ -199,18 +202,43 @@ async function smoke(about: About, run: RunFolder, signal: AbortSignal): Promise
   return exit;
 }
 
-function verdict({ guest, options }: About, seen: Watched, picture: string | undefined): string[] {
+/** Where there is a case, its report shows the picture. */
+async function report(about: About, seen: Watched, stack: Stack): Promise<void> {
+  const { machine, options } = about;
+  const dir = caseDir(
+    options.case,
+    stack.roots.map((root) => root.locator),
+  );
+  if (!hasCase(dir)) return;
+  const kept = (await import('./case.ts')).openCase(dir);
+  try {
+    const said = `"${shown(machine.name)}": ${headline(about, seen)}`;
+    keepStart(kept, { name: machine.name, config: machine.config?.locator ?? '' }, said, seen.picture);
+    kept.log(process.argv.slice(2), said);
+    note(`Kept for the report of the case ${dir}.`);
+  } finally {
+    kept.close();
+  }
+}
+
+/** Whether it came up, in one sentence. */
+function headline({ options }: About, seen: Watched): string {
+  const line = shown(seen.line ?? '');
+  if (seen.sign === 'desktop') return `It seems to start: its screen shows ${line}, after ${seconds(seen.at)}.`;
+  if (seen.seen) return `It starts: "${line}" came after ${seconds(seen.at)}.`;
+  if (seen.sign !== undefined) return `It does not come up: ${WHAT[seen.sign]}: "${line}".`;
+  const how = seen.ended ? 'the guest ended before' : `${seconds(seen.at)} were waited`;
+  const what = options.expect === undefined ? 'No login prompt was seen' : `"${shown(options.expect)}" did not come`;
+  return `${what}: ${how}.`;
+}
+
+function verdict(about: About, seen: Watched, picture: string | undefined): string[] {
+  const { guest, options } = about;
   const lines: string[] = [];
   const first = seen.firstSerial;
   if (first !== undefined) lines.push(`First byte on the serial line ${seconds(first)} after the command.`);
-  const line = shown(seen.line ?? '');
-  if (seen.sign === 'desktop') lines.push(`It seems to start: its screen shows ${line}, after ${seconds(seen.at)}.`);
-  else if (seen.seen) lines.push(`It starts: "${line}" came after ${seconds(seen.at)}.`);
-  else {
-    const what = options.expect === undefined ? 'No login prompt' : `"${shown(options.expect)}" did not come`;
-    const how = seen.ended ? 'the guest ended before' : `${seconds(seen.at)} were waited`;
-    if (seen.sign !== undefined) lines.push(`It does not come up: ${WHAT[seen.sign]}: "${line}".`);
-    else lines.push(`${what}${options.expect === undefined ? ' was seen' : ''}: ${how}.`);
+  lines.push(headline(about, seen));
+  if (!seen.seen) {
     if (guest.errors !== '') lines.push(`qemu said: ${shown(guest.errors)}`);
     if (seen.text !== '' && seen.sign === undefined) lines.push(`On its screen: ${shown(lastLine(seen.text))}`);
     if (seen.next !== undefined) lines.push(seen.next);

@@ -1,8 +1,8 @@
 /** What a report says, gathered from the evidence, the case and the manifests of recoveries. */
 import { type Report, readManifest } from '../export/index.ts';
 import { diagnose, type Layer, sentencesOf, titleOf } from '../stack/diagnosis.ts';
+import { pictureOfRun } from './boot/kept.ts';
 import type { Session } from './session.ts';
-import { pictureOfRun } from './standing.ts';
 
 /** Everything that a report says, gathered by the child that has the evidence open. */
 export async function gather(session: Session, program: string): Promise<Report> {

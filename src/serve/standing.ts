@@ -1,12 +1,12 @@
 /** Work that stands until somebody ends it: disks over NBD, the tree over WebDAV, a machine that runs. */
-import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { ExportError } from '../export/error.ts';
-import { type RunFolder, runFolder, writeNew } from '../export/run-folder.ts';
+import { type RunFolder, runFolder } from '../export/run-folder.ts';
 import { type Bootable, bootable, machinesIn } from '../stack/bootable.ts';
 import { LocatorError } from '../stack/locate.ts';
 import { shown, size } from '../stack/words.ts';
 import type { Guest } from './boot/guest.ts';
+import { keepStart } from './boot/kept.ts';
 import { pngOf } from './boot/screen.ts';
 import { GOOD, signIn, WHAT } from './boot/signs.ts';
 import { Screen } from './boot/smoke.ts';
@@ -24,8 +24,6 @@ type Options<K extends JobOrder['kind']> = Extract<JobOrder, { kind: K }>['optio
 
 /** Milliseconds between two signs of life, and two looks at a screen. */
 const PULSE = 1000;
-/** Below the folder of the case: pictures of machines that ran. */
-const SCREENS = 'screens';
 /** Characters of a serial line that are shown. */
 const TAIL = 4000;
 
@@ -132,7 +130,6 @@ async function runMachine(
   const fixed = { accel: 'auto', display: 'none', network: false, run, kept: run.path } as const;
   const started = await ready(session.stack, machine, { ...fixed, lost, memory, bus, onFault: () => undefined });
   const { guest, server, choices } = started;
-  const id = session.case.beginRun('boot', options);
   session.case.log(['serve', 'boot', JSON.stringify(options)], `"${shown(machine.name)}" is started from the evidence`);
   const screen = new Screen(guest, path.join(run.path, 'screen.ppm'));
   let said = 'Nothing was seen of it yet.';
@@ -158,11 +155,11 @@ async function runMachine(
     running = undefined;
     await started.stop();
   }
-  const picture = screen.picture === undefined ? undefined : keepPicture(session.case.dir, id, pngOf(screen.picture));
-  const lines = [`"${shown(machine.name)}": ${said}`, `It read ${size(server.served.bytes)} of the evidence.`];
+  const first = `"${shown(machine.name)}": ${said}`;
+  const picture = keepStart(session.case, options, first, screen.picture);
+  const lines = [first, `It read ${size(server.served.bytes)} of the evidence.`];
   lines.push(...lostWords(server.served), ...(picture === undefined ? [] : [`Its last screen: ${picture}`]));
-  session.case.endRun(id, 'done', lines[0]);
-  session.case.log(['serve', 'boot'], lines[0]);
+  session.case.log(['serve', 'boot'], first);
   return { stopped: false, said: lines, result: { choices } };
 }
 
@@ -172,23 +169,6 @@ function lastLine(text: string): string {
 
 function lostWords({ lostBytes }: Served): string[] {
   return lostBytes === 0 ? [] : [`Reads met ${size(lostBytes)} that are missing.`];
-}
-
-/** Keeps a picture of a run in the folder of the case, beside those of runs before; answers its path. */
-function keepPicture(dir: string, id: number, png: Uint8Array): string {
-  const folder = path.join(dir, SCREENS);
-  const file = path.join(folder, `boot-${id}-${Date.now()}.png`);
-  writeNew(file, png);
-  return file;
-}
-
-/** The newest picture of a run, where one was kept. */
-export function pictureOfRun(dir: string, id: number): Uint8Array | undefined {
-  const folder = path.join(dir, SCREENS);
-  if (!fs.existsSync(folder)) return undefined;
-  const names = fs.readdirSync(folder).filter((name) => name.startsWith(`boot-${id}-`) && name.endsWith('.png'));
-  const newest = names.sort().at(-1);
-  return newest === undefined ? undefined : fs.readFileSync(path.join(folder, newest));
 }
 
 /** Calls `pulse` now and then, until `signal` fires. */
