@@ -179,3 +179,27 @@ describe.runIf(root !== '' && isThere)('its page in Chromium', () => {
     expect(faults.filter((fault) => !/404/.test(fault))).toEqual([]);
   }, 90_000);
 });
+
+test.runIf(root !== '')('with the server ends what it started, and nothing is left behind', async () => {
+  const id = await begin('boot', { config, name: NAME, lost: 'error', memory: 128 });
+  await says(id, 'pictures', /^[1-9]/, 60_000);
+  const folder = tmpdir();
+  const guests = (): string[] =>
+    fs
+      .readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map((pid) => commandOf(pid))
+      .filter((command) => command.includes('qemu-system') && command.includes(folder));
+  expect(guests()).toHaveLength(1);
+  await served.serving.close();
+  await expect.poll(guests, { timeout: 10_000 }).toEqual([]);
+  await expect.poll(() => fs.readdirSync(folder), { timeout: 10_000 }).toEqual([]);
+});
+
+function commandOf(pid: string): string {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+  } catch {
+    return ''; // it ended meanwhile
+  }
+}

@@ -18,7 +18,8 @@ const MAX_BODY = 64 * 1024;
 const BATCH = 32 * 1024;
 /** Milliseconds after which a client is told that its listing is still made. */
 const PATIENCE = 2000;
-const ALLOWED = 'OPTIONS, GET, HEAD, PROPFIND, LOCK, UNLOCK';
+const METHODS = ['OPTIONS', 'GET', 'HEAD', 'PROPFIND', 'LOCK', 'UNLOCK'];
+const ALLOWED: string = METHODS.join(', ');
 const XML = { 'Content-Type': 'application/xml; charset=utf-8' };
 const READ_ONLY =
   'This is evidence, or what was recovered of it: it can be read and copied, and nothing here can be changed.';
@@ -27,6 +28,9 @@ const READ_ONLY =
 export function davApp(tree: DavTree, guard: DavGuard, options: DavOptions): Hono {
   const app = new Hono();
   app.use('*', guard.door());
+  app.use('*', (c, next) =>
+    METHODS.includes(c.req.method) ? next() : Promise.resolve(c.text(`${READ_ONLY}\n`, 403, { Allow: ALLOWED })),
+  );
   app.use(
     '*',
     bodyLimit({ maxSize: MAX_BODY, onError: (c) => c.text(`A request may have ${MAX_BODY} bytes.\n`, 413) }),
@@ -43,7 +47,6 @@ export function davApp(tree: DavTree, guard: DavGuard, options: DavOptions): Hon
 async function answer(c: Context, tree: DavTree, options: DavOptions): Promise<Response> {
   const { method } = c.req;
   if (method === 'OPTIONS') return c.body(null, 200, { Allow: ALLOWED, DAV: '1', 'MS-Author-Via': 'DAV' });
-  if (!ALLOWED.split(', ').includes(method)) return c.text(`${READ_ONLY}\n`, 403, { Allow: ALLOWED });
   if (method === 'UNLOCK') return c.body(null, 204);
   const segments = segmentsOf(new URL(c.req.url).pathname);
   if (segments === undefined) return c.text('This path cannot be one of this tree.\n', 400);
