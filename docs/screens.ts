@@ -69,6 +69,22 @@ async function tour(page: Page, shot: (name: string) => Promise<void>): Promise<
   await page.getByText('Machines', { exact: true }).click();
   await page.getByRole('heading', { name: 'web01' }).waitFor();
   await shot('4-machines');
+  await page.getByRole('button', { name: 'Rebuild, serve or start it' }).first().click();
+  await page.getByRole('button', { name: 'Serve all files (WebDAV)' }).click();
+  await page.getByText('Password (any name)').waitFor();
+  await page.getByRole('button', { name: 'Start it now' }).click();
+  await page.getByRole('img', { name: 'The screen of the machine that runs' }).waitFor({ timeout: 60_000 });
+  await page.getByRole('heading', { name: 'Use it where it lies' }).scrollIntoViewIfNeeded();
+  await page.waitForTimeout(5000);
+  await shot('4-machine');
+  await page.getByRole('heading', { name: 'On another platform' }).scrollIntoViewIfNeeded();
+  await page.mouse.wheel(0, 500);
+  await page.waitForTimeout(300);
+  await shot('4-plan');
+  for (const kind of ['boot', 'dav']) {
+    await page.locator(`[data-job=${kind}]`).getByRole('button', { name: 'Stop' }).click();
+    await page.locator(`[data-job=${kind}][data-state=done]`).waitFor();
+  }
   await page.getByText('Chains', { exact: true }).click();
   await page.getByText('whole and sure').first().waitFor();
   await shot('4-chains');

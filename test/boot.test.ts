@@ -5,16 +5,12 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { parseKeyValues } from '../src/codec/keyvalue.ts';
-import { stated } from '../src/core/machine.ts';
-import { vmwareModel } from '../src/formats/machine/vmware.ts';
 import { accelerator } from '../src/serve/boot/accelerator.ts';
-import { choose, type Wishes } from '../src/serve/boot/choices.ts';
-import { parsePpm, pngOf } from '../src/serve/boot/screen.ts';
-import { build, json, salvor } from './cli/salvor.ts';
+import { hostOf } from '../src/serve/boot/host.ts';
+import { build, json, LAUNCHER, salvor } from './cli/salvor.ts';
 import { missing } from './make/check/peers.ts';
 import { deleteFile } from './make/damage.ts';
-import { type GuestImage, guestImage, guestParts } from './make/guest.ts';
+import { efiGuest, efiParts, type GuestImage, guestImage, guestParts } from './make/guest.ts';
 import { writeImages } from './make/images.ts';
 import { cowdOf } from './make/machine/cowd.ts';
 import { machine } from './make/machines.ts';
@@ -28,6 +24,7 @@ const NEW = 'only the snapshot knows this line';
 const absent = missing('qemu-system-x86_64') ?? missing('qemu-img');
 const parts = absent === undefined ? guestParts() : absent;
 const root = typeof parts === 'string' ? '' : parts.root;
+const before = tmpdir();
 let dir = '';
 let image = '';
 let made: Made;
@@ -35,6 +32,9 @@ let made: Made;
 beforeAll(async () => {
   build();
   dir = fs.mkdtempSync(join(tmpdir(), 'salvor-boot-'));
+  // What runs leave behind is looked for where no other test leaves anything.
+  process.env.TMPDIR = join(dir, 'tmp');
+  fs.mkdirSync(process.env.TMPDIR);
   if (root === '') return;
   made = datastore(guestImage(root, OLD));
   [image] = await writeImages(made, dir);
@@ -46,7 +46,10 @@ beforeAll(async () => {
   fs.closeSync(fd);
   expect(gone.length).toBeGreaterThan(3);
 });
-afterAll(() => fs.rmSync(dir, { recursive: true, force: true }));
+afterAll(() => {
+  process.env.TMPDIR = before;
+  fs.rmSync(dir, { recursive: true, force: true });
+});
 
 /** A VMFS6 datastore with the guest as thin disk, and a delta over it that changes one line. */
 function datastore(guest: GuestImage): Made {
@@ -127,9 +130,11 @@ describe.runIf(root !== '')(`from a datastore without partition table, header an
     expect(told).toMatchObject({ seen: true, machine: 'web01', line: expect.stringContaining(NEW) });
     expect(told.config).toContain('+regenerated');
     expect(told.disks[0]).toMatchObject({ slot: 'scsi0:0', locator: expect.stringContaining('web01-000001.vmdk') });
-    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'scsi0:0', value: 'pvscsi' }));
-    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'memory', value: '384M' }));
-    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'network 0', value: 'vmxnet3' }));
+    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'storage', value: 'pvscsi' }));
+    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'memory', value: '384 MiB' }));
+    expect(told.choices).toContainEqual(
+      expect.objectContaining({ what: 'network 0', value: expect.stringContaining('vmxnet3') }),
+    );
     expect(told.firstSerial).toBeGreaterThan(0);
     expect(told.served.lostBytes).toBe(0);
     expect(fs.readFileSync(join(proof, 'serial.log'), 'latin1')).toContain(NEW);
@@ -198,6 +203,88 @@ describe.runIf(root !== '')(`from a datastore without partition table, header an
   });
 });
 
+const efi = absent === undefined ? efiParts() : absent;
+const ovmf = hostOf().efi === undefined ? 'ovmf is not installed' : undefined;
+const noEfi = typeof efi === 'string' ? efi : ovmf;
+describe.runIf(noEfi === undefined)(`by EFI${noEfi === undefined ? '' : ` (${noEfi})`}`, () => {
+  test('a guest is known to start by EFI from its disk alone, and starts', async () => {
+    const disk = join(dir, 'efi.img');
+    const line = 'this line stands behind the EFI partition';
+    efiGuest(efi as { root: string; grub: string }, disk, line);
+    // The kernel of clouds that the guest has knows no SATA.
+    const told = await json<Report>('boot', disk, '--bus', 'virtio', '--memory', '512', '--smoke', '--timeout', '100');
+    expect(told.choices).toContainEqual(
+      expect.objectContaining({
+        what: 'firmware',
+        value: 'efi',
+        reason: expect.stringContaining('EFI system partition'),
+      }),
+    );
+    expect(told.choices).toContainEqual(expect.objectContaining({ what: 'board', value: 'q35' }));
+    expect(told.serial).toContain(`says: ${line}`);
+    expect(told).toMatchObject({ seen: true, sign: 'login' });
+  });
+});
+
+describe.runIf(absent === undefined)(
+  `a disk with nothing to start${absent === undefined ? '' : ` (${absent})`}`,
+  () => {
+    const empty = (): string => {
+      const file = join(dir, 'empty.img');
+      fs.writeFileSync(file, new Uint8Array(4 * MIB));
+      return file;
+    };
+
+    test('does not come up: which sign, what to do, and the picture', async () => {
+      const kept = join(dir, 'empty');
+      const args = ['--bus', 'ide', '--memory', '128', '--smoke', '--timeout', '60', '--overlay-dir', kept];
+      const { code, out } = await salvor('boot', empty(), ...args);
+      expect(code).toBe(1);
+      expect(out).toContain('It does not come up: the firmware finds nothing to start: "No bootable device');
+      expect(out).toMatch(/Try another bus with --bus\.\nIts screen at the end: .*screen\.png/);
+      expect(fs.readFileSync(join(kept, 'screen.png')).subarray(1, 4).toString()).toBe('PNG');
+    });
+
+    test('qemu ends with the program that started it, whatever ended that', async () => {
+      const kept = join(dir, 'killed');
+      const args = [
+        'boot',
+        empty(),
+        '--memory',
+        '64',
+        '--display',
+        'none',
+        '--accel',
+        'tcg',
+        '--json',
+        '--overlay-dir',
+        kept,
+      ];
+      const child = spawn(process.execPath, [LAUNCHER, ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
+      await new Promise((resolve) => child.stdout.once('data', resolve));
+      const processes = (): number[] =>
+        fs
+          .readdirSync('/proc')
+          .filter((name) => /^\d+$/.test(name))
+          .filter((pid) => fs.existsSync(`/proc/${pid}/cmdline`) && isOurs(Number(pid), kept))
+          .map(Number);
+      await expect.poll(processes, { timeout: 20_000 }).toHaveLength(1);
+      child.kill('SIGKILL');
+      await expect.poll(processes, { timeout: 5000 }).toEqual([]);
+    });
+  },
+);
+
+/** Whether a process is a qemu whose overlays lie there. */
+function isOurs(pid: number, within: string): boolean {
+  try {
+    const said = fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+    return said.includes('qemu-system') && said.includes(within) && said.includes('-sandbox');
+  } catch {
+    return false; // it ended meanwhile
+  }
+}
+
 test.runIf(root !== '')('what cannot be started is a sentence', async () => {
   const none = await salvor('boot', dir, '--vm', 'nobody');
   expect(none.code).toBe(3);
@@ -205,68 +292,6 @@ test.runIf(root !== '')('what cannot be started is a sentence', async () => {
   expect(none.err).not.toContain('fault of the program');
 });
 
-const wishes: Wishes = {
-  network: false,
-  display: 'none',
-  accelerator: { args: ['-accel', 'tcg'], value: 'emulated', reason: 'for the test' },
-  processors: 2,
-  hostMemory: 4096 * MIB,
-  efi: undefined,
-};
-
-test('hardware becomes arguments, and hostile words become none', () => {
-  const disks = (
-    [
-      ['scsi', 0],
-      ['scsi', 1],
-      ['scsi', 1],
-      ['sata', 0],
-      ['ide', 1],
-      ['nvme', 0],
-    ] as const
-  ).map(([bus, controller], i) => ({
-    slot: `${bus}${controller}`,
-    said: { bus, controller },
-    overlay: `/tmp/a,b/disk${i}.qcow2`,
-  }));
-  const hardware = vmwareModel(
-    parseKeyValues(
-      [
-        'memSize = "65536"',
-        'numvcpus = "64"',
-        'guestOS = "windows9"',
-        'scsi0.virtualDev = "constructor"',
-        'scsi1.virtualDev = "lsisas1068"',
-        'ethernet0.present = "TRUE"',
-        'ethernet0.virtualDev = "constructor"',
-        'ethernet0.generatedAddress = "00:0c:29:01:02:03"',
-      ].join('\n'),
-    ),
-    [],
-  );
-  const { args, choices } = choose(hardware, disks, wishes);
-  expect(args.join(' ')).not.toContain('constructor');
-  expect(args.join(' ')).not.toContain('function');
-  expect(args).toContain('ide-hd,bus=sata0.0,drive=disk0,bootindex=1');
-  expect(args).toContain('scsi-hd,bus=lsisas0.0,channel=0,scsi-id=1,lun=0,drive=disk2,bootindex=3');
-  expect(args).toContain('ide-hd,bus=sata0.1,drive=disk3,bootindex=4');
-  expect(args.join(' ')).toContain('file=/tmp/a,,b/disk0.qcow2');
-  expect(args.join(' ')).toContain('restrict=on');
-  expect(choices.find(({ what }) => what === 'memory')?.value).toBe('2457M');
-  expect(choices.find(({ what }) => what === 'processors')?.value).toBe('2');
-  expect(() => choose({ ...hardware, firmware: stated('efi', 'firmware') }, disks, wishes)).toThrow(/EFI/);
-});
-
 test.runIf(absent === undefined)('an accelerator that was asked for is tried no further', async () => {
   expect((await accelerator('tcg')).value).toBe('emulated');
-});
-
-test('a picture of the screen becomes a PNG', () => {
-  const ppm = Buffer.concat([Buffer.from('P6\n2 1\n255\n'), Buffer.from([255, 0, 0, 0, 0, 255])]);
-  const picture = parsePpm(ppm)!;
-  expect(picture).toMatchObject({ width: 2, height: 1 });
-  const png = pngOf(picture);
-  expect(png.subarray(12, 24).toString('hex')).toBe('494844520000000200000001');
-  expect(parsePpm(ppm.subarray(0, -1))).toBeUndefined();
-  expect(parsePpm(Buffer.from('P5\n2 1\n255\n'))).toBeUndefined();
 });

@@ -1,6 +1,7 @@
 // The one list of peers: independent programs from Debian that tests and benchmarks compare with.
 'use strict';
 const { spawnSync } = require('node:child_process');
+const { existsSync } = require('node:fs');
 
 const peers = [
   { package: 'vmfs-tools', command: 'debugvmfs', for: 'VMFS3 and VMFS5: reads what the makers write' },
@@ -22,7 +23,9 @@ const peers = [
   { package: 'genisoimage', command: 'genisoimage', for: 'volumes of ISO 9660' },
   { package: 'btrfs-progs', command: 'mkfs.btrfs', for: 'guests with btrfs' },
   { package: 'libnbd-bin', command: 'nbdcopy', for: 'disks over NBD: reads and compares them' },
+  { package: 'cadaver', command: 'cadaver', for: 'evidence over WebDAV, as a client of it sees it' },
   { package: 'qemu-system-x86', command: 'qemu-system-x86_64', for: 'machines that are started from evidence' },
+  { package: 'ovmf', file: '/usr/share/OVMF/OVMF_CODE_4M.fd', for: 'machines that start by EFI' },
   { package: 'busybox-static', command: 'busybox', for: 'the small guest that is started' },
   { package: 'chromium', command: 'chromium', for: 'the web interface, as a browser sees it' },
   { package: 'strace', command: 'strace', for: 'the proof that evidence is only read, and read errors on demand' },
@@ -40,7 +43,9 @@ function present(command) {
 
 /** Installs what is missing with apt; says so where that cannot be done. */
 function installPeers(list = peers) {
-  const missing = list.filter((peer) => !present(peer.command)).map((peer) => peer.package);
+  const missing = list
+    .filter((peer) => (peer.file === undefined ? !present(peer.command) : !existsSync(peer.file)))
+    .map((peer) => peer.package);
   if (missing.length === 0) return;
   console.log(`Installing peers from Debian: ${missing.join(', ')} …`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };

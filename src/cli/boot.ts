@@ -1,23 +1,25 @@
 /** salvor boot: starts a machine in qemu straight from the evidence, which is only read. */
 import * as path from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { checkFolder, createOverlay } from '../export/overlay.ts';
+import { caseDir } from '../case/place.ts';
+import { checkFolder } from '../export/overlay.ts';
 import { emptyFolder, type RunFolder, runFolder, writeNew } from '../export/run-folder.ts';
-import { ACCELERATORS, accelerator, type Wish } from '../serve/boot/accelerator.ts';
-import { BUSES, type Bus, type Choice, choose } from '../serve/boot/choices.ts';
-import { Guest } from '../serve/boot/guest.ts';
-import { hostOf } from '../serve/boot/host.ts';
+import { ACCELERATORS, type Wish } from '../serve/boot/accelerator.ts';
+import { BUSES, type Bus } from '../serve/boot/choices.ts';
+import type { Guest } from '../serve/boot/guest.ts';
+import { keepStart } from '../serve/boot/kept.ts';
 import { pngOf } from '../serve/boot/screen.ts';
-import { type Seen, watch } from '../serve/boot/smoke.ts';
-import { uriOf } from '../serve/nbd/address.ts';
+import { WHAT } from '../serve/boot/signs.ts';
+import { type Watched, watch } from '../serve/boot/smoke.ts';
+import { type Ready, ready } from '../serve/boot/start.ts';
 import type { Lost, Served } from '../serve/nbd/exports.ts';
-import { NbdServer } from '../serve/nbd/server.ts';
 import type { Bootable } from '../stack/bootable.ts';
 import type { Stack } from '../stack/stack.ts';
-import { type CommonOptions, common, INTACT, NOTHING, UNCERTAIN, UsageError, withStack } from './command.ts';
+import { type CommonOptions, common, hasCase, INTACT, NOTHING, UNCERTAIN, UsageError, withStack } from './command.ts';
 import { lostOption, quoted, tellKnown } from './nbd.ts';
-import { note, print, printJson, shown, size } from './output.ts';
+import { graded, note, print, printJson, shown, size } from './output.ts';
 import { pickMachine } from './pick.ts';
+import { decisionLine } from './plan.ts';
 
 interface Options extends CommonOptions {
   readonly vm?: string;
@@ -59,7 +61,10 @@ export function register(program: Command): void {
     )
     .option('--network', 'let the guest reach the network (through this machine)')
     .addOption(lostOption())
-    .option('--smoke', 'only see whether it starts: wait for a login prompt on its serial line, then end it')
+    .option(
+      '--smoke',
+      'only see whether it starts: wait for a login prompt, a desktop, or a sign that it will not; then end it',
+    )
     .option('--expect <text>', 'with --smoke: wait for this text instead')
     .option('--timeout <s>', 'with --smoke: seconds to wait', Number, TIMEOUT)
     .option('--overlay-dir <dir>', 'keep overlays, serial.log and screen.png in this new or empty directory')
@@ -90,63 +95,47 @@ async function boot(stack: Stack, inner: string | undefined, options: Options, s
     const why = machine.lost.length > 0 ? `: ${machine.lost.join('; ')}` : '';
     throw new UsageError(`"${machine.name}" has no disk that could be started${why}.`, NOTHING);
   }
-  const host = hostOf();
-  if (!host.hasQemu) throw new UsageError('qemu is not installed (Debian: apt install qemu-system-x86 qemu-utils).');
   const next = 'Give another directory with --overlay-dir.';
   if (options.overlayDir !== undefined) checkFolder(stack, options.overlayDir, next);
   const run = runFolder();
-  const kept = keptFolder(options, run);
-  const exports = machine.disks.map(({ node, source }, i) => ({
-    name: `disk${i}`,
-    description: shown(node.locator),
-    source,
-  }));
-  const server = new NbdServer(exports, { lost: options.lost, onFault: (error) => note(`salvor: ${String(error)}`) });
+  let kept: string | undefined;
   try {
-    const address = await server.listen({ path: path.join(run.path, 'nbd.sock') });
-    const disks = machine.disks.map(({ slot, said }, i) => ({
-      slot,
-      said,
-      overlay: path.join(kept, `disk${i}.qcow2`),
-    }));
-    for (const [i, { overlay }] of disks.entries()) await createOverlay(uriOf(address, `disk${i}`), overlay);
-    const chosen = choose(machine.model, disks, {
-      ...(options.memory !== undefined && { memory: options.memory }),
-      ...(options.bus !== undefined && { bus: options.bus }),
-      network: options.network === true,
+    kept = keptFolder(options, run);
+    const started = await ready(stack, machine, {
+      memory: options.memory,
+      bus: options.bus,
+      accel: options.accel,
       display: options.display ?? (options.smoke === true ? 'none' : 'vnc'),
-      accelerator: await accelerator(options.accel),
-      processors: host.processors,
-      hostMemory: host.memory,
-      efi: host.efi,
+      network: options.network === true,
+      lost: options.lost,
+      run,
+      kept,
+      onFault: (error) => note(`salvor: ${String(error)}`),
     });
-    const guest = new Guest(chosen.args, run.path, path.join(kept, 'serial.log'));
-    const about = { machine, choices: chosen.choices, guest, kept, served: server.served, options };
-    if (options.json !== true) describe(about);
-    await guest.start();
+    const { guest } = started;
+    const about = { ...started, machine, kept, served: started.server.served, options };
     // Told when it is known; a guest that has ended does not wait for it.
     const over = new AbortController();
-    for (const { slot, source } of machine.disks)
-      void tellKnown(source, options.lost, over.signal, `${slot || 'disk'}: `);
     try {
-      return options.smoke === true ? await smoke(about, run, signal) : await attend(about, signal);
+      if (options.json !== true) describe(about);
+      await guest.start();
+      for (const { slot, source } of machine.disks)
+        void tellKnown(source, options.lost, over.signal, `${slot || 'disk'}: `);
+      return options.smoke === true ? await smoke(about, run, stack, signal) : await attend(about, signal);
     } finally {
       over.abort();
-      await guest.stop();
+      await started.stop();
     }
   } finally {
-    await server.close();
-    const stays = options.overlayDir !== undefined || options.keep === true;
+    const stays = kept !== undefined && (options.overlayDir !== undefined || options.keep === true);
     if (stays) note(`Overlays, serial.log and pictures stay in ${kept}.`);
     if (!stays || options.overlayDir !== undefined) run.remove();
   }
 }
 
 /** What is reported of a guest. */
-interface About {
+interface About extends Omit<Ready, 'server' | 'stop'> {
   readonly machine: Bootable;
-  readonly choices: readonly Choice[];
-  readonly guest: Guest;
   readonly kept: string;
   readonly served: Served;
   readonly options: Options;
@@ -158,36 +147,37 @@ function keptFolder(options: Options, run: RunFolder): string {
   try {
     emptyFolder(dir);
   } catch (error) {
-    run.remove();
     throw new UsageError(`${(error as Error).message}. Give another directory with --overlay-dir.`);
   }
   return dir;
 }
 
-function describe({ machine, choices, guest }: About): void {
+function describe({ machine, plan, choices, guest }: About): void {
   const from = machine.config === undefined ? 'a disk without a configuration' : shown(machine.config.locator);
   const lines = [`Starting "${shown(machine.name)}" from ${from}`];
-  for (const { slot, node, source, broken } of machine.disks) {
+  for (const { slot, node, source, broken } of plan.disks) {
     lines.push(`  ${slot || 'disk'}: ${shown(node.locator)}, ${size(source.size)}, read-only under a new overlay`);
     if (broken !== undefined) lines.push(`    ! ${shown(broken)}`);
   }
   for (const lost of machine.lost) lines.push(`  ! ${shown(lost)}: it starts without that disk`);
-  for (const { what, value, reason } of choices) lines.push(`  ${what}: ${value} (${reason})`);
+  for (const line of plan.guest.notes) lines.push(`  ! ${shown(line)}`);
+  lines.push(...choices.map(decisionLine));
   lines.push(`Command: ${guest.command.map(quoted).join(' ')}`);
   print(lines.join('\n'));
 }
 
-function asJson({ machine, choices, guest, kept, served, options }: About): Record<string, unknown> {
+function asJson({ machine, plan, choices, guest, kept, served, options }: About): Record<string, unknown> {
   return {
     machine: machine.name,
     config: machine.config?.locator,
-    disks: machine.disks.map(({ slot, node, source, broken }) => ({
+    disks: plan.disks.map(({ slot, node, source, broken }) => ({
       slot,
       locator: node.locator,
       size: source.size,
       broken,
     })),
     lost: machine.lost,
+    guest: graded(plan.guest),
     choices,
     command: guest.command,
     overlays: kept,
@@ -196,34 +186,70 @@ function asJson({ machine, choices, guest, kept, served, options }: About): Reco
   };
 }
 
-async function smoke(about: About, run: RunFolder, signal: AbortSignal): Promise<number> {
+async function smoke(about: About, run: RunFolder, stack: Stack, signal: AbortSignal): Promise<number> {
   const { guest, options, kept } = about;
   const file = path.join(run.path, 'screen.ppm');
   const seen = await watch(guest, options.expect, options.timeout, file, signal);
   const picture = seen.picture === undefined ? undefined : path.join(kept, 'screen.png');
   if (picture !== undefined) writeNew(picture, pngOf(seen.picture!));
   const exit = seen.seen ? INTACT : UNCERTAIN;
+  await report(about, seen, stack);
   if (options.json === true) {
     const { picture: _, ...told } = seen;
     printJson({ ...asJson(about), ...told, screen: picture, errors: guest.errors, serial: guest.serial });
-  } else print(verdict(about, seen).join('\n'));
+  } else print(verdict(about, seen, picture).join('\n'));
   tellLost(about);
   return exit;
 }
 
-function verdict({ guest, options }: About, seen: Seen): string[] {
+/** Where there is a case, its report shows the picture. */
+async function report(about: About, seen: Watched, stack: Stack): Promise<void> {
+  const { machine, options } = about;
+  const dir = caseDir(
+    options.case,
+    stack.roots.map((root) => root.locator),
+  );
+  if (!hasCase(dir)) return;
+  const kept = (await import('./case.ts')).openCase(dir);
+  try {
+    const said = `"${shown(machine.name)}": ${headline(about, seen)}`;
+    keepStart(kept, { name: machine.name, config: machine.config?.locator ?? '' }, said, seen.picture);
+    kept.log(process.argv.slice(2), said);
+    note(`Kept for the report of the case ${dir}.`);
+  } finally {
+    kept.close();
+  }
+}
+
+/** Whether it came up, in one sentence. */
+function headline({ options }: About, seen: Watched): string {
+  const line = shown(seen.line ?? '');
+  if (seen.sign === 'desktop') return `It seems to start: its screen shows ${line}, after ${seconds(seen.at)}.`;
+  if (seen.seen) return `It starts: "${line}" came after ${seconds(seen.at)}.`;
+  if (seen.sign !== undefined) return `It does not come up: ${WHAT[seen.sign]}: "${line}".`;
+  const how = seen.ended ? 'the guest ended before' : `${seconds(seen.at)} were waited`;
+  const what = options.expect === undefined ? 'No login prompt was seen' : `"${shown(options.expect)}" did not come`;
+  return `${what}: ${how}.`;
+}
+
+function verdict(about: About, seen: Watched, picture: string | undefined): string[] {
+  const { guest, options } = about;
   const lines: string[] = [];
   const first = seen.firstSerial;
   if (first !== undefined) lines.push(`First byte on the serial line ${seconds(first)} after the command.`);
-  if (seen.seen) lines.push(`It starts: "${shown(seen.line ?? '')}" came after ${seconds(seen.at)}.`);
-  else {
-    const what = options.expect === undefined ? 'No login prompt' : `"${shown(options.expect)}" did not come`;
-    const how = seen.ended ? 'the guest ended before' : `${seconds(seen.at)} were waited`;
-    lines.push(`${what}${options.expect === undefined ? ' was seen' : ''}: ${how}.`);
+  lines.push(headline(about, seen));
+  if (!seen.seen) {
     if (guest.errors !== '') lines.push(`qemu said: ${shown(guest.errors)}`);
-    lines.push(`Its screen showed ${seen.screens} different pictures; keep the last one with --overlay-dir DIR.`);
+    if (seen.text !== '' && seen.sign === undefined) lines.push(`On its screen: ${shown(lastLine(seen.text))}`);
+    if (seen.next !== undefined) lines.push(seen.next);
   }
+  if (options.overlayDir !== undefined && picture !== undefined) lines.push(`Its screen at the end: ${picture}`);
+  else lines.push(`Its screen showed ${seen.screens} different pictures; keep the last one with --overlay-dir DIR.`);
   return lines;
+}
+
+function lastLine(text: string): string {
+  return text.slice(text.lastIndexOf('\n') + 1).trim();
 }
 
 function seconds(milliseconds: number): string {

@@ -107,7 +107,8 @@ export async function withStack(
   }
 }
 
-function hasCase(dir: string): boolean {
+/** Whether there is a case in a folder. */
+export function hasCase(dir: string): boolean {
   return fs.existsSync(path.join(dir, 'case.db'));
 }
 

@@ -22,6 +22,7 @@ const commands: Readonly<Record<string, () => Promise<{ register(program: Comman
   recover: () => import('./recover.ts'),
   convert: () => import('./convert.ts'),
   nbd: () => import('./nbd.ts'),
+  dav: () => import('./dav.ts'),
   boot: () => import('./boot.ts'),
   hash: () => import('./hash.ts'),
   verify: () => import('./verify.ts'),

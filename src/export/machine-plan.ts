@@ -1,6 +1,6 @@
 /** What a machine will be on another platform, before anything is written: disks, configuration, and what to do then. */
 import * as path from 'node:path';
-import type { GuestFacts } from '../core/guest.ts';
+import type { GuestFacts, StorageKind } from '../core/guest.ts';
 import { fileName } from '../core/locator.ts';
 import type { InPlace, MachineWriter, TargetMachine, WrittenText } from '../core/machine-writer.ts';
 import { decide, type SourceDisk, virtioSteps } from '../formats/index.ts';
@@ -32,7 +32,7 @@ export interface MachinePlan {
 
 /**
  * Plans a machine for a platform. `folder` is where its files will lie; `uuids` what the written disks say of
- * themselves, where that is known. Throws ExportError where the platform cannot have it.
+ * themselves, where that is known; `asked` what a person wants the disks on. Throws ExportError where the platform cannot have it.
  */
 export function planMachine(
   machine: Bootable,
@@ -40,6 +40,7 @@ export function planMachine(
   writer: MachineWriter,
   folder: string,
   uuids: readonly (string | undefined)[] = [],
+  asked?: StorageKind,
 ): MachinePlan {
   if (machine.disks.length === 0) {
     const why = machine.lost.length > 0 ? `: ${machine.lost.join('; ')}` : '';
@@ -66,12 +67,13 @@ export function planMachine(
   try {
     const inPlace = inPlaceOf(disks);
     target = {
-      ...decide(writer.platform, machine.model, guest, sources, { name, stem }),
+      ...decide(writer.platform, machine.model, guest, sources, { name, stem }, asked),
       ...(inPlace !== undefined && { inPlace }),
     };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new ExportError('out', `${error.message}. Choose another platform with --target.`, { cause: error });
+    const other = asked === undefined ? 'another platform with --target' : 'another bus with --bus';
+    throw new ExportError('out', `${error.message}. Choose ${other}.`, { cause: error });
   }
   return {
     machine,

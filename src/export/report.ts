@@ -25,6 +25,8 @@ export interface Report {
   readonly diagnosis: readonly { readonly depth: number; readonly text: string; readonly wrong: boolean }[];
   readonly alarms: readonly string[];
   readonly recoveries: readonly { readonly out: string; readonly command: string; readonly manifest: Manifest }[];
+  /** Machines that were started, with what was seen of them; the screen is a PNG as base64. */
+  readonly boots: readonly { readonly at: string; readonly said: string; readonly screen?: string }[];
   readonly commands: readonly string[];
   readonly custody: {
     readonly count: number;
@@ -63,6 +65,7 @@ export function reportHtml(report: Report): string {
         `<div class="${wrong ? 'wrong' : ''}" style="margin-left:${Math.min(depth, 12) * 1.25}rem">${text(line)}</div>`,
     ),
     ...report.recoveries.flatMap(recovery),
+    ...(report.boots.length === 0 ? [] : ['<h2>Machines that were started</h2>', ...report.boots.map(boot)]),
     '<h2>How to do it again</h2>',
     `<div class="box mono">${report.commands.map(text).join('\n')}</div>`,
     '<h2>What was done</h2>',
@@ -72,8 +75,16 @@ export function reportHtml(report: Report): string {
       report.custody.entries.map(({ at, program, said }) => [at, program, said]),
     ),
   ];
-  const policy = "default-src 'none'; style-src 'unsafe-inline'";
+  const policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${policy}"><meta name="viewport" content="width=device-width"><title>Recovery report</title><style>${STYLE}</style></head><body>${parts.join('\n')}</body></html>\n`;
+}
+
+function boot({ at, said, screen }: Report['boots'][number]): string {
+  const isPlain = screen !== undefined && /^[A-Za-z0-9+/=]+$/.test(screen);
+  const picture = isPlain
+    ? `<img alt="The last screen of the machine" style="max-width:100%" src="data:image/png;base64,${screen}">`
+    : '';
+  return `<p>${text(at)}: ${text(said)}</p>${picture}`;
 }
 
 function scanText({ found }: ReportEvidence): string {

@@ -21,7 +21,8 @@ export function emptyFolder(dir: string): void {
   if (fs.readdirSync(dir).length > 0) throw new Error(`${dir} is not empty, and nothing is ever overwritten`);
 }
 
-/** Writes a file that must not be there. */
+/** Writes a file that must not be there; its folder may be new. */
 export function writeNew(file: string, bytes: Uint8Array): void {
+  fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
   fs.writeFileSync(file, bytes, { flag: 'wx', mode: 0o600 });
 }

@@ -100,4 +100,13 @@ export const writers: readonly Writer[] = [rawWriter, qcow2Writer, vdiWriter, vm
 /** Everything that disks can be written as with compressed units. */
 export const packers: readonly Packer[] = [qcow2Packer, streamPacker];
 
-export { decide, machineWriters, type SourceDisk, virtioSteps } from './machine/write/index.ts';
+export {
+  decide,
+  kindOf,
+  machineWriters,
+  qemuCard,
+  qemuDisk,
+  qemuHere,
+  type SourceDisk,
+  virtioSteps,
+} from './machine/write/index.ts';

@@ -2,7 +2,7 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi';
 import { streamSSE } from 'hono/streaming';
 import { ASSET_POLICY, loadAssets, pageOf } from './assets.ts';
-import { sendBytes } from './bytes.ts';
+import { sendBytes, sendScreen } from './bytes.ts';
 import type { Guard } from './guard.ts';
 import { folderOf } from './host-files.ts';
 import { reportFor } from './report.ts';
@@ -46,6 +46,7 @@ export function appOf(workspace: Workspace, guard: Guard): OpenAPIHono {
   jobs(app, workspace);
   app.get('/api/bytes', (c) => sendBytes(c, workspace, false));
   app.get('/api/media', (c) => sendBytes(c, workspace, true));
+  app.get('/api/screen', (c) => sendScreen(c, workspace));
   app.get('/api/report', (c) => reportFor(c, workspace));
   events(app, workspace);
   return app;
@@ -116,6 +117,7 @@ function looking(app: OpenAPIHono, workspace: Workspace): void {
   get('preview', 'What can be shown of it', schemas.LocatorQuery, schemas.Preview);
   get('search', 'Everything of that name', schemas.SearchQuery, schemas.Found);
   get('machines', 'Virtual machines', undefined, schemas.Machines);
+  get('plan', 'What a machine would be on each platform, and why', schemas.MachineQuery, schemas.Plan);
   get('chains', 'Chains of snapshots', undefined, schemas.Chains);
   get('case', 'What the case knows', undefined, schemas.CaseView);
 }

@@ -1,14 +1,14 @@
 /** Bytes of evidence over HTTP: never as a document of this page, and by ranges. */
 import type { Context } from 'hono';
-import { stream } from 'hono/streaming';
 import { faultOf } from './route.ts';
-import { LocatorQuery } from './schemas.ts';
+import { JobQuery, LocatorQuery } from './schemas.ts';
+import { streamOf } from './stream.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What is read, and waits to be taken, at a time. */
-const PIECE = 1024 * 1024;
+export const PIECE: number = 1024 * 1024;
 /** Nothing in it runs, loads, or is part of this page. */
-const SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'";
+export const SANDBOX: string = "sandbox; default-src 'none'; frame-ancestors 'none'";
 
 interface Media {
   readonly size: number;
@@ -39,25 +39,51 @@ export async function sendBytes(c: Context, workspace: Workspace, isShown: boole
     if (!isShown) c.header('Content-Disposition', `attachment; filename*=UTF-8''${encoded(name)}`);
     if (isPart) c.header('Content-Range', `bytes ${from}-${end - 1}/${size}`);
     if (c.req.method === 'HEAD') return c.body(null);
-    return stream(c, async (out) => {
-      let lost = 0;
-      for (let at = from; at < end && !out.aborted; ) {
-        const asked = { locator, from: at, length: Math.min(PIECE, end - at) };
-        const part = await workspace.ask<{ bytes: Uint8Array; lost: number }>('read', asked);
-        const { bytes } = part;
-        lost += part.lost;
-        if (bytes.length === 0 || (!isShown && lost > known)) throw new Error('not all of it could be read');
-        await out.write(bytes);
-        at += bytes.length;
-      }
-    });
+    // Of what is shown, no player minds zeros; a download breaks off where more is missing than was said.
+    const pieces = piecesOf(workspace, locator, from, end, isShown ? Number.POSITIVE_INFINITY : known);
+    return c.body(await streamOf(c, pieces));
   } catch (error) {
     return faultOf(c, error);
   }
 }
 
+/** Answers with the screen of a machine that a job runs, as PNG. */
+export async function sendScreen(c: Context, workspace: Workspace): Promise<Response> {
+  const asked = JobQuery.safeParse(c.req.query());
+  if (!asked.success) return c.json({ error: 'id: name one job', code: 'request' }, 400);
+  try {
+    const png = await workspace.jobs.ask<Uint8Array<ArrayBuffer> | null>(asked.data.id, 'screen');
+    if (png === undefined || png === null)
+      return c.json({ error: 'There is no screen to show, or not yet.', code: 'not-found' }, 404);
+    return c.body(png, 200, { 'Content-Type': 'image/png', 'Content-Security-Policy': SANDBOX });
+  } catch (error) {
+    return faultOf(c, error);
+  }
+}
+
+async function* piecesOf(
+  workspace: Workspace,
+  locator: string,
+  from: number,
+  end: number,
+  known: number,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  let lost = 0;
+  for (let at = from; at < end; ) {
+    const asked = { locator, from: at, length: Math.min(PIECE, end - at) };
+    const part = await workspace.ask<{ bytes: Uint8Array<ArrayBuffer>; lost: number }>('read', asked);
+    lost += part.lost;
+    if (part.bytes.length === 0 || lost > known) throw new Error('not all of it could be read');
+    yield part.bytes;
+    at += part.bytes.length;
+  }
+}
+
 /** One range of what is there; undefined where none can be had. Several at once are answered as a whole. */
-function rangeOf(header: string | undefined, size: number): { from: number; end: number; isPart: boolean } | undefined {
+export function rangeOf(
+  header: string | undefined,
+  size: number,
+): { from: number; end: number; isPart: boolean } | undefined {
   if (header === undefined) return { from: 0, end: size, isPart: false };
   const match = /^bytes=(\d{0,16})-(\d{0,16})$/.exec(header.trim());
   if (match === null || (match[1] === '' && match[2] === '')) return undefined;
@@ -68,7 +94,7 @@ function rangeOf(header: string | undefined, size: number): { from: number; end:
 }
 
 /** A name for a file that the browser keeps: everything but plain letters and digits as %XX. */
-function encoded(name: string): string {
+export function encoded(name: string): string {
   const text = encodeURIComponent(name.replaceAll(/[/\\]/g, '_'));
   return text.replace(/['()*!]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
 }

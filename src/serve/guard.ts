@@ -9,11 +9,22 @@ const TOKEN_BYTES = 32;
 const CHANGING = ['POST'];
 const READING = ['GET', 'HEAD'];
 
+interface Refusal {
+  readonly error: string;
+  readonly code: string;
+  readonly status: 400 | 403 | 405 | 413 | 415;
+}
+
+/** A secret that nobody guesses. */
+export function newToken(): string {
+  return randomBytes(TOKEN_BYTES).toString('base64url');
+}
+
 export class Guard {
   /** Known to who started the server; in the address, behind the '#', where no server and no log sees it. */
-  readonly token: string = randomBytes(TOKEN_BYTES).toString('base64url');
+  readonly token: string = newToken();
   /** What the page gets for it. Of this run only: a cookie of another run is worth nothing. */
-  readonly #session: string = randomBytes(TOKEN_BYTES).toString('base64url');
+  readonly #session: string = newToken();
   readonly #hosts: () => readonly string[];
 
   /** `hosts`: what the Host header may say; a name that a foreign DNS server leads here is none of them. */
@@ -61,15 +72,9 @@ export class Guard {
     return `salvor-${this.#hosts()[0]?.split(':').at(-1) ?? ''}`;
   }
 
-  #refusal(c: Context): { error: string; code: string; status: 400 | 403 | 405 | 413 | 415 } | undefined {
-    const host = c.req.header('host') ?? '';
-    if (!this.#hosts().includes(host))
-      return { error: 'This server answers to its own loopback address only.', code: 'host', status: 403 };
-    const origin = c.req.header('origin');
-    const site = c.req.header('sec-fetch-site');
-    const isForeign = origin !== undefined && origin !== `http://${host}`;
-    const isCross = site !== undefined && site !== 'same-origin' && site !== 'none';
-    if (isForeign || isCross) return { error: 'Requests from other sites are refused.', code: 'origin', status: 403 };
+  #refusal(c: Context): Refusal | undefined {
+    const foreign = foreignTo(c, this.#hosts());
+    if (foreign !== undefined) return foreign;
     const { method } = c.req;
     if (!CHANGING.includes(method) && !READING.includes(method))
       return { error: `${method} is not used here.`, code: 'method', status: 405 };
@@ -86,8 +91,22 @@ export class Guard {
   }
 }
 
+/** Why a request is refused that was led here by another name, or by another site; undefined where it was not. */
+export function foreignTo(c: Context, hosts: readonly string[]): Refusal | undefined {
+  const host = c.req.header('host') ?? '';
+  if (!hosts.includes(host))
+    return { error: 'This server answers to its own loopback address only.', code: 'host', status: 403 };
+  const origin = c.req.header('origin');
+  const site = c.req.header('sec-fetch-site');
+  const isForeign = origin !== undefined && origin !== `http://${host}`;
+  const isCross = site !== undefined && site !== 'same-origin' && site !== 'none';
+  return isForeign || isCross
+    ? { error: 'Requests from other sites are refused.', code: 'origin', status: 403 }
+    : undefined;
+}
+
 /** Headers that every answer has. */
-function harden(c: Context): void {
+export function harden(c: Context): void {
   const { headers } = c.res;
   headers.set('X-Content-Type-Options', 'nosniff');
   headers.set('X-Frame-Options', 'DENY');
@@ -101,7 +120,7 @@ function harden(c: Context): void {
 }
 
 /** Compares in a time that tells nothing of where they differ. */
-function same(given: string | undefined, wanted: string): boolean {
+export function same(given: string | undefined, wanted: string): boolean {
   const [a, b] = [given ?? '', wanted].map((text) => createHash('sha256').update(text).digest());
   return given !== undefined && timingSafeEqual(a, b);
 }

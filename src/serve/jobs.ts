@@ -79,6 +79,11 @@ export class Jobs {
     return true;
   }
 
+  /** Asks the process of a job that runs; undefined where there is none. */
+  ask<T>(id: string, op: string): Promise<T> | undefined {
+    return this.#jobs.get(id)?.child?.ask<T>(op, {});
+  }
+
   get(id: string): View | undefined {
     const job = this.#jobs.get(id);
     return job === undefined ? undefined : seen(job.view, job.began);

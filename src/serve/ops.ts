@@ -12,10 +12,12 @@ import { placed, shortfall, summarize } from '../stack/placed.ts';
 import { solve } from '../stack/solve.ts';
 import { wayOf } from '../stack/way.ts';
 import { hexOf, pictureOf } from './picture.ts';
+import { planView } from './plan-view.ts';
 import { mediaType, previewOf } from './preview.ts';
 import { gather } from './report-data.ts';
 import type * as schemas from './schemas.ts';
 import type { Session } from './session.ts';
+import { machineAt, screenNow } from './standing.ts';
 import { adviceOf, chainViews, entryOf, layerView, machineView, sentencesFor } from './views.ts';
 
 type In<T extends z.ZodType> = z.infer<T>;
@@ -155,6 +157,15 @@ async function machines(session: Session): Promise<In<typeof schemas.Machines>> 
   return { machines: out };
 }
 
+async function plan(session: Session, { config, name }: In<typeof schemas.MachineQuery>): Promise<unknown> {
+  return planView(session, await machineAt(session, config, name));
+}
+
+/** The screen of the machine that a job runs, as PNG. */
+async function screen(): Promise<Uint8Array | null> {
+  return screenNow() ?? null;
+}
+
 async function chains(session: Session): Promise<In<typeof schemas.Chains>> {
   return { chains: chainViews((await solve(session.stack)).chains) };
 }
@@ -205,6 +216,8 @@ export const ops: Readonly<Record<string, Op>> = {
   read,
   search,
   machines,
+  plan,
+  screen,
   chains,
   case: kept,
   report,

@@ -1,6 +1,7 @@
 /** What a report says, gathered from the evidence, the case and the manifests of recoveries. */
 import { type Report, readManifest } from '../export/index.ts';
 import { diagnose, type Layer, sentencesOf, titleOf } from '../stack/diagnosis.ts';
+import { pictureOfRun } from './boot/kept.ts';
 import type { Session } from './session.ts';
 
 /** Everything that a report says, gathered by the child that has the evidence open. */
@@ -24,6 +25,17 @@ export async function gather(session: Session, program: string): Promise<Report>
       // It was moved away or changed; the log still says that it was made.
     }
   }
+  const boots = own
+    .runs()
+    .filter(({ kind, state }) => kind === 'boot' && state === 'done')
+    .map(({ id, ended, said }) => {
+      const picture = pictureOfRun(own.dir, id);
+      return {
+        at: ended ?? '',
+        said: said ?? '',
+        ...(picture !== undefined && { screen: Buffer.from(picture).toString('base64') }),
+      };
+    });
   const { entries, ...custody } = own.custody();
   return {
     schema: 1,
@@ -33,6 +45,7 @@ export async function gather(session: Session, program: string): Promise<Report>
     diagnosis: layers.flatMap((layer) => linesOf(layer, 0)),
     alarms: session.alarms,
     recoveries,
+    boots,
     commands: [`salvor inspect ${sources.map(quoted).join(' ')}`, ...recoveries.map(({ command }) => command)],
     custody: { ...custody, entries: entries.map(({ at, program: by, said }) => ({ at, program: by, said })) },
   };
@@ -56,6 +69,7 @@ function commandOf(sources: readonly string[], options: Readonly<Record<string, 
   return words.join(' ');
 }
 
-function quoted(word: string): string {
+/** A word as a shell takes it. */
+export function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

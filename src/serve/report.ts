@@ -9,7 +9,7 @@ export async function reportFor(c: Context, workspace: Workspace): Promise<Respo
   try {
     const report = await workspace.ask<Report>('report', {});
     const isJson = c.req.query('format') === 'json';
-    const policy = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+    const policy = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'";
     return c.body(isJson ? `${JSON.stringify(report, null, 1)}\n` : reportHtml(report), 200, {
       'Content-Type': isJson ? 'application/json' : 'text/html; charset=utf-8',
       'Content-Security-Policy': policy,

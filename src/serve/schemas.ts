@@ -1,5 +1,6 @@
 /** What goes over the HTTP API, as schemas: checked on the way in, documented in /openapi.json, typed in the web. */
 import { z } from '@hono/zod-openapi';
+import { BUSES } from './boot/choices.ts';
 
 /** Characters of one locator or path. */
 const MAX_NAME = 16_384;
@@ -55,12 +56,24 @@ export const RecoverOptions = z.object({
   sha256: z.boolean().optional(),
 });
 export const ConvertOptions = z.object({ locator: name, out: absolute, variant: z.string().max(64) });
+const lost = z.enum(['error', 'zeros']);
+/** A machine: the configuration that describes it, and its name there. */
+export const MachineQuery = z.object({ config: name, name: z.string().max(1024) });
+export const ServeOptions = MachineQuery.extend({ lost });
+export const BootOptions = ServeOptions.extend({
+  /** MiB. */
+  memory: z.number().int().min(16).max(16_777_216).optional(),
+  bus: z.enum(BUSES).optional(),
+});
 export const JobRequest = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('scan'), options: z.object({}).strict() }),
   z.object({ kind: z.literal('list'), options: z.object({}).strict() }),
   z.object({ kind: z.literal('estimate'), options: RecoverOptions }),
   z.object({ kind: z.literal('recover'), options: RecoverOptions }),
   z.object({ kind: z.literal('convert'), options: ConvertOptions }),
+  z.object({ kind: z.literal('nbd'), options: ServeOptions }),
+  z.object({ kind: z.literal('dav'), options: z.object({ lost }) }),
+  z.object({ kind: z.literal('boot'), options: BootOptions }),
 ]);
 export const JobQuery = z.object({ id: z.string().max(16) });
 
@@ -209,6 +222,29 @@ export const Found = z.object({
   next: z.number().optional(),
   listed: z.number(),
   complete: z.boolean(),
+});
+const Decided = z.object({ what: z.string(), value: z.string(), reason: z.string() });
+export const Plan = z.object({
+  name: z.string(),
+  /** What is known of the system in its disks. */
+  guest: z.array(z.tuple([z.string(), z.string()])),
+  /** Disks that cannot be had, chains that are broken, and what else a person should know first. */
+  notes: z.array(Sentence),
+  /** Whether machines can be started on this computer. */
+  qemu: z.boolean(),
+  targets: z.array(
+    z.object({
+      target: z.string(),
+      title: z.string(),
+      /** Why this platform cannot have it. */
+      refused: z.string().optional(),
+      decisions: z.array(Decided),
+      files: z.array(z.string()),
+      steps: z.array(z.string()),
+      later: z.array(z.string()),
+      command: z.string(),
+    }),
+  ),
 });
 export const Machines = z.object({ machines: z.array(MachineView) });
 export const Chains = z.object({

@@ -3,6 +3,7 @@ import { CaseError } from '../case/error.ts';
 import { EvidenceError } from '../core/evidence.ts';
 import { ExportError } from '../export/error.ts';
 import { LocatorError } from '../stack/locate.ts';
+import { ServeError } from './error.ts';
 import { devicesOf } from './host-devices.ts';
 import type { Fault, FromChild, ToChild } from './messages.ts';
 import { ops } from './ops.ts';
@@ -24,6 +25,7 @@ function faultOf(error: unknown): Fault {
   if (error instanceof ExportError) return { message, code: error.code, known: true };
   if (error instanceof LocatorError) return { message, code: 'not-found', known: true };
   if (error instanceof EvidenceError) return { message, code: 'evidence', known: true };
+  if (error instanceof ServeError) return { message, code: 'serve', known: true };
   if (error instanceof CaseError) return { message, code: 'case', known: true };
   return { message, code: 'fault', known: false };
 }

@@ -2,6 +2,7 @@
 import type { Case } from '../case/case.ts';
 import type { Node } from '../core/node.ts';
 import { beginCaseAt } from '../export/index.ts';
+import { formats } from '../formats/index.ts';
 import { SCAN } from '../jobs/scan.ts';
 import { beneath } from '../stack/beneath.ts';
 import { locate } from '../stack/locate.ts';
@@ -11,6 +12,8 @@ import { Stack } from '../stack/stack.ts';
 import { LAYERS } from '../stack/walk.ts';
 import type { Opening } from './messages.ts';
 
+/** Endings of files that are worth a look inside. */
+export const ENDINGS: readonly string[] = formats.flatMap((format) => format.names ?? []);
 /** Listings kept, and entries of all of them together. */
 const MAX_LISTINGS = 256;
 const MAX_KEPT = 400_000;

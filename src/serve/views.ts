@@ -3,20 +3,17 @@ import type { z } from '@hono/zod-openapi';
 import { type Damage, sentence } from '../core/damage.ts';
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
-import { formats } from '../formats/index.ts';
 import { type Diagnosis, type Layer, sentencesOf, titleOf } from '../stack/diagnosis.ts';
 import type { Machine } from '../stack/machines.ts';
 import type { SolvedChain } from '../stack/solve.ts';
 import { HOW, isWhole } from '../stack/solved.ts';
 import { shown } from '../stack/words.ts';
 import type { Chains, Entry, LayerView, MachineView, Sentence } from './schemas.ts';
-import { isExpandable } from './session.ts';
+import { ENDINGS, isExpandable } from './session.ts';
 
 type EntryView = z.infer<typeof Entry>;
 type SentenceView = z.infer<typeof Sentence>;
 
-/** Endings of files that are worth a look inside. */
-const ENDINGS = formats.flatMap((format) => format.names ?? []);
 /** Sentences of one thing that are handed out. */
 const MAX_SENTENCES = 200;
 

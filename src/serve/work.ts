@@ -8,6 +8,7 @@ import { size } from '../stack/words.ts';
 import type { JobOrder } from './messages.ts';
 import { signatureOf } from './ops.ts';
 import type { Session } from './session.ts';
+import { stand } from './standing.ts';
 
 export interface Outcome {
   /** Stopped on request, and can be gone on with. */
@@ -29,6 +30,7 @@ export async function work(session: Session, job: JobOrder, report: Report, sign
   if (job.kind === 'scan') return doScan(session, report, signal);
   if (job.kind === 'list') return doList(session, report, signal);
   if (job.kind === 'estimate') return doEstimate(session, job.options, signal);
+  if (job.kind === 'nbd' || job.kind === 'dav' || job.kind === 'boot') return stand(session, job, report, signal);
   const id = session.case.beginRun(job.kind, job.options);
   session.case.log(['serve', job.kind, JSON.stringify(job.options)], `${job.kind} to ${job.options.out} begun`);
   try {

@@ -137,6 +137,67 @@ function boots(root: string, config: string): Uint8Array {
   return disk;
 }
 
+/** As guestParts, with what starts by EFI besides; or why it cannot be had here. */
+export function efiParts(): { root: string; grub: string } | string {
+  const parts = guestParts();
+  if (typeof parts === 'string') return parts;
+  if (spawnSync('mcopy', ['-V']).status !== 0) return 'mtools are not installed';
+  const grub = join(CACHE, 'efi');
+  if (existsSync(grub)) return { ...parts, grub };
+  const dir = mkdtempSync(join(CACHE, 'part-'));
+  const got = spawnSync('apt-get', ['download', 'grub-efi-amd64-bin'], { cwd: dir, encoding: 'utf8' });
+  if (got.status !== 0) return `apt-get cannot download: ${got.stderr.trim().split('\n').pop()}`;
+  for (const name of readdirSync(dir)) execFileSync('dpkg-deb', ['-x', join(dir, name), join(dir, 'root')]);
+  try {
+    renameSync(join(dir, 'root'), grub);
+  } catch (error) {
+    if (!existsSync(grub)) throw error; // another test was first
+  }
+  rmSync(dir, { recursive: true, force: true });
+  return { ...parts, grub };
+}
+
+/** A disk of 128 MiB with an EFI system partition that starts, and says what stands at its end. */
+export function efiGuest({ root, grub }: { root: string; grub: string }, file: string, line: string): void {
+  const size = 128 * 1024 * 1024;
+  const partAt = 2048 * SECTOR;
+  const lineAt = size / SECTOR - 64;
+  const dir = mkdtempSync(join(CACHE, 'esp-'));
+  const inDir = (name: string, bytes: string | Uint8Array): string => {
+    writeFileSync(join(dir, name), bytes);
+    return join(dir, name);
+  };
+  const config = `linux ($root)/vmlinuz console=ttyS0 loglevel=4 panic=5\ninitrd ($root)/initrd\nboot\n`;
+  const start = inDir('start.cfg', `search --file --set=root /vmlinuz\n${config}`);
+  const modules = join(grub, 'usr/lib/grub/x86_64-efi');
+  const boot = join(dir, 'BOOTX64.EFI');
+  const args = ['-d', modules, '-O', 'x86_64-efi', '-o', boot, '-p', '/', '-c', start];
+  execFileSync(join(root, 'usr/bin/grub-mkimage'), [...args, 'part_msdos', 'fat', 'search', 'linux']);
+  const kernel = readdirSync(join(root, 'boot')).find((name) => name.startsWith('vmlinuz'))!;
+  const disk = new Uint8Array(partAt);
+  const sectors = lineAt - 2048;
+  // One partition of the kind "EFI system", and the signature; no code to start by BIOS.
+  disk.set([0, 0, 2, 0, 0xef, 0xff, 0xff, 0xff, 0x00, 0x08, 0, 0], 446);
+  new DataView(disk.buffer).setUint32(458, sectors, true);
+  disk.set([0x55, 0xaa], 510);
+  writeFileSync(file, disk, { flag: 'wx' });
+  execFileSync('truncate', ['-s', String(size), file]);
+  const at = `${file}@@${partAt}`;
+  execFileSync('mformat', ['-i', at, '-F', '-T', String(sectors), '-h', '16', '-s', '63', '::']);
+  execFileSync('mmd', ['-i', at, '::/EFI', '::/EFI/BOOT']);
+  execFileSync('mcopy', ['-i', at, boot, '::/EFI/BOOT/BOOTX64.EFI']);
+  execFileSync('mcopy', ['-i', at, join(root, 'boot', kernel), '::/vmlinuz']);
+  execFileSync('mcopy', ['-i', at, inDir('initrd', initramfs(root, lineAt)), '::/initrd']);
+  execFileSync('dd', [
+    `if=${inDir('line', `${line}\n`)}`,
+    `of=${file}`,
+    `seek=${lineAt}`,
+    'conv=notrunc',
+    'status=none',
+  ]);
+  rmSync(dir, { recursive: true });
+}
+
 /** A disk of 128 MiB that starts and says what stands at `lineAt`. */
 export function guestImage(root: string, line: string): GuestImage {
   const boot = join(root, 'boot');

@@ -86,8 +86,7 @@ export class Judge {
   #take(one: Recovered, out: Score, texts: Set<Rebuilt>): void {
     const bytes = readWhole(one.file);
     for (const text of this.#case.rebuilt) {
-      if (isRewritten(one.path, text) && bytes.length < 0x10000 && bytes.includes(text.needs))
-        texts.add(text);
+      if (isRewritten(one.path, text) && bytes.length < 0x10000 && bytes.includes(text.needs)) texts.add(text);
     }
     const match = this.#match(one, bytes);
     if (match === undefined) {

@@ -1,26 +1,15 @@
-/** From a machine's configuration to the arguments of qemu: every choice with its reason. */
-import { type CardModel, controllerOf, dashed, type MachineDisk, type MachineModel } from '../../core/machine.ts';
+/** From what a machine will be to the arguments of qemu: what was decided, within what this computer can do. */
+import type { StorageKind } from '../../core/guest.ts';
+import { dashed } from '../../core/machine.ts';
+import type { Decision, TargetMachine } from '../../core/machine-writer.ts';
+import { qemuCard, qemuDisk } from '../../formats/index.ts';
 import { ServeError } from '../error.ts';
 import type { Accelerator } from './accelerator.ts';
 
-/** One decision, for the person who reads it. */
-export interface Choice {
-  readonly what: string;
-  readonly value: string;
-  readonly reason: string;
-}
-
-/** A disk that is to be plugged in: where it was, and the overlay that takes its writes. */
-export interface BootDisk {
-  readonly slot: string;
-  readonly said: Pick<MachineDisk, 'bus' | 'controller'> | undefined;
-  readonly overlay: string;
-}
-
 /** What a person asked for, and what this machine can do. */
 export interface Wishes {
+  /** MiB. */
   readonly memory?: number;
-  readonly bus?: Bus;
   readonly network: boolean;
   readonly display: string;
   readonly accelerator: Accelerator;
@@ -30,146 +19,108 @@ export interface Wishes {
   readonly efi: { readonly code: string; readonly variables: string } | undefined;
 }
 
-export const BUSES = ['ide', 'sata', 'pvscsi', 'lsisas', 'nvme', 'virtio'] as const;
+/** Buses that a person can choose. */
+export const BUSES = [
+  'ide',
+  'sata',
+  'pvscsi',
+  'lsisas',
+  'nvme',
+  'virtio',
+  'virtio-scsi',
+] as const satisfies StorageKind[];
 export type Bus = (typeof BUSES)[number];
 
-/** Disks that one controller of each kind takes in qemu. */
-const ROOM: Readonly<Record<Bus, number>> = { ide: 4, sata: 6, pvscsi: 64, lsisas: 8, nvme: 1, virtio: 1 };
-const CONTROLLERS: Readonly<Partial<Record<Bus, string>>> = {
-  sata: 'ich9-ahci',
-  pvscsi: 'pvscsi',
-  lsisas: 'mptsas1068',
-};
-const CARDS: Readonly<Record<CardModel, string>> = {
-  e1000: 'e1000-82545em',
-  e1000e: 'e1000e',
-  vmxnet3: 'vmxnet3',
-  vmxnet: 'pcnet',
-  pcnet: 'pcnet',
-  virtio: 'virtio-net-pci',
-  rtl8139: 'rtl8139',
-};
-/** MiB for a machine of which nothing says how much it had, and the least that anything starts with. */
-const DEFAULT_MEMORY = 2048;
+const MIB: number = 2 ** 20;
+/** MiB with which the least of all guests starts. */
 const LEAST_MEMORY = 64;
 /** Share of the free memory that a guest may take. */
 const MEMORY_SHARE = 0.6;
 
-/** Arguments of qemu without program, serial line and monitor, which belong to whoever starts it. */
-export function choose(
-  model: MachineModel,
-  disks: readonly BootDisk[],
-  wishes: Wishes,
-): { args: string[]; choices: Choice[] } {
-  const choices: Choice[] = [];
-  const pick = (what: string, value: string, reason: string): string => {
-    choices.push({ what, value, reason });
+/** What a guest is started with: arguments of qemu, and every choice with its reason. */
+export interface Chosen {
+  readonly args: string[];
+  readonly choices: Decision[];
+}
+
+/**
+ * Arguments of qemu without program, serial line and monitor, which belong to whoever starts it. `overlays`: the files
+ * that take the guest's writes, in the order of the machine's disks.
+ */
+export function choose(machine: TargetMachine, overlays: readonly string[], wishes: Wishes): Chosen {
+  const choices = machine.decisions.map((one) => ({ ...one }));
+  const pick: Take = (what, value, reason) => {
+    const known = choices.findIndex((one) => one.what === what);
+    if (known < 0) choices.push({ what, value, reason });
+    else choices[known] = { what, value, reason };
     return value;
   };
-  // What evidence says comes in as checked numbers and words only; still, nothing else of the host is within reach.
-  const args = ['-nodefaults', '-no-user-config', '-machine', pick('machine', 'pc', 'the board that VMware imitates')];
+  // What evidence says comes in as checked numbers and words of tables only; still, nothing else of the host is within reach.
+  const args = ['-nodefaults', '-no-user-config', '-machine', machine.board];
   args.push('-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny');
   pick('processor', wishes.accelerator.value, wishes.accelerator.reason);
   args.push(...wishes.accelerator.args);
-  const wanted = model.processors?.value ?? 1;
-  const cpus = Math.max(1, Math.min(wanted, wishes.processors));
-  args.push(
-    '-smp',
-    pick('processors', String(cpus), said(model.processors?.value, cpus, 'as many as this machine has')),
-  );
-  args.push('-m', pick('memory', ...memoryOf(model, wishes)));
-  args.push(...firmware(model, wishes, pick), ...plug(model, disks, wishes.bus, pick));
-  args.push(...networks(model, wishes.network, pick));
-  if (model.uuid !== undefined)
-    args.push('-uuid', pick('uuid', dashed(model.uuid.value), 'what the guest knows its machine by'));
-  if (model.localTime?.value === true)
-    args.push('-rtc', `base=${pick('clock', 'localtime', `local time, by ${model.localTime.from}`)}`);
+  args.push('-smp', String(processorsOf(machine, wishes, pick)), '-m', `${memoryOf(machine, wishes, pick)}M`);
+  args.push(...firmware(machine, wishes, pick), ...plug(machine, overlays), ...networks(machine, wishes.network));
+  if (machine.uuid !== undefined) args.push('-uuid', dashed(machine.uuid));
+  if (machine.localTime) args.push('-rtc', 'base=localtime');
+  if (machine.tpm) pick('TPM', 'none', 'what the old one held is not in the disks, and none is made up here');
   args.push('-vga', 'std', '-usb', '-device', 'usb-tablet', ...display(wishes.display));
   return { args, choices };
 }
 
 type Take = (what: string, value: string, reason: string) => string;
 
-function said(stated: number | undefined, taken: number, limit: string): string {
-  if (stated === undefined) return 'nothing says how many it had';
-  return stated === taken ? 'as the configuration says' : `${limit}; the configuration says ${stated}`;
+function processorsOf(machine: TargetMachine, wishes: Wishes, pick: Take): number {
+  const taken = Math.max(1, Math.min(machine.processors, wishes.processors));
+  if (taken !== machine.processors)
+    pick('processors', String(taken), `as many as this computer has; the machine had ${machine.processors}`);
+  return taken;
 }
 
-function memoryOf(model: MachineModel, wishes: Wishes): [string, string] {
-  if (wishes.memory !== undefined) return [`${wishes.memory}M`, 'as asked for'];
-  const most = Math.floor((wishes.hostMemory * MEMORY_SHARE) / 2 ** 20);
-  const stated = model.memory === undefined ? undefined : Math.floor(model.memory.value / 2 ** 20);
-  const wanted = stated ?? DEFAULT_MEMORY;
-  const taken = Math.max(LEAST_MEMORY, Math.min(wanted, most));
-  const why = stated === undefined ? 'nothing says how much it had' : 'as the configuration says';
-  return [`${taken}M`, taken === wanted ? why : `this machine has no more to spare; the configuration says ${wanted}`];
+function memoryOf(machine: TargetMachine, wishes: Wishes, pick: Take): number {
+  const wanted = Math.floor(machine.memory / MIB);
+  const most = Math.max(LEAST_MEMORY, Math.floor((wishes.hostMemory * MEMORY_SHARE) / MIB));
+  if (wishes.memory !== undefined) pick('memory', `${wishes.memory} MiB`, 'as asked for');
+  else if (wanted > most)
+    pick('memory', `${most} MiB`, `this computer has no more to spare; ${wanted} MiB were wanted`);
+  return wishes.memory ?? Math.min(wanted, most);
 }
 
-function firmware(model: MachineModel, wishes: Wishes, pick: Take): string[] {
-  if (model.firmware.value === 'bios') {
-    pick('firmware', 'bios', 'the configuration asks for no other');
-    return [];
-  }
+function firmware(machine: TargetMachine, wishes: Wishes, pick: Take): string[] {
+  if (machine.firmware === 'bios') return [];
   if (wishes.efi === undefined) {
+    const why = machine.decisions.find(({ what }) => what === 'firmware')?.reason ?? 'as was decided';
     throw new ServeError(
-      'This machine starts by EFI, and no EFI firmware for qemu is installed (Debian: apt install ovmf).',
+      `This machine starts by EFI (${why}), and no EFI firmware for qemu is installed (Debian: apt install ovmf).`,
     );
   }
-  pick('firmware', wishes.efi.code, 'the configuration says efi; its saved variables are not used');
+  pick('firmware file', wishes.efi.code, 'with new variables: those that the old firmware saved are not used');
+  if (machine.secureBoot) pick('secure boot', 'off', 'this firmware starts what is there without asking who signed it');
   const drive = (file: string, more: string): string => `if=pflash,format=raw,file=${escaped(file)},${more}`;
   return ['-drive', drive(wishes.efi.code, 'readonly=on'), '-drive', drive(wishes.efi.variables, 'snapshot=on')];
 }
 
-/** The bus of a disk, and why it is that one. */
-function busOf(said: BootDisk['said'], model: MachineModel, asked: Bus | undefined): [Bus, string] {
-  if (asked !== undefined) return [asked, 'as asked for'];
-  if (said === undefined) return ['sata', 'nothing says what it was plugged into, and nearly all guests know SATA'];
-  const own = 'as the configuration says';
-  if (said.bus === 'ide' || said.bus === 'sata' || said.bus === 'nvme' || said.bus === 'virtio') return [said.bus, own];
-  const controller = controllerOf(model, said)?.model?.value;
-  if (controller === 'pvscsi') return ['pvscsi', own];
-  if (controller === 'lsisas') return ['lsisas', own];
-  const word = controller ?? 'such';
-  return ['sata', `no ${word} controller is used here, and nearly all guests know SATA (--bus takes another)`];
-}
-
-function plug(model: MachineModel, disks: readonly BootDisk[], asked: Bus | undefined, pick: Take): string[] {
+function plug({ storage, disks }: TargetMachine, overlays: readonly string[]): string[] {
   const args: string[] = [];
-  const used = new Map<Bus, number>();
-  for (const [i, { slot, said, overlay }] of disks.entries()) {
-    const [bus, why] = busOf(said, model, asked);
-    const n = used.get(bus) ?? 0;
-    used.set(bus, n + 1);
-    if (bus === 'ide' && n >= ROOM.ide) throw new ServeError('Only four disks fit on IDE. Choose another with --bus.');
-    const unit = n % ROOM[bus];
-    const id = `${bus}${Math.floor(n / ROOM[bus])}`;
-    if (unit === 0 && CONTROLLERS[bus] !== undefined) args.push('-device', `${CONTROLLERS[bus]},id=${id}`);
-    args.push('-drive', `if=none,id=disk${i},format=qcow2,rerror=report,werror=report,file=${escaped(overlay)}`);
-    args.push('-device', `${deviceOf(bus, id, unit, n)},drive=disk${i},bootindex=${i + 1}`);
-    pick(slot || 'disk', bus, why);
+  const made = new Set<string>();
+  for (const [i, { controller, unit }] of disks.entries()) {
+    const [parent, device] = qemuDisk(storage, controller, unit, i);
+    if (parent !== '' && !made.has(parent)) args.push('-device', parent);
+    made.add(parent);
+    args.push('-drive', `if=none,id=disk${i},format=qcow2,rerror=report,werror=report,file=${escaped(overlays[i])}`);
+    args.push('-device', `${device},drive=disk${i},bootindex=${i + 1}`);
   }
   return args;
 }
 
-function deviceOf(bus: Bus, id: string, unit: number, n: number): string {
-  if (bus === 'ide') return `ide-hd,bus=ide.${n >> 1},unit=${n & 1}`;
-  if (bus === 'sata') return `ide-hd,bus=${id}.${unit}`;
-  if (bus === 'nvme') return `nvme,serial=disk${n}`;
-  if (bus === 'virtio') return 'virtio-blk-pci';
-  return `scsi-hd,bus=${id}.0,channel=0,scsi-id=${unit},lun=0`;
-}
-
-function networks(model: MachineModel, open: boolean, pick: Take): string[] {
-  const args: string[] = [];
-  for (const [i, one] of model.cards.entries()) {
-    const mac = one.mac?.value;
-    const card = one.model === undefined ? 'e1000-82545em' : CARDS[one.model.value];
-    const why = one.model === undefined ? 'the configuration names no card that qemu has' : 'as the configuration says';
-    pick(`network ${i}`, card, `${why}; ${open ? 'it reaches outside' : 'it reaches nothing (--network lets it)'}`);
-    args.push('-netdev', `user,id=net${i},restrict=${open ? 'off' : 'on'}`);
-    args.push('-device', `${card},netdev=net${i}${mac === undefined ? '' : `,mac=${mac}`}`);
-  }
-  return args;
+function networks({ cards }: TargetMachine, open: boolean): string[] {
+  return cards.flatMap(({ model, mac }, i) => [
+    '-netdev',
+    `user,id=net${i},restrict=${open ? 'off' : 'on'}`,
+    '-device',
+    `${qemuCard(model)},netdev=net${i}${mac === undefined ? '' : `,mac=${mac}`}`,
+  ]);
 }
 
 function display(wanted: string): string[] {

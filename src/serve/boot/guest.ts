@@ -3,9 +3,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import * as net from 'node:net';
 import * as path from 'node:path';
 import { ServeError } from '../error.ts';
-import { QEMU } from './host.ts';
+import { isInstalled, QEMU } from './host.ts';
 import { Monitor } from './monitor.ts';
 
+/** Runs a program that the kernel ends when this one is gone, whatever ended it. Of util-linux, which every Linux has. */
+const GUARD: readonly string[] = ['setpriv', '--pdeathsig', 'KILL', '--'];
 /** Characters of the serial line that are searched and kept. */
 const KEPT = 256 * 1024;
 /** Characters of what qemu itself says that are kept. */
@@ -34,6 +36,7 @@ export class Guest {
     const file = (name: string): string => this.#path(name).replaceAll(',', ',,');
     const kept = log === undefined ? '' : `,logfile=${log.replaceAll(',', ',,')}`;
     this.command = [
+      ...(isInstalled(GUARD[0]) ? GUARD : []),
       QEMU,
       ...args,
       '-chardev',

@@ -1,25 +1,33 @@
-/** Watches a guest start: until its serial line says what is waited for, or the time is over. */
+/** Watches a guest start: until what it shows says that it is up, or that it will not be, or the time is over. */
 import * as fs from 'node:fs';
 import type { Guest } from './guest.ts';
 import { type Picture, parsePpm } from './screen.ts';
+import { GOOD, isDesktop, isText, NEXT, SCREEN_TEXT, type Sign, signIn, textOf } from './signs.ts';
 
-/** What a system says when it is up and waits for somebody. */
-const LOGIN = /(^|[\r\n])[^\r\n]{0,80}(login|Login|Anmeldung|SAC>)\s?:?\s*$/;
-/** Milliseconds between two looks at the screen. */
+/** Milliseconds between two looks at the screen, and for which a picture is the same until it stands still. */
 const LOOK = 2000;
+const STILL = 20_000;
 const TICK = 50;
+/** Pictures that a screen shows before the last one, where something did start: firmware, and a loader or more. */
+const STARTED = 3;
 
-export interface Seen {
-  /** What was waited for came: the text, or a prompt to log in. */
+export interface Watched {
+  /** It is up: the text that was waited for, a prompt to log in, or what looks like a desktop. */
   readonly seen: boolean;
+  /** What was seen; undefined where the time was over, or the guest ended, before. */
+  readonly sign: Sign | undefined;
   /** The line in which it came. */
   readonly line: string | undefined;
+  /** What to do now, where it did not come up. */
+  readonly next: string | undefined;
   /** Milliseconds since this program began. */
   readonly at: number;
   readonly firstSerial: number | undefined;
   /** Different pictures that the screen showed. */
   readonly screens: number;
   readonly picture: Picture | undefined;
+  /** What stood on a screen in text mode. */
+  readonly text: string;
   /** The guest ended before. */
   readonly ended: boolean;
 }
@@ -31,57 +39,84 @@ export async function watch(
   seconds: number,
   file: string,
   signal: AbortSignal,
-): Promise<Seen> {
+): Promise<Watched> {
   const until = performance.now() + seconds * 1000;
   let ended = false;
   void guest.ended.then(() => {
     ended = true;
   });
-  let picture: Picture | undefined;
-  let screens = 0;
+  const screen = new Screen(guest, file);
   let nextLook = performance.now() + LOOK;
-  let line: string | undefined;
+  let sign = undefined as ReturnType<typeof signIn>;
   while (!ended && !signal.aborted && performance.now() < until) {
-    line = lineIn(guest.serial, expected);
-    if (line !== undefined) break;
+    sign = signIn(guest.serial, screen.text, expected) ?? screen.sign(expected === undefined);
+    if (sign !== undefined) break;
     if (performance.now() >= nextLook) {
-      const now = await look(guest, file);
-      if (now !== undefined && !same(now, picture)) screens++;
-      picture = now ?? picture;
+      await screen.look();
       nextLook = performance.now() + LOOK;
     }
     await new Promise((resolve) => setTimeout(resolve, TICK));
   }
-  line ??= lineIn(guest.serial, expected);
   const at = performance.now();
-  const last = ended ? undefined : await look(guest, file);
-  if (last !== undefined && !same(last, picture)) screens++;
+  if (!ended) await screen.look();
+  sign ??= signIn(guest.serial, screen.text, expected);
+  const seen = sign !== undefined && GOOD.includes(sign.sign);
+  const late = 'Give it more time with --timeout, or look on with salvor boot without --smoke.';
   return {
-    seen: line !== undefined,
-    line,
+    seen,
+    sign: sign?.sign,
+    line: sign?.line,
+    next: seen ? undefined : sign === undefined ? late : NEXT[sign.sign],
     at,
     firstSerial: guest.firstSerial,
-    screens,
-    picture: last ?? picture,
+    screens: screen.count,
+    picture: screen.picture,
+    text: screen.text,
     ended,
   };
 }
 
-function lineIn(serial: string, expected: string | undefined): string | undefined {
-  if (expected === undefined) return LOGIN.exec(serial)?.[0].trim();
-  const at = serial.indexOf(Buffer.from(expected, 'utf8').toString('latin1'));
-  if (at < 0) return undefined;
-  const start = Math.max(serial.lastIndexOf('\n', at), serial.lastIndexOf('\r', at)) + 1;
-  return /^[^\r\n]*/.exec(serial.slice(start))![0];
-}
+/** What a guest's screen shows, as far as it was looked at. */
+export class Screen {
+  picture: Picture | undefined;
+  /** Its words, in text mode. */
+  text = '';
+  /** Different pictures so far. */
+  count = 0;
+  readonly #guest: Guest;
+  readonly #file: string;
+  #since = 0;
 
-async function look(guest: Guest, file: string): Promise<Picture | undefined> {
-  try {
-    await guest.monitor?.execute('screendump', { filename: file });
-    return parsePpm(fs.readFileSync(file));
-  } catch {
-    // It has no screen yet, or no more.
-    return undefined;
+  constructor(guest: Guest, file: string) {
+    this.#guest = guest;
+    this.#file = file;
+  }
+
+  async look(): Promise<void> {
+    const { monitor } = this.#guest;
+    try {
+      await monitor?.execute('screendump', { filename: this.#file });
+      const now = parsePpm(fs.readFileSync(this.#file));
+      if (now === undefined) return;
+      if (!same(now, this.picture)) {
+        this.count++;
+        this.#since = performance.now();
+      }
+      this.picture = now;
+      const asked = { 'command-line': SCREEN_TEXT };
+      this.text = isText(now) ? textOf(String(await monitor?.execute('human-monitor-command', asked))) : '';
+    } catch {
+      // It has no screen yet, or no more.
+    }
+  }
+
+  /** What a picture that stands still says; `isAsked`: nothing else is waited for. */
+  sign(isAsked: boolean): { sign: Sign; line: string } | undefined {
+    const { picture } = this;
+    if (!isAsked || picture === undefined || this.count < STARTED || isText(picture)) return undefined;
+    if (performance.now() - this.#since < STILL || !isDesktop(picture)) return undefined;
+    const line = `a picture of ${picture.width} by ${picture.height} that looks like a desktop or a screen to sign in`;
+    return { sign: 'desktop', line };
   }
 }
 

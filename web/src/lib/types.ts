@@ -19,6 +19,7 @@ export type Preview = z.infer<typeof schemas.Preview>;
 export type Found = z.infer<typeof schemas.Found>;
 export type Machine = z.infer<typeof schemas.MachineView>;
 export type Machines = z.infer<typeof schemas.Machines>;
+export type Plan = z.infer<typeof schemas.Plan>;
 export type Chains = z.infer<typeof schemas.Chains>;
 export type Devices = z.infer<typeof schemas.Devices>;
 export type Folder = z.infer<typeof schemas.Folder>;

@@ -4,12 +4,16 @@ import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { get } from '../lib/api.ts';
 import { useChoice } from '../lib/choice.ts';
-import type { Machines } from '../lib/types.ts';
+import type { Machine, Machines } from '../lib/types.ts';
 import { Facts } from './facts.tsx';
 import { Fault } from './fault.tsx';
 
-export function MachineList(): ReactNode {
-  const { look, chosen, toggle } = useChoice();
+export function MachineList({ open }: { open: (machine: Machine | undefined) => void }): ReactNode {
+  const { look: lookAt, chosen, toggle } = useChoice();
+  const look = (locator: string): void => {
+    open(undefined);
+    lookAt(locator);
+  };
   const { data, error } = useQuery({
     queryKey: ['machines'],
     queryFn: ({ signal }) => get<Machines>('/api/machines', {}, signal),
@@ -54,9 +58,14 @@ export function MachineList(): ReactNode {
             </ol>
           </div>
         ))}
-        <Button variant="default" size="xs" mt="xs" onClick={() => look(machine.config)}>
-          Show its configuration
-        </Button>
+        <Group gap="xs" mt="xs">
+          <Button variant="default" size="xs" onClick={() => open(machine)}>
+            Rebuild, serve or start it
+          </Button>
+          <Button variant="default" size="xs" onClick={() => look(machine.config)}>
+            Show its configuration
+          </Button>
+        </Group>
       </section>
     );
   });

@@ -5,9 +5,11 @@ import { type ReactNode, useState } from 'react';
 import { useChoice } from '../lib/choice.ts';
 import { useLive } from '../lib/live.ts';
 import { useTree } from '../lib/tree.ts';
+import type { Machine } from '../lib/types.ts';
 import { ChainView } from '../parts/chain-view.tsx';
 import { Details } from '../parts/details.tsx';
 import { MachineList } from '../parts/machine-list.tsx';
+import { MachinePage } from '../parts/machine-page.tsx';
 import { Search } from '../parts/search.tsx';
 import { TreeView } from '../parts/tree-view.tsx';
 
@@ -17,6 +19,7 @@ export function Browse(): ReactNode {
   const { live } = useLive();
   const { chosen, clear, go, current } = useChoice();
   const [view, setView] = useState<string>('Tree');
+  const [machine, setMachine] = useState<Machine>();
   const { ref, width } = useElementSize();
   const scans = live?.jobs.filter((job) => job.kind === 'scan' && job.state === 'done').length ?? 0;
   const tree = useTree(`${live?.session.sources.join('\n')} ${scans}`);
@@ -41,12 +44,14 @@ export function Browse(): ReactNode {
         <section aria-label="What there is" ref={ref}>
           <SegmentedControl fullWidth mb="xs" value={view} onChange={setView} data={[...VIEWS]} aria-label="View" />
           {view === 'Tree' && <TreeView tree={tree} height={isNarrow ? 340 : 620} />}
-          {view === 'Machines' && <MachineList />}
+          {view === 'Machines' && <MachineList open={setMachine} />}
           {view === 'Chains' && <ChainView />}
           {view === 'Search' && <Search />}
         </section>
         <section aria-label="Details" className="panel">
-          {current === undefined ? (
+          {view === 'Machines' && machine !== undefined ? (
+            <MachinePage key={`${machine.config} ${machine.name}`} machine={machine} />
+          ) : current === undefined ? (
             <p>Choose something to see what is known of it.</p>
           ) : (
             <Details key={current} locator={current} />

@@ -25,7 +25,7 @@ export function ReportStep(): ReactNode {
           the commands that do it again.{' '}
           {done.length === 0
             ? 'Nothing was recovered yet.'
-            : `${done.length} finished recoveries and conversions are in it.`}
+            : `${done.length} finished recoveries, conversions and starts of machines are in it.`}
         </p>
         <Group>
           <Button component="a" href="/api/report" download>
@@ -38,7 +38,7 @@ export function ReportStep(): ReactNode {
         <ul>
           {done.map((run) => (
             <li key={run.id}>
-              {run.said} <span className="mono">{String(run.options.out)}</span>
+              {run.said} {run.options.out !== undefined && <span className="mono">{String(run.options.out)}</span>}
             </li>
           ))}
         </ul>

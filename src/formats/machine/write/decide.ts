@@ -26,13 +26,14 @@ export interface SourceDisk {
 /** Notes a decision; answers true, so that it can stand beside what it decides. */
 type Take = (what: string, value: string, reason: string) => true;
 
-/** Decides all of a machine for a platform. Throws RangeError with a sentence where its disks do not fit. */
+/** Decides all of a machine for a platform; `asked`: what a person wants its disks on. Throws RangeError with a sentence where its disks do not fit. */
 export function decide(
   platform: Platform,
   model: MachineModel,
   guest: GuestFacts,
   disks: readonly SourceDisk[],
   named: { readonly name: string; readonly stem: string },
+  asked?: StorageKind,
 ): TargetMachine {
   const decisions: Decision[] = [];
   const take: Take = (what, value, reason) => {
@@ -47,7 +48,10 @@ export function decide(
   take('guest', words.what, from === undefined ? 'nothing says what is inside' : `by ${from}`);
   const family = guest.family?.value ?? model.family?.value ?? 'other';
   const firmware = firmwareOf(model, guest, take);
-  const storage = storageOf(platform, model, guest, words, disks, take);
+  const storage =
+    asked === undefined
+      ? storageOf(platform, model, guest, words, disks, take)
+      : askedFor(platform, asked, disks.length, take);
   const room = platform.room[storage]!;
   const placed = disks.map((disk, i): TargetDisk => {
     const units = room.taken === undefined ? room.units : room.units - 1;
@@ -122,6 +126,18 @@ export function kindOf(model: MachineModel, disk: MachineDisk | undefined): Stor
   return disk.bus === 'usb' || disk.bus === 'floppy' ? undefined : disk.bus;
 }
 
+function fitsOn(platform: Platform, kind: StorageKind, count: number): boolean {
+  const room = platform.room[kind];
+  return room !== undefined && count <= (room.taken === undefined ? room.units : room.units - 1) * room.controllers;
+}
+
+function askedFor(platform: Platform, asked: StorageKind, count: number, take: Take): StorageKind {
+  if (!fitsOn(platform, asked, count))
+    throw new RangeError(`${platform.title} has no place for ${count} disks on ${asked}`);
+  take('storage', asked, 'as asked for');
+  return asked;
+}
+
 function storageOf(
   platform: Platform,
   model: MachineModel,
@@ -130,12 +146,7 @@ function storageOf(
   disks: readonly SourceDisk[],
   take: Take,
 ): StorageKind {
-  const fits = (kind: StorageKind): boolean => {
-    const room = platform.room[kind];
-    return (
-      room !== undefined && disks.length <= (room.taken === undefined ? room.units : room.units - 1) * room.controllers
-    );
-  };
+  const fits = (kind: StorageKind): boolean => fitsOn(platform, kind, disks.length);
   const offered = platform.storage.filter(fits);
   const had = kindOf(model, disks[0]?.said ?? hardDisks(model)[0]);
   const { drivers } = guest;

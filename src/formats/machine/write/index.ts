@@ -13,4 +13,5 @@ export const machineWriters: readonly MachineWriter[] = [
   proxmoxWriter,
   ovfWriter,
 ];
-export { decide, type SourceDisk, virtioSteps } from './decide.ts';
+export { decide, kindOf, type SourceDisk, virtioSteps } from './decide.ts';
+export { qemuCard, qemuDisk, qemuHere } from './qemu.ts';

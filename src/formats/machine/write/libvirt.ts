@@ -3,6 +3,7 @@ import { dashed } from '../../../core/machine.ts';
 import type { MachineWriter, Platform, TargetDisk, TargetMachine } from '../../../core/machine-writer.ts';
 import { xmlText } from '../xml.ts';
 import { stateSteps, stateTexts } from './libvirt-states.ts';
+import { qemuCard, qemuDisk } from './qemu.ts';
 
 const MIB = 1024 * 1024;
 
@@ -219,8 +220,6 @@ function word(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-const CARDS: Readonly<Record<string, string>> = { virtio: 'virtio-net-pci', e1000: 'e1000-82545em' };
-
 function commandText(machine: TargetMachine, folder: string): string {
   const { board, memory, processors, firmware, uuid, localTime, storage, disks, cards } = machine;
   const args = [`-machine ${board},accel=kvm:tcg`, `-m ${memory / MIB}`, `-smp ${processors}`];
@@ -232,14 +231,14 @@ function commandText(machine: TargetMachine, folder: string): string {
   for (const [i, { file, controller, unit }] of disks.entries()) {
     const path = pathOf(folder, file).replaceAll(',', ',,');
     args.push(`-drive ${word(`if=none,id=disk${i},format=qcow2,file=${path}`)}`);
-    const [parent, device] = deviceOf(storage, controller, unit, i);
+    const [parent, device] = qemuDisk(storage, controller, unit, i);
     if (parent !== '' && !made.has(controller)) args.push(`-device ${parent}`);
     made.add(controller);
     args.push(`-device ${device},drive=disk${i},bootindex=${i + 1}`);
   }
   for (const [i, { model, mac }] of cards.entries()) {
     args.push(`-netdev user,id=net${i}`);
-    args.push(`-device ${CARDS[model] ?? model},netdev=net${i}${mac === undefined ? '' : `,mac=${mac}`}`);
+    args.push(`-device ${qemuCard(model)},netdev=net${i}${mac === undefined ? '' : `,mac=${mac}`}`);
   }
   args.push('-vga std', '-usb -device usb-tablet');
   const reasons = machine.decisions.map(({ what, value, reason }) => `# ${oneLine(`${what}: ${value} (${reason})`)}`);
@@ -248,12 +247,4 @@ function commandText(machine: TargetMachine, folder: string): string {
 
 function oneLine(text: string): string {
   return text.replace(/\p{Cc}+/gu, ' ');
-}
-
-function deviceOf(storage: string, controller: number, unit: number, n: number): [string, string] {
-  if (storage === 'ide') return ['', `ide-hd,bus=ide.${n >> 1},unit=${n & 1}`];
-  if (storage === 'sata') return [`ich9-ahci,id=sata${controller}`, `ide-hd,bus=sata${controller}.${unit}`];
-  if (storage === 'virtio') return ['', 'virtio-blk-pci'];
-  if (storage === 'virtio-scsi') return ['virtio-scsi-pci,id=scsi0', `scsi-hd,bus=scsi0.0,scsi-id=${unit}`];
-  return [`${storage === 'pvscsi' ? 'pvscsi' : 'mptsas1068'},id=scsi0`, `scsi-hd,bus=scsi0.0,scsi-id=${unit}`];
 }
