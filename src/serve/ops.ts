@@ -131,10 +131,12 @@ async function read(
 async function search(session: Session, args: In<typeof schemas.SearchQuery>): Promise<In<typeof schemas.Found>> {
   const list = session.case.nodes;
   const state = list.of(signatureOf(session));
-  if (state === undefined) return { rows: [], listed: 0, complete: false };
+  if (state === undefined) return { rows: [], looked: 1, listed: 0, complete: false };
   const { damaged, ...rest } = args;
   const found = list.search({ ...rest, damaged: damaged === 'true', limit: SEARCHED });
-  return { ...found, rows: [...found.rows], listed: state.nodes, complete: state.ended };
+  const { isCounted, ...answer } = found;
+  const counted = isCounted === undefined ? {} : { counted: isCounted };
+  return { ...answer, ...counted, rows: [...found.rows], listed: state.nodes, complete: state.ended };
 }
 
 /** What a list of everything is of: the sources, as they were given. */

@@ -39,6 +39,7 @@ export const SearchQuery = z.object({
   text: z.string().max(512),
   kind: z.string().max(32).optional(),
   state: z.string().max(32).optional(),
+  certainty: z.enum(['verified', 'stated', 'inferred', 'guessed', 'missing']).optional(),
   damaged: z.enum(['true', 'false']).optional(),
   larger: whole.optional(),
   smaller: whole.optional(),
@@ -204,9 +205,16 @@ export const Found = z.object({
       size: z.number().nullable(),
       modified: z.number().nullable(),
       damage: z.number(),
+      certainty: z.string().nullable(),
     }),
   ),
+  /** For `after`: there may be more. An answer takes a moment only, so it may have few rows or none. */
   next: z.number().optional(),
+  /** The share of all things that was looked at. */
+  looked: z.number(),
+  /** How many pass, as far as that was counted; with the first page. */
+  count: z.number().optional(),
+  counted: z.boolean().optional(),
   listed: z.number(),
   complete: z.boolean(),
 });

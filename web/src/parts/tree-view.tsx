@@ -2,7 +2,8 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState } from 'react';
 import { useChoice } from '../lib/choice.ts';
-import type { Tree, TreeRow } from '../lib/tree.ts';
+import type { TreeRow } from '../lib/rows.ts';
+import type { Tree } from '../lib/tree.ts';
 import { TreeRowView } from './tree-row.tsx';
 
 const HEIGHT = 30;
@@ -47,7 +48,7 @@ export function TreeView({ tree, height }: { tree: Tree; height: number }): Reac
     if (key === ' ') return () => entry?.recoverable === true && toggle(entry.locator);
     const isOpening = key === 'ArrowRight' && entry?.expandable === true && !row.isOpen;
     const isClosing = key === 'ArrowLeft' && row?.isOpen === true;
-    if (entry !== undefined && (isOpening || isClosing)) return () => tree.toggle(entry.locator);
+    if (entry !== undefined && (isOpening || isClosing)) return () => tree.toggle(active);
     if (key === 'ArrowRight') return () => move(active + 1);
     return key === 'ArrowLeft' ? () => move(parentOf(rows, active)) : undefined;
   };
@@ -80,7 +81,7 @@ export function TreeView({ tree, height }: { tree: Tree; height: number }): Reac
             isCurrent={rows[index].entry !== undefined && rows[index].entry.locator === current}
             isChosen={chosen.has(rows[index].entry?.locator ?? '')}
             onLook={() => move(index)}
-            onOpen={() => tree.toggle(rows[index].entry!.locator)}
+            onOpen={() => tree.toggle(index)}
             onChoose={() => toggle(rows[index].entry!.locator)}
           />
         ))}
