@@ -30,7 +30,7 @@ const MAX_READ = 1024 * 1024;
 const MAX_REGIONS = 256;
 
 async function diagnosis(session: Session): Promise<In<typeof schemas.Diagnosis>> {
-  const done = await diagnose(session.stack);
+  const done = await session.once('diagnosis', () => diagnose(session.stack));
   return { layers: done.layers.map(layerView), ...done.found, advice: adviceOf(done) };
 }
 
@@ -158,7 +158,8 @@ async function machines(session: Session): Promise<In<typeof schemas.Machines>> 
 }
 
 async function chains(session: Session): Promise<In<typeof schemas.Chains>> {
-  return { chains: chainViews((await solve(session.stack)).chains) };
+  const { chains: solved } = await session.once('chains', () => solve(session.stack));
+  return { chains: chainViews(solved) };
 }
 
 /** The case as it stands. */
