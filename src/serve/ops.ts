@@ -6,6 +6,7 @@ import type { Report } from '../export/index.ts';
 import { diagnose } from '../stack/diagnosis.ts';
 import { byteRows, factRows } from '../stack/facts.ts';
 import { filesystems } from '../stack/home.ts';
+import { fieldsIn } from '../stack/laid.ts';
 import { LocatorError } from '../stack/locate.ts';
 import { machinesOf } from '../stack/machines.ts';
 import { placed, shortfall, summarize } from '../stack/placed.ts';
@@ -81,7 +82,9 @@ async function map(session: Session, args: In<typeof schemas.MapQuery>, signal: 
 }
 
 async function hex(session: Session, args: In<typeof schemas.HexQuery>, signal: AbortSignal): Promise<unknown> {
-  return hexOf(await sourceOf(session, args.locator), args.from, args.length, signal);
+  const source = await sourceOf(session, args.locator);
+  const fields = await fieldsIn(session.stack, await session.node(args.locator), args.from, args.from + args.length);
+  return { ...(await hexOf(source, args.from, args.length, signal)), fields };
 }
 
 async function way(session: Session, { locator, at }: In<typeof schemas.WayQuery>): Promise<In<typeof schemas.Way>> {

@@ -171,6 +171,17 @@ export const Hex = z.object({
   size: z.number(),
   base64: z.string(),
   runs: z.array(z.object({ offset: z.number(), length: z.number(), state: z.string(), certainty: z.string() })),
+  /** What these bytes are, where a structure is known to lie. */
+  fields: z.array(
+    z.object({
+      structure: z.string(),
+      field: z.string(),
+      at: z.number(),
+      length: z.number(),
+      value: z.string(),
+      expected: z.string().optional(),
+    }),
+  ),
 });
 export const Way = z.object({
   steps: z.array(
