@@ -14,8 +14,10 @@ import { solve } from '../stack/solve.ts';
 import { wayOf } from '../stack/way.ts';
 import { hexOf, pictureOf } from './picture.ts';
 import { mediaType, previewOf } from './preview.ts';
+import { registryKey } from './registry.ts';
 import { gather } from './report-data.ts';
 import type * as schemas from './schemas.ts';
+import type * as previews from './schemas-preview.ts';
 import type { Session } from './session.ts';
 import { adviceOf, chainViews, entryOf, layerView, machineView, sentencesFor } from './views.ts';
 
@@ -95,8 +97,12 @@ async function way(session: Session, { locator, at }: In<typeof schemas.WayQuery
   return { steps: steps as In<typeof schemas.Way>['steps'] };
 }
 
-async function preview(session: Session, { locator }: Located): Promise<unknown> {
-  return previewOf(session.stack, await session.node(locator));
+async function preview(session: Session, args: In<typeof previews.PreviewQuery>): Promise<unknown> {
+  return previewOf(session.stack, await session.node(args.locator), args.encoding);
+}
+
+async function registry(session: Session, { locator, key }: In<typeof previews.KeyQuery>): Promise<unknown> {
+  return registryKey(await sourceOf(session, locator), locator, key);
 }
 
 /** Size and type of something that is served byte by byte. */
@@ -206,6 +212,7 @@ export const ops: Readonly<Record<string, Op>> = {
   hex,
   way,
   preview,
+  registry,
   media,
   missing,
   read,

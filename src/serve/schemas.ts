@@ -2,12 +2,12 @@
 import { z } from '@hono/zod-openapi';
 
 /** Characters of one locator or path. */
-const MAX_NAME = 16_384;
+export const MAX_NAME = 16_384;
 const MAX_CHOSEN = 10_000;
 const MAX_SOURCES = 256;
 
 /** A path or locator: whatever a file system allows, but no NUL. */
-const name = z
+export const name = z
   .string()
   .min(1)
   .max(MAX_NAME)
@@ -192,19 +192,6 @@ export const Way = z.object({
       why: z.object({ what: z.string(), at: z.string().optional(), code: z.string().optional() }).optional(),
     }),
   ),
-});
-export const PREVIEW_KINDS = ['text', 'picture', 'pdf', 'audio', 'video', 'archive', 'sqlite', 'none'] as const;
-export const Preview = z.object({
-  kind: z.enum(PREVIEW_KINDS),
-  /** The type that pictures, sound and films are served as. */
-  type: z.string().optional(),
-  size: z.number(),
-  text: z.string().optional(),
-  encoding: z.string().optional(),
-  /** Names and sizes in an archive. */
-  members: z.array(z.object({ name: z.string(), size: z.number() })).optional(),
-  /** What is left out, missing or doubtful, in sentences. */
-  notes: z.array(z.string()),
 });
 export const Found = z.object({
   rows: z.array(

@@ -1,10 +1,7 @@
 /** A child process of the server: it parses evidence, so it may hang or fall, and the server lives on. */
-import { CaseError } from '../case/error.ts';
-import { EvidenceError } from '../core/evidence.ts';
-import { ExportError } from '../export/error.ts';
-import { LocatorError } from '../stack/locate.ts';
+import { faultOf } from './faults.ts';
 import { devicesOf } from './host-devices.ts';
-import type { Fault, FromChild, ToChild } from './messages.ts';
+import type { FromChild, ToChild } from './messages.ts';
 import { ops } from './ops.ts';
 import { Session } from './session.ts';
 import { work } from './work.ts';
@@ -17,15 +14,6 @@ let session: Session | undefined;
 
 function send(message: FromChild): void {
   process.send?.(message);
-}
-
-function faultOf(error: unknown): Fault {
-  const message = error instanceof Error ? error.message : String(error);
-  if (error instanceof ExportError) return { message, code: error.code, known: true };
-  if (error instanceof LocatorError) return { message, code: 'not-found', known: true };
-  if (error instanceof EvidenceError) return { message, code: 'evidence', known: true };
-  if (error instanceof CaseError) return { message, code: 'case', known: true };
-  return { message, code: 'fault', known: false };
 }
 
 async function take(message: ToChild): Promise<void> {

@@ -1,8 +1,8 @@
 /** What a child process holds open: the evidence, its case, and the listings that were asked for. */
-import type { Case } from '../case/case.ts';
+import { Case } from '../case/case.ts';
+import { CaseError } from '../case/error.ts';
 import type { Node } from '../core/node.ts';
 import { MISSING, RunList } from '../core/run.ts';
-import { beginCaseAt } from '../export/index.ts';
 import { SCAN } from '../jobs/scan.ts';
 import { beneath } from '../stack/beneath.ts';
 import { locate } from '../stack/locate.ts';
@@ -49,10 +49,11 @@ export class Session {
     this.alarms = alarms;
   }
 
-  /** Opens the sources read-only and their case, which is begun where there is none. */
+  /** Opens the sources read-only, and their case, which is there: that it may be there was looked at before. */
   static async begin({ sources, case: dir, program, isLogged }: Opening, signal?: AbortSignal): Promise<Session> {
     const stack = new Stack(sources, signal === undefined ? {} : { signal });
-    const kept = beginCaseAt(dir, stack, program, SCAN);
+    const kept = Case.at(dir, program, SCAN);
+    if (kept === undefined) throw new CaseError(`${dir} is no case any more. Open the evidence again.`);
     const alarms: string[] = [];
     for (const { source } of await stack.files())
       alarms.push(...[kept.recheck(source)].filter((one) => one !== undefined));
