@@ -31,7 +31,7 @@ function around(source: string): string {
 }
 
 /** What says how large a block device is. */
-const SYSTEM = ['/sys', '/proc/self'];
+const SYSTEM = ['/sys'];
 
 /** Folders of node_modules on the way up from the program. */
 function libraries(): string[] {

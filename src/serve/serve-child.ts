@@ -47,7 +47,8 @@ process.on('message', (message: ToChild) => {
     send({ kind: 'fault', ...(message.kind === 'ask' && { id: message.id }), fault: faultOf(error) });
   });
 });
-// Without the server there is nobody to work for; what was done is kept already.
-process.on('disconnect', () => process.exit(0));
+// Without the server there is nobody to work for; what was done is kept already. At once, and with all threads: a
+// server that is started again goes on with the same work, and must not meet this one at it.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 // Ctrl-C reaches the whole group: the server says what is to be stopped.
 process.on('SIGINT', () => undefined);

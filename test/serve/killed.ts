@@ -138,6 +138,25 @@ export async function killed(kind: 'scan' | 'recover', calm: Undisturbed, seed: 
   const [told] = (await first.get<{ jobs: Job[] }>('/api/jobs')).jobs;
   await first.kill();
   const second = await Server.begin(calm.image, kept);
+  try {
+    wrong.push(...(await goneOn(kind, calm, { second, told, out, options })));
+  } finally {
+    await second.kill();
+    for (const place of [kept, out]) rmSync(place, { recursive: true, force: true });
+  }
+  return wrong;
+}
+
+interface Resumed {
+  readonly second: Server;
+  readonly told: Job;
+  readonly out: string;
+  readonly options: object;
+}
+
+async function goneOn(kind: 'scan' | 'recover', calm: Undisturbed, resumed: Resumed): Promise<string[]> {
+  const { second, told, out, options } = resumed;
+  const wrong: string[] = [];
   const before = await second.get<Kept>('/api/case');
   if (before.custody.broken !== undefined) wrong.push(before.custody.broken);
   if (kind === 'scan') {
@@ -162,7 +181,5 @@ export async function killed(kind: 'scan' | 'recover', calm: Undisturbed, seed: 
       if (hash !== file.sha256) wrong.push(`${file.path} has other bytes`);
     }
   }
-  await second.kill();
-  for (const place of [kept, out]) rmSync(place, { recursive: true, force: true });
   return wrong;
 }
