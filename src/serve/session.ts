@@ -107,7 +107,7 @@ export class Session {
     for (const { source } of await this.stack.files()) {
       for (let at = 0; at < source.size; ) {
         list.clear();
-        at = await source.runs(at, source.size, list);
+        at = source.runs(at, source.size, list);
         for (let i = 0; i < list.n; i++) if (list.state(i) === MISSING) lost += list.length[i];
       }
     }

@@ -137,7 +137,7 @@ describe.skipIf(!isThere)('in Chromium', () => {
     expect(scrolled.longest).toBeLessThan(LONGEST);
     await page.getByText('Search', { exact: true }).click();
     for (const text of ['report-photo', '99999', 'user3/report']) expect(await searchOf(page, text)).toBeLessThan(1000);
-    expect(await residentOf(served.serving.workspace.childPid!)).toBeLessThan(500);
+    expect(residentOf(served.serving.workspace.childPid!)).toBeLessThan(500);
     expect(faults).toEqual([]);
     await page.close();
   });

@@ -49,33 +49,35 @@ export function RegistryView({ locator }: { locator: string }): ReactNode {
           ))}
         </ul>
       )}
-      {data !== undefined && (
-        <section className="scroll" style={{ maxHeight: 360 }} tabIndex={0} aria-label="Values">
-          <Table>
-            <Table.Thead>
-              <Table.Tr>
-                <Table.Th>Value</Table.Th>
-                <Table.Th>Type</Table.Th>
-                <Table.Th>Data</Table.Th>
-              </Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
-              {data.values.map((value, i) => (
-                <Table.Tr key={i}>
-                  <Table.Td style={{ overflowWrap: 'anywhere' }}>
-                    {value.name === '' ? '(default)' : value.name}
-                  </Table.Td>
-                  <Table.Td>{value.type}</Table.Td>
-                  <Table.Td className="mono" style={{ whiteSpace: 'pre-wrap' }}>
-                    {value.data}
-                  </Table.Td>
-                </Table.Tr>
-              ))}
-            </Table.Tbody>
-          </Table>
-          {data.values.length === 0 && <p className="said">This key has no values.</p>}
-        </section>
-      )}
+      {data !== undefined && <Values values={data.values} />}
     </div>
+  );
+}
+
+function Values({ values }: Pick<RegistryKey, 'values'>): ReactNode {
+  return (
+    <section className="scroll" style={{ maxHeight: 360 }} tabIndex={0} aria-label="Values">
+      <Table>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>Value</Table.Th>
+            <Table.Th>Type</Table.Th>
+            <Table.Th>Data</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {values.map((value, i) => (
+            <Table.Tr key={i}>
+              <Table.Td style={{ overflowWrap: 'anywhere' }}>{value.name === '' ? '(default)' : value.name}</Table.Td>
+              <Table.Td>{value.type}</Table.Td>
+              <Table.Td className="mono" style={{ whiteSpace: 'pre-wrap' }}>
+                {value.data}
+              </Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+      {values.length === 0 && <p className="said">This key has no values.</p>}
+    </section>
   );
 }
