@@ -8,11 +8,12 @@ import { ls } from './jobs/ls.ts';
 import { nbd } from './jobs/nbd.ts';
 import { scan } from './jobs/scan.ts';
 import { sparse } from './jobs/sparse.ts';
+import { web } from './jobs/web.ts';
 import { allMet, pageOf, REPORT, writeReport } from './report.ts';
 import { type Row, textOf } from './row.ts';
 import { Workplace } from './workplace.ts';
 
-const JOBS: readonly Job[] = [start, huge, ls, scan, sparse, copy, convert, nbd, guest];
+const JOBS: readonly Job[] = [start, huge, ls, scan, sparse, copy, convert, nbd, guest, web];
 
 async function main(names: readonly string[]): Promise<number> {
   const unknown = names.find((name) => !JOBS.some((job) => job.id === name));

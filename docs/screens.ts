@@ -66,6 +66,28 @@ async function tour(page: Page, shot: (name: string) => Promise<void>): Promise<
   await page.locator('.hex .byte').nth(36).click();
   await page.getByText('sample/datastore.img@').last().waitFor();
   await shot('4-bytes');
+  await page
+    .getByRole('treeitem', { name: /^datastore\.img/ })
+    .locator('.name')
+    .click();
+  await page.getByRole('heading', { name: 'datastore.img' }).waitFor();
+  await page.getByRole('tab', { name: 'Bytes' }).click();
+  await page.getByLabel('Byte', { exact: true }).fill('0x1c2');
+  await page.getByRole('button', { name: 'Go', exact: true }).click();
+  await page.locator('[data-field=type]').waitFor();
+  await page.locator('[data-field=type]').scrollIntoViewIfNeeded();
+  await page.waitForTimeout(300);
+  await shot('4-named');
+  await page.getByText('Search', { exact: true }).scrollIntoViewIfNeeded();
+  await page.getByText('Search', { exact: true }).click();
+  const list = page.getByRole('button', { name: 'List everything' });
+  if (await list.isVisible().catch(() => false)) await list.click();
+  await page.getByLabel('Part of a name').fill('.vm');
+  await page
+    .locator('[data-found=".vm"]')
+    .getByText(/^[1-9]\d* found/)
+    .waitFor();
+  await shot('4-search');
   await page.getByText('Machines', { exact: true }).click();
   await page.getByRole('heading', { name: 'web01' }).waitFor();
   await shot('4-machines');

@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { CaseError } from './error.ts';
 
 /** Raised with every change of the tables; a case of another version is refused. */
-const VERSION = 2;
+const VERSION = 3;
 const BUSY_MS = 10_000;
 export const FILE_NAME = 'case.db';
 
@@ -48,16 +48,31 @@ CREATE TABLE runs (
 ALTER TABLE log ADD COLUMN chain TEXT;
 `;
 
+/** What version 3 added: how certain a thing is, and ways to the few that are not as they should be. */
+const ADDED_3 = `
+ALTER TABLE nodes ADD COLUMN certainty TEXT;
+CREATE INDEX nodes_damaged ON nodes (id) WHERE damage > 0;
+CREATE INDEX nodes_by_state ON nodes (state);
+CREATE INDEX nodes_by_certainty ON nodes (certainty);
+CREATE INDEX nodes_by_kind ON nodes (kind);
+CREATE INDEX nodes_by_size ON nodes (size);
+CREATE INDEX nodes_by_modified ON nodes (modified);
+`;
+
+/** What is run for a case of each version; 0 is a new one. */
+const STEPS = [TABLES, ADDED_2, ADDED_3].map((_, i, all) => all.slice(i).join(''));
+
 /** Opens the database of the case in `dir`, which must exist; makes it where it is not there. Throws CaseError. */
 export function openStore(dir: string): DatabaseSync {
   const file = path.join(dir, FILE_NAME);
   try {
     const db = new DatabaseSync(file, { timeout: BUSY_MS });
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
+    db.exec(
+      'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA cache_size=-65536',
+    );
     inTransaction(db, () => {
       const known = (db.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
-      if (known === 0) db.exec(`${TABLES}${ADDED_2} PRAGMA user_version = ${VERSION}`);
-      else if (known === 1) db.exec(`${ADDED_2} PRAGMA user_version = ${VERSION}`);
+      if (known < VERSION) db.exec(`${STEPS[known]} PRAGMA user_version = ${VERSION}`);
       else if (known !== VERSION) {
         throw new CaseError(
           `${dir} is a case of version ${known}; this program knows version ${VERSION}. Give --case a new directory.`,

@@ -1,6 +1,7 @@
 /** Formats: how one on-disk structure is recognised and opened. */
 import type { Damage } from './damage.ts';
 import type { Finder, Found } from './finder.ts';
+import type { Laid } from './laid.ts';
 import type { Mender } from './mend.ts';
 import type { Node } from './node.ts';
 import type { Source } from './source.ts';
@@ -18,6 +19,8 @@ export interface Format {
   readonly gaps: readonly string[];
   /** Endings of file names worth a look inside, for files in a directory: '.vmdk'. */
   readonly names?: readonly string[];
+  /** Structures at places that are known before anything is opened, for who names the bytes of a disk. */
+  readonly laid?: readonly Laid[];
   /** Asked only where no other format knows these bytes: it reads more than a few sectors to find out. */
   readonly lastResort?: true;
   /** 0: no; up to 100: how sure it is that `source` is one of these. Reads little, changes nothing. */

@@ -8,6 +8,7 @@ import { folderOf } from './host-files.ts';
 import { reportFor } from './report.ts';
 import { add } from './route.ts';
 import * as schemas from './schemas.ts';
+import * as previews from './schemas-preview.ts';
 import type { Workspace } from './workspace.ts';
 
 /** Between two states of jobs that are sent, and between signs of life. */
@@ -114,7 +115,8 @@ function looking(app: OpenAPIHono, workspace: Workspace): void {
   get('map', 'State and certainty of its bytes, in parts', schemas.MapQuery, schemas.Picture);
   get('hex', 'A few of its bytes', schemas.HexQuery, schemas.Hex);
   get('way', 'The way of one byte through all layers', schemas.WayQuery, schemas.Way);
-  get('preview', 'What can be shown of it', schemas.LocatorQuery, schemas.Preview);
+  get('preview', 'What can be shown of it', previews.PreviewQuery, previews.Preview);
+  get('registry', 'What lies below a key of a registry hive', previews.KeyQuery, previews.RegistryKey);
   get('search', 'Everything of that name', schemas.SearchQuery, schemas.Found);
   get('machines', 'Virtual machines', undefined, schemas.Machines);
   get('plan', 'What a machine would be on each platform, and why', schemas.MachineQuery, schemas.Plan);

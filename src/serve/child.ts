@@ -51,13 +51,18 @@ export class Child {
   #settleOpened: { resolve: () => void; reject: (error: ChildFault) => void } | undefined;
   #why: string | undefined;
 
-  /** Starts a process and lets it open the sources; without any, it answers about devices only. */
-  constructor(opening: Opening | undefined, events: ChildEvents = {}, answerMs: number = ANSWER_MS) {
+  /** Starts a process with some rights and lets it open the sources; without any, it answers about devices only. */
+  constructor(
+    opening: Opening | undefined,
+    rights: readonly string[],
+    events: ChildEvents = {},
+    answerMs: number = ANSWER_MS,
+  ) {
     this.#events = events;
     this.#answerMs = answerMs;
     this.#process = fork(fileURLToPath(FILE), [], {
       serialization: 'advanced',
-      execArgv: [`--max-old-space-size=${MAX_HEAP_MIB}`],
+      execArgv: [`--max-old-space-size=${MAX_HEAP_MIB}`, ...rights],
       // What a crashing engine prints is no output of the program.
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });

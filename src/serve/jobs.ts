@@ -2,6 +2,7 @@
 import type { z } from '@hono/zod-openapi';
 import { Child } from './child.ts';
 import type { JobOrder, Opening } from './messages.ts';
+import { rightsFor } from './rights.ts';
 import type { JobView } from './schemas.ts';
 
 type View = z.infer<typeof JobView>;
@@ -57,7 +58,7 @@ export class Jobs {
       if (child === undefined) this.#jobs.delete(old);
     }
     this.#jobs.set(id, job);
-    job.child = new Child(opening, {
+    job.child = new Child(opening, rightsFor(opening, order, []), {
       onProgress: (progress) => this.#change(job, { progress: { ...progress } }),
       onEnded: ({ stopped, said, result }) => {
         const ended = { said: [...said], ...(result !== undefined && { result }) };

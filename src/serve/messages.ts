@@ -5,6 +5,7 @@ import type { JobRequest } from './schemas.ts';
 /** What a child opens before anything else. */
 export interface Opening {
   readonly sources: readonly string[];
+  /** The folder of the case, which is there, and where it may be. */
   readonly case: string;
   /** Whether the custody log shall say that it was opened; jobs say themselves what they do. */
   readonly isLogged?: boolean;

@@ -6,6 +6,7 @@ import type { Report } from '../export/index.ts';
 import { diagnose } from '../stack/diagnosis.ts';
 import { byteRows, factRows } from '../stack/facts.ts';
 import { filesystems } from '../stack/home.ts';
+import { fieldsIn } from '../stack/laid.ts';
 import { LocatorError } from '../stack/locate.ts';
 import { machinesOf } from '../stack/machines.ts';
 import { placed, shortfall, summarize } from '../stack/placed.ts';
@@ -14,8 +15,10 @@ import { wayOf } from '../stack/way.ts';
 import { hexOf, pictureOf } from './picture.ts';
 import { planView } from './plan-view.ts';
 import { mediaType, previewOf } from './preview.ts';
+import { registryKey } from './registry.ts';
 import { gather } from './report-data.ts';
 import type * as schemas from './schemas.ts';
+import type * as previews from './schemas-preview.ts';
 import type { Session } from './session.ts';
 import { machineAt, screenNow } from './standing.ts';
 import { adviceOf, chainViews, entryOf, layerView, machineView, sentencesFor } from './views.ts';
@@ -32,7 +35,7 @@ const MAX_READ = 1024 * 1024;
 const MAX_REGIONS = 256;
 
 async function diagnosis(session: Session): Promise<In<typeof schemas.Diagnosis>> {
-  const done = await diagnose(session.stack);
+  const done = await session.once('diagnosis', () => diagnose(session.stack));
   return { layers: done.layers.map(layerView), ...done.found, advice: adviceOf(done) };
 }
 
@@ -83,7 +86,9 @@ async function map(session: Session, args: In<typeof schemas.MapQuery>, signal: 
 }
 
 async function hex(session: Session, args: In<typeof schemas.HexQuery>, signal: AbortSignal): Promise<unknown> {
-  return hexOf(await sourceOf(session, args.locator), args.from, args.length, signal);
+  const source = await sourceOf(session, args.locator);
+  const fields = await fieldsIn(session.stack, await session.node(args.locator), args.from, args.from + args.length);
+  return { ...(await hexOf(source, args.from, args.length, signal)), fields };
 }
 
 async function way(session: Session, { locator, at }: In<typeof schemas.WayQuery>): Promise<In<typeof schemas.Way>> {
@@ -94,8 +99,12 @@ async function way(session: Session, { locator, at }: In<typeof schemas.WayQuery
   return { steps: steps as In<typeof schemas.Way>['steps'] };
 }
 
-async function preview(session: Session, { locator }: Located): Promise<unknown> {
-  return previewOf(session.stack, await session.node(locator));
+async function preview(session: Session, args: In<typeof previews.PreviewQuery>): Promise<unknown> {
+  return previewOf(session.stack, await session.node(args.locator), args.encoding);
+}
+
+async function registry(session: Session, { locator, key }: In<typeof previews.KeyQuery>): Promise<unknown> {
+  return registryKey(await sourceOf(session, locator), locator, key);
 }
 
 /** Size and type of something that is served byte by byte. */
@@ -133,10 +142,12 @@ async function read(
 async function search(session: Session, args: In<typeof schemas.SearchQuery>): Promise<In<typeof schemas.Found>> {
   const list = session.case.nodes;
   const state = list.of(signatureOf(session));
-  if (state === undefined) return { rows: [], listed: 0, complete: false };
+  if (state === undefined) return { rows: [], looked: 1, listed: 0, complete: false };
   const { damaged, ...rest } = args;
   const found = list.search({ ...rest, damaged: damaged === 'true', limit: SEARCHED });
-  return { ...found, rows: [...found.rows], listed: state.nodes, complete: state.ended };
+  const { isCounted, ...answer } = found;
+  const counted = isCounted === undefined ? {} : { counted: isCounted };
+  return { ...answer, ...counted, rows: [...found.rows], listed: state.nodes, complete: state.ended };
 }
 
 /** What a list of everything is of: the sources, as they were given. */
@@ -167,7 +178,8 @@ async function screen(): Promise<Uint8Array | null> {
 }
 
 async function chains(session: Session): Promise<In<typeof schemas.Chains>> {
-  return { chains: chainViews((await solve(session.stack)).chains) };
+  const { chains: solved } = await session.once('chains', () => solve(session.stack));
+  return { chains: chainViews(solved) };
 }
 
 /** The case as it stands. */
@@ -211,6 +223,7 @@ export const ops: Readonly<Record<string, Op>> = {
   hex,
   way,
   preview,
+  registry,
   media,
   missing,
   read,

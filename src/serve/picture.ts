@@ -63,7 +63,7 @@ export async function hexOf(
   from: number,
   length: number,
   signal: AbortSignal,
-): Promise<z.infer<typeof Hex>> {
+): Promise<Omit<z.infer<typeof Hex>, 'fields'>> {
   const bytes = new Uint8Array(Math.max(0, Math.min(length, source.size - from)));
   // Read first: what cannot be read is known as missing only then.
   const gaps = bytes.length === 0 ? [] : await source.read(from, bytes);

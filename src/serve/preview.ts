@@ -1,9 +1,10 @@
 /** Previews: what kind of thing some bytes are, and what of it can be shown before anything is recovered. */
 import type { z } from '@hono/zod-openapi';
+import { looksLikeMail, messagesOf, readMail } from '../codec/mail.ts';
 import type { Node } from '../core/node.ts';
 import type { Source } from '../core/source.ts';
 import type { Stack } from '../stack/stack.ts';
-import type { Preview } from './schemas.ts';
+import type { Preview } from './schemas-preview.ts';
 import { decodeText } from './text.ts';
 import { zipBytes, zipMembers } from './zip.ts';
 
@@ -15,6 +16,7 @@ const MAX_TEXT = 256 * 1024;
 /** Members of an archive, and bytes of the text in an office document. */
 const MAX_MEMBERS = 2000;
 const MAX_DOCUMENT = 8 * 1024 * 1024;
+const MAX_MAILS = 100;
 
 /** Types that a browser shows without running anything, by what they begin with (latin1, at an offset). */
 const MAGICS: readonly { kind: PreviewView['kind']; type: string; at: number; bytes: string }[] = [
@@ -32,6 +34,7 @@ const MAGICS: readonly { kind: PreviewView['kind']; type: string; at: number; by
   { kind: 'video', type: 'video/mp4', at: 4, bytes: 'ftyp' },
   { kind: 'video', type: 'video/webm', at: 0, bytes: '\x1aE\xdf\xa3' },
   { kind: 'sqlite', type: 'application/octet-stream', at: 0, bytes: 'SQLite format 3\0' },
+  { kind: 'registry', type: 'application/octet-stream', at: 0, bytes: 'regf' },
   { kind: 'archive', type: 'application/zip', at: 0, bytes: 'PK\x03\x04' },
 ];
 
@@ -42,13 +45,14 @@ export async function mediaType(source: Source): Promise<string | undefined> {
 }
 
 /** What can be shown of a node. */
-export async function previewOf(stack: Stack, node: Node): Promise<PreviewView> {
+export async function previewOf(stack: Stack, node: Node, encoding?: string): Promise<PreviewView> {
   const source = await node.bytes?.();
   if (source === undefined) return { kind: 'none', size: 0, notes: [`A ${node.kind} has no bytes of its own.`] };
   const base = { size: source.size, notes: await gapNotes(source) };
   if (source.size === 0) return { kind: 'none', size: 0, notes: ['It is empty.'] };
   const head = await headOf(source);
   const magic = magicOf(head);
+  if (encoding !== undefined) return joined(base, await textOf(source, encoding));
   if (magic?.kind === 'archive') return joined(base, await archive(source));
   if (magic !== undefined) return { ...base, kind: magic.kind, type: magic.type };
   const inside = node.kind === 'file' || node.kind === 'evidence' ? await stack.inside(node) : undefined;
@@ -60,6 +64,7 @@ export async function previewOf(stack: Stack, node: Node): Promise<PreviewView> 
     }
     return { ...base, kind: 'archive', members };
   }
+  if (looksLikeMail(head)) return joined(base, await mailOf(source));
   return joined(base, await textOf(source));
 }
 
@@ -69,10 +74,32 @@ function joined(base: Pick<PreviewView, 'size' | 'notes'>, part: Part): PreviewV
   return { ...base, ...part, notes: [...base.notes, ...(part.notes ?? [])] };
 }
 
-async function textOf(source: Source): Promise<Part> {
+/** The messages of a file, as far as it is read. */
+async function mailOf(source: Source): Promise<Part> {
+  const bytes = new Uint8Array(Math.min(MAX_DOCUMENT, source.size));
+  await source.read(0, bytes);
+  const raw = Buffer.from(bytes).toString('latin1');
+  const places = messagesOf(raw, MAX_MAILS + 1);
+  const found = places.slice(0, MAX_MAILS).map((from, i) => readMail(raw.slice(from, places[i + 1] ?? raw.length)));
+  const notes = [
+    ...(places.length > MAX_MAILS ? [`Only its first ${MAX_MAILS} messages are shown.`] : []),
+    ...(source.size > bytes.length ? [`Only its first ${bytes.length} bytes are read.`] : []),
+  ];
+  const mails = found.map(({ headers, text, wasHtml, attachments }) => ({
+    headers: headers.map(([name, value]): [string, string] => [name, value]),
+    text: `${wasHtml ? '(the words of an HTML message)\n\n' : ''}${text.slice(0, MAX_TEXT)}`,
+    attachments: attachments.map((one) => ({ ...one })),
+  }));
+  return { kind: 'mail', mails, ...(notes.length > 0 && { notes }) };
+}
+
+async function textOf(source: Source, encoding?: string): Promise<Part> {
   const bytes = new Uint8Array(Math.min(MAX_TEXT, source.size));
   await source.read(0, bytes);
-  const decoded = decodeText(bytes, bytes.length < source.size);
+  const decoded =
+    encoding === undefined
+      ? decodeText(bytes, bytes.length < source.size)
+      : { text: new TextDecoder(encoding).decode(bytes), encoding };
   if (decoded === undefined) return { kind: 'none' };
   const cut = source.size > bytes.length ? [`Only its first ${bytes.length} bytes are shown.`] : [];
   return { kind: 'text', ...decoded, ...(cut.length > 0 && { notes: cut }) };

@@ -3,12 +3,12 @@ import { z } from '@hono/zod-openapi';
 import { BUSES } from './boot/choices.ts';
 
 /** Characters of one locator or path. */
-const MAX_NAME = 16_384;
+export const MAX_NAME = 16_384;
 const MAX_CHOSEN = 10_000;
 const MAX_SOURCES = 256;
 
 /** A path or locator: whatever a file system allows, but no NUL. */
-const name = z
+export const name = z
   .string()
   .min(1)
   .max(MAX_NAME)
@@ -40,6 +40,7 @@ export const SearchQuery = z.object({
   text: z.string().max(512),
   kind: z.string().max(32).optional(),
   state: z.string().max(32).optional(),
+  certainty: z.enum(['verified', 'stated', 'inferred', 'guessed', 'missing']).optional(),
   damaged: z.enum(['true', 'false']).optional(),
   larger: whole.optional(),
   smaller: whole.optional(),
@@ -183,6 +184,17 @@ export const Hex = z.object({
   size: z.number(),
   base64: z.string(),
   runs: z.array(z.object({ offset: z.number(), length: z.number(), state: z.string(), certainty: z.string() })),
+  /** What these bytes are, where a structure is known to lie. */
+  fields: z.array(
+    z.object({
+      structure: z.string(),
+      field: z.string(),
+      at: z.number(),
+      length: z.number(),
+      value: z.string(),
+      expected: z.string().optional(),
+    }),
+  ),
 });
 export const Way = z.object({
   steps: z.array(
@@ -194,19 +206,6 @@ export const Way = z.object({
     }),
   ),
 });
-export const PREVIEW_KINDS = ['text', 'picture', 'pdf', 'audio', 'video', 'archive', 'sqlite', 'none'] as const;
-export const Preview = z.object({
-  kind: z.enum(PREVIEW_KINDS),
-  /** The type that pictures, sound and films are served as. */
-  type: z.string().optional(),
-  size: z.number(),
-  text: z.string().optional(),
-  encoding: z.string().optional(),
-  /** Names and sizes in an archive. */
-  members: z.array(z.object({ name: z.string(), size: z.number() })).optional(),
-  /** What is left out, missing or doubtful, in sentences. */
-  notes: z.array(z.string()),
-});
 export const Found = z.object({
   rows: z.array(
     z.object({
@@ -217,9 +216,16 @@ export const Found = z.object({
       size: z.number().nullable(),
       modified: z.number().nullable(),
       damage: z.number(),
+      certainty: z.string().nullable(),
     }),
   ),
+  /** For `after`: there may be more. An answer takes a moment only, so it may have few rows or none. */
   next: z.number().optional(),
+  /** The share of all things that was looked at. */
+  looked: z.number(),
+  /** How many pass, as far as that was counted; with the first page. */
+  count: z.number().optional(),
+  counted: z.boolean().optional(),
   listed: z.number(),
   complete: z.boolean(),
 });

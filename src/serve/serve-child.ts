@@ -1,11 +1,7 @@
 /** A child process of the server: it parses evidence, so it may hang or fall, and the server lives on. */
-import { CaseError } from '../case/error.ts';
-import { EvidenceError } from '../core/evidence.ts';
-import { ExportError } from '../export/error.ts';
-import { LocatorError } from '../stack/locate.ts';
-import { ServeError } from './error.ts';
+import { faultOf } from './faults.ts';
 import { devicesOf } from './host-devices.ts';
-import type { Fault, FromChild, ToChild } from './messages.ts';
+import type { FromChild, ToChild } from './messages.ts';
 import { ops } from './ops.ts';
 import { Session } from './session.ts';
 import { work } from './work.ts';
@@ -18,16 +14,6 @@ let session: Session | undefined;
 
 function send(message: FromChild): void {
   process.send?.(message);
-}
-
-function faultOf(error: unknown): Fault {
-  const message = error instanceof Error ? error.message : String(error);
-  if (error instanceof ExportError) return { message, code: error.code, known: true };
-  if (error instanceof LocatorError) return { message, code: 'not-found', known: true };
-  if (error instanceof EvidenceError) return { message, code: 'evidence', known: true };
-  if (error instanceof ServeError) return { message, code: 'serve', known: true };
-  if (error instanceof CaseError) return { message, code: 'case', known: true };
-  return { message, code: 'fault', known: false };
 }
 
 async function take(message: ToChild): Promise<void> {
@@ -61,7 +47,8 @@ process.on('message', (message: ToChild) => {
     send({ kind: 'fault', ...(message.kind === 'ask' && { id: message.id }), fault: faultOf(error) });
   });
 });
-// Without the server there is nobody to work for; what was done is kept already.
-process.on('disconnect', () => process.exit(0));
+// Without the server there is nobody to work for; what was done is kept already. At once, and with all threads: a
+// server that is started again goes on with the same work, and must not meet this one at it.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 // Ctrl-C reaches the whole group: the server says what is to be stopped.
 process.on('SIGINT', () => undefined);

@@ -1,7 +1,8 @@
 /** What a child process holds open: the evidence, its case, and the listings that were asked for. */
-import type { Case } from '../case/case.ts';
+import { Case } from '../case/case.ts';
+import { CaseError } from '../case/error.ts';
 import type { Node } from '../core/node.ts';
-import { beginCaseAt } from '../export/index.ts';
+import { MISSING, RunList } from '../core/run.ts';
 import { formats } from '../formats/index.ts';
 import { SCAN } from '../jobs/scan.ts';
 import { beneath } from '../stack/beneath.ts';
@@ -14,15 +15,23 @@ import type { Opening } from './messages.ts';
 
 /** Endings of files that are worth a look inside. */
 export const ENDINGS: readonly string[] = formats.flatMap((format) => format.names ?? []);
-/** Listings kept, and entries of all of them together. */
-const MAX_LISTINGS = 256;
-const MAX_KEPT = 400_000;
+/** Listings kept, the last entries of each, and things that are found again by their locator. */
+const MAX_LISTINGS = 64;
+const MAX_KEPT = 10_000;
+const MAX_MET = 50_000;
 
-/** A listing that is read as far as somebody asked. */
+/** A listing that is read as far as somebody asked; of what lies before `base` nothing is kept. */
 interface Listing {
-  readonly nodes: Node[];
+  nodes: Node[];
+  base: number;
   readonly rest: AsyncIterator<Node>;
   ended: boolean;
+}
+
+/** Something that takes long to find out, and what was known of the evidence then. */
+interface Known {
+  readonly lost: number;
+  readonly answer: Promise<unknown>;
 }
 
 export class Session {
@@ -34,6 +43,7 @@ export class Session {
   readonly alarms: readonly string[];
   readonly #listings = new Map<string, Listing>();
   readonly #met = new Map<string, Node>();
+  readonly #known = new Map<string, Known>();
 
   private constructor(stack: Stack, kept: Case, alarms: readonly string[], program: string) {
     this.program = program;
@@ -42,10 +52,11 @@ export class Session {
     this.alarms = alarms;
   }
 
-  /** Opens the sources read-only and their case, which is begun where there is none. */
+  /** Opens the sources read-only, and their case, which is there: that it may be there was looked at before. */
   static async begin({ sources, case: dir, program, isLogged }: Opening, signal?: AbortSignal): Promise<Session> {
     const stack = new Stack(sources, signal === undefined ? {} : { signal });
-    const kept = beginCaseAt(dir, stack, program, SCAN);
+    const kept = Case.at(dir, program, SCAN);
+    if (kept === undefined) throw new CaseError(`${dir} is no case any more. Open the evidence again.`);
     const alarms: string[] = [];
     for (const { source } of await stack.files())
       alarms.push(...[kept.recheck(source)].filter((one) => one !== undefined));
@@ -62,22 +73,59 @@ export class Session {
 
   /** A stretch of what lies below a node, without one of the roots; whether there is more; all of it where that is known. */
   async page(parent: string | undefined, after: number, limit: number): Promise<Page> {
-    const listing = await this.#listing(parent);
-    while (!listing.ended && listing.nodes.length < after + limit + 1) {
+    const listing = await this.#listing(parent, after);
+    while (!listing.ended && listing.base + listing.nodes.length < after + limit + 1) {
       const next = await listing.rest.next();
       if (next.done === true) listing.ended = true;
-      else {
-        listing.nodes.push(next.value);
-        this.#met.set(next.value.locator, next.value);
-      }
+      else this.#keep(listing, next.value, after);
     }
-    const nodes = listing.nodes.slice(after, after + limit);
-    const isMore = listing.nodes.length > after + limit;
+    const end = listing.base + listing.nodes.length;
+    const nodes = listing.nodes.slice(after - listing.base, after - listing.base + limit);
     return {
       nodes,
-      ...(isMore && { next: after + limit }),
-      ...(listing.ended && { total: listing.nodes.length }),
+      ...(end > after + limit && { next: after + limit }),
+      ...(listing.ended && { total: end }),
     };
+  }
+
+  /** What `find` answers, found out once, and again where more of the evidence turned out to be unreadable since. */
+  async once<T>(name: string, find: () => Promise<T>): Promise<T> {
+    const known = this.#known.get(name);
+    const lost = await this.#lost();
+    if (known !== undefined && known.lost === lost) return known.answer as Promise<T>;
+    const answer = find();
+    this.#known.set(name, { lost, answer });
+    answer.then(
+      // Looking itself may have met what cannot be read.
+      async () => this.#known.set(name, { lost: await this.#lost(), answer }),
+      () => this.#known.delete(name),
+    );
+    return answer;
+  }
+
+  /** Bytes of the evidence that are known to be missing. */
+  async #lost(): Promise<number> {
+    const list = new RunList();
+    let lost = 0;
+    for (const { source } of await this.stack.files()) {
+      for (let at = 0; at < source.size; ) {
+        list.clear();
+        at = source.runs(at, source.size, list);
+        for (let i = 0; i < list.n; i++) if (list.state(i) === MISSING) lost += list.length[i];
+      }
+    }
+    return lost;
+  }
+
+  #keep(listing: Listing, node: Node, after: number): void {
+    listing.nodes.push(node);
+    if (this.#met.size >= MAX_MET) this.#met.delete(this.#met.keys().next().value!);
+    this.#met.set(node.locator, node);
+    const spare = Math.min(after - listing.base, listing.nodes.length - MAX_KEPT);
+    // In strides, for each costs as much as there are.
+    if (spare < MAX_KEPT) return;
+    listing.nodes = listing.nodes.slice(spare);
+    listing.base += spare;
   }
 
   close(): void {
@@ -85,16 +133,15 @@ export class Session {
     this.case.close();
   }
 
-  async #listing(parent: string | undefined): Promise<Listing> {
+  async #listing(parent: string | undefined, after: number): Promise<Listing> {
     const key = parent ?? '';
     const known = this.#listings.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined && known.base <= after) return known;
     const below = parent === undefined ? each(this.stack.roots) : this.#below(await this.node(parent));
-    const listing: Listing = { nodes: [], rest: below[Symbol.asyncIterator](), ended: false };
-    if (this.#listings.size >= MAX_LISTINGS || this.#met.size >= MAX_KEPT) {
-      this.#listings.clear();
-      this.#met.clear();
-    }
+    const listing: Listing = { nodes: [], base: 0, rest: below[Symbol.asyncIterator](), ended: false };
+    const oldest = this.#listings.keys().next().value;
+    if (this.#listings.size >= MAX_LISTINGS && oldest !== undefined) this.#listings.delete(oldest);
+    this.#listings.delete(key);
     this.#listings.set(key, listing);
     return listing;
   }

@@ -24,6 +24,9 @@ type Options<K extends JobOrder['kind']> = Extract<JobOrder, { kind: K }>['optio
 const THREADS = 2;
 /** Files that are named in a result; the manifest has all. */
 const NAMED = 200;
+/** How long a folder that another process writes to is waited for, and between two looks. */
+const BUSY_MS = 5000;
+const RETRY_MS = 100;
 
 /** Does one job to its end, or until `signal` fires. */
 export async function work(session: Session, job: JobOrder, report: Report, signal: AbortSignal): Promise<Outcome> {
@@ -118,8 +121,20 @@ async function doRecover(
   signal: AbortSignal,
 ): Promise<Outcome> {
   const onProgress = (progress: object): void => report({ ...progress });
-  const manifest = await recover(session.stack, { ...recoverOptions(options, signal), onProgress });
+  const manifest = await patiently(() => recover(session.stack, { ...recoverOptions(options, signal), onProgress }));
   return { stopped: false, said: recoveryLines(manifest, options.out), result: resultOf(manifest) };
+}
+
+/** Tries again for a moment where another process is at it: that of a server that fell takes that long to end. */
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  for (const end = performance.now() + BUSY_MS; ; ) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof ExportError) || error.code !== 'busy' || performance.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
 }
 
 function resultOf(manifest: Manifest): unknown {

@@ -1,11 +1,17 @@
 /** What is open in the server: the sources, the child that reads them, and the jobs over them. */
 import { EventEmitter } from 'node:events';
 import type { z } from '@hono/zod-openapi';
+import { Case } from '../case/case.ts';
 import { caseDir } from '../case/place.ts';
+import { beginCaseAt } from '../export/index.ts';
 import { packers, writers } from '../formats/index.ts';
+import { SCAN } from '../jobs/scan.ts';
+import { Evidence } from '../stack/evidence.ts';
 import { Child, ChildFault } from './child.ts';
+import { faultOf } from './faults.ts';
 import { Jobs } from './jobs.ts';
 import type { JobOrder, Opening } from './messages.ts';
+import { rightsFor } from './rights.ts';
 import type { JobView, SessionView } from './schemas.ts';
 
 type Session = z.infer<typeof SessionView>;
@@ -24,6 +30,8 @@ export class Workspace {
   readonly events: EventEmitter<{ change: [] }> = new EventEmitter();
   readonly jobs: Jobs;
   readonly #program: string;
+  /** Folders of recoveries that the child may read in. */
+  #outs: readonly string[] = [];
   #opening: Opening | undefined;
   #child: Child | undefined;
   #state: Session['state'] = 'none';
@@ -61,14 +69,18 @@ export class Workspace {
   }
 
   /** Asks about the evidence. */
-  ask<T>(op: string, args: unknown): Promise<T> {
+  async ask<T>(op: string, args: unknown): Promise<T> {
+    // A report reads manifests of recoveries that were made after this child was given its rights.
+    if (op === 'report' && this.#opening !== undefined && outsOf(this.#opening).join('\n') !== this.#outs.join('\n'))
+      await this.#start();
     if (this.#child === undefined) return Promise.reject(new NothingOpen(this.#error ?? 'No evidence is open yet.'));
     return this.#child.ask<T>(op, args);
   }
 
   /** Asks about this machine; a device that hangs is given up after a while. */
   async askHost<T>(op: string): Promise<T> {
-    const child = new Child(undefined, {}, DEVICES_MS);
+    // It looks into all devices of this machine.
+    const child = new Child(undefined, [], {}, DEVICES_MS);
     try {
       return await child.ask<T>(op, {});
     } finally {
@@ -99,7 +111,18 @@ export class Workspace {
     this.#child?.close();
     this.#error = undefined;
     this.#state = 'opening';
-    const child = new Child({ ...this.#opening!, isLogged: true }, { onCrash: (said) => this.#crashed(child, said) });
+    const opening = this.#opening!;
+    try {
+      beginCase(opening);
+    } catch (error) {
+      const fault = new ChildFault(faultOf(error));
+      this.#failed(fault);
+      this.events.emit('change');
+      throw fault;
+    }
+    this.#outs = outsOf(opening);
+    const rights = rightsFor(opening, undefined, this.#outs);
+    const child = new Child({ ...opening, isLogged: true }, rights, { onCrash: (said) => this.#crashed(child, said) });
     this.#child = child;
     this.events.emit('change');
     try {
@@ -132,5 +155,29 @@ export class Workspace {
   #jobChanged(job: Job): void {
     if (job.state === 'done' && CHANGES_CASE.includes(job.kind)) this.#start().catch(() => undefined);
     this.events.emit('change');
+  }
+}
+
+/** Begins the case where it may be. Evidence is opened for what it is, and not read: a child does that, with fewer rights. */
+function beginCase({ case: dir, sources, program }: Opening): void {
+  const evidence = new Evidence(sources, true);
+  try {
+    beginCaseAt(dir, { evidence }, program, SCAN).close();
+  } finally {
+    for (const file of evidence.opened) file.close();
+  }
+}
+
+/** Where recoveries of a case went; nothing where it cannot be opened, which the child will say. */
+function outsOf({ case: dir, program }: Opening): string[] {
+  try {
+    const kept = Case.at(dir, program, SCAN);
+    const outs = (kept?.runs() ?? [])
+      .filter(({ kind }) => kind === 'recover')
+      .map(({ options }) => String(options.out));
+    kept?.close();
+    return [...new Set(outs)];
+  } catch {
+    return [];
   }
 }

@@ -49,6 +49,7 @@ export class Stack {
   readonly #chains: Chains;
   /** Locator that things inside a node's bytes build on, where it is not the node's own. */
   readonly #outer = new WeakMap<Node, string>();
+  readonly #formats = new WeakMap<Node, Format>();
   readonly #interiors = new Map<string, Promise<Node | undefined>>();
   readonly #layers = new Map<string, Promise<Node | undefined>>();
   readonly #spans = new Map<string, Promise<Node>>();
@@ -115,6 +116,12 @@ export class Stack {
   /** As `inside`, of a disk that differs from another one only what it holds itself. */
   layer(node: Node): Promise<Node | undefined> {
     return this.#once(this.#layers, node, () => this.#openBest(node));
+  }
+
+  /** The format that is surest of a node's bytes. */
+  async formatOf(node: Node): Promise<Format | undefined> {
+    const layer = await this.layer(node);
+    return layer === undefined ? undefined : this.#formats.get(layer);
   }
 
   /** What lies directly below a disk that `layer` answered for `file`. */
@@ -231,7 +238,9 @@ export class Stack {
       const ranked = await this.#ranked(node, source, isThorough);
       for (const { format, cx } of ranked) {
         const opened = await this.#open(node, source, format, cx);
-        if (opened !== undefined) return opened;
+        if (opened === undefined) continue;
+        this.#formats.set(opened, format);
+        return opened;
       }
       if (ranked.length === 0 || ranked[0].score < SURE) return undefined;
     }

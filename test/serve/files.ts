@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { crc32, deflateRawSync } from 'node:zlib';
+import { hiveTree, makeHive } from '../make/hive.ts';
 
 /** A PNG of one red point. */
 const PNG = Buffer.from(
@@ -80,6 +81,54 @@ export function pdf(text: string, extra = '', annotations = ''): Buffer {
   );
 }
 
+function hive(): Uint8Array {
+  const version = { ProductName: 'Windows Server 2022', InstallDate: 1_700_000_000, Blob: Uint8Array.of(1, 2, 254) };
+  return makeHive(hiveTree({ 'Microsoft\\Windows NT\\CurrentVersion': version, 'Classes\\.txt': { '': 'txtfile' } }));
+}
+
+/** A message in two ways and with a file, as mail programs write it. */
+export function letter(): string {
+  const lines = [
+    'Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000',
+    'From: =?utf-8?Q?Ren=C3=A9e?= <renee@example>',
+    'To: desk@example',
+    'Subject: =?iso-8859-1?B?R3L832U=?=',
+    ' =?utf-8?Q?_und_mehr?=',
+    'Date: Mon, 1 Jan 2024 00:00:00 +0000',
+    'MIME-Version: 1.0',
+    'Content-Type: multipart/mixed; boundary="outer"',
+    '',
+    'This is a message in several parts.',
+    '--outer',
+    'Content-Type: multipart/alternative; boundary=inner',
+    '',
+    '--inner',
+    'Content-Type: text/plain; charset=iso-8859-1',
+    'Content-Transfer-Encoding: quoted-printable',
+    '',
+    'Die Schl=FCssel liegen beim=',
+    ' Empfang.',
+    '--inner',
+    'Content-Type: text/html; charset=utf-8',
+    '',
+    '<p>not this one</p>',
+    '--inner--',
+    '--outer',
+    "Content-Type: application/pdf; name*=utf-8''Mietvertrag%20%C3%BC.pdf",
+    'Content-Disposition: attachment',
+    'Content-Transfer-Encoding: base64',
+    '',
+    'JVBERi0xLjcK',
+    '--outer--',
+    '',
+  ];
+  return lines.join('\r\n');
+}
+
+function html(): string {
+  return 'From: b@example\nTo: c@example\nSubject: HTML\nContent-Type: text/html\n\n<script>window.__ran=1</script><p>Only&nbsp;words &amp; lines<br>two</p>';
+}
+
 /** Writes one file of each kind; answers names with the kind of preview that each has. */
 export function writeKinds(dir: string): Readonly<Record<string, string>> {
   mkdirSync(dir, { recursive: true });
@@ -92,6 +141,17 @@ export function writeKinds(dir: string): Readonly<Record<string, string>> {
   put('sound.wav', wav());
   put('pack.zip', zip({ 'a/one.txt': 'one', 'two.txt': 'two' }));
   put('letter.docx', zip({ 'word/document.xml': '<w:p><w:t>Dear R&amp;D</w:t></w:p>', 'x.xml': '' }));
+  put('table.xlsx', zip({ 'xl/sharedStrings.xml': '<sst><si><t>Rent &amp; power</t></si></sst>', 'x.xml': '' }));
+  put('talk.pptx', zip({ 'ppt/slides/slide1.xml': '<a:p><a:t>Slide one</a:t></a:p>', 'x.xml': '' }));
+  put('note.odt', zip({ mimetype: 'application/vnd.oasis', 'content.xml': '<text:p>Open text</text:p>' }));
+  put('bare.txt', Buffer.from('no mark in front of it\r\n', 'utf16le'));
+  put('cyrillic.txt', Buffer.from('\xef\xf0\xe8\xe2\xe5\xf2, \xec\xe8\xf0\n', 'latin1'));
+  put('SOFTWARE', Buffer.from(hive()));
+  put('letter.eml', letter());
+  put(
+    'box.mbox',
+    `From a@example Mon Jan 1 00:00:00 2024\n${letter()}\n\nFrom b@example Mon Jan 1 00:00:01 2024\n${html()}`,
+  );
   put('noise.bin', Buffer.from(Array.from({ length: 600 }, (_, i) => (i * 7919) % 256)));
   const database = new DatabaseSync(join(dir, 'data.sqlite'));
   database.exec("CREATE TABLE people (name TEXT, age INTEGER); INSERT INTO people VALUES ('Grace Hopper', 85)");
@@ -105,12 +165,20 @@ export function writeKinds(dir: string): Readonly<Record<string, string>> {
     'sound.wav': 'audio',
     'pack.zip': 'archive',
     'letter.docx': 'text',
+    'table.xlsx': 'text',
+    'talk.pptx': 'text',
+    'note.odt': 'text',
+    'bare.txt': 'text',
+    'cyrillic.txt': 'text',
+    SOFTWARE: 'registry',
+    'letter.eml': 'mail',
+    'box.mbox': 'mail',
     'noise.bin': 'none',
     'data.sqlite': 'sqlite',
   };
 }
 
-/** Writes twelve files that try to run something or to call somebody. */
+/** Writes thirteen files that try to run something or to call somebody. */
 export function writeHostile(dir: string): string[] {
   mkdirSync(dir, { recursive: true });
   const call = 'http://127.0.0.1:9/called';
@@ -122,6 +190,7 @@ export function writeHostile(dir: string): string[] {
     'image.html': `<img src="${call}" onerror="${js}">`,
     'frame.html': `<iframe src="javascript:${js}"></iframe><meta http-equiv="refresh" content="0;url=${call}">`,
     'style.html': `<style>@import url(${call});body{background:url(${call})}</style><body onload="${js}">`,
+    'mail.eml': `From: a@example\nTo: b@example\nSubject: <img src=${call}>\nContent-Type: text/html\n\n<img src="${call}" onerror="${js}"><script>${js}</script>`,
     'script.svg': svg(`<script>${js}</script>`),
     'load.svg': `<svg xmlns="http://www.w3.org/2000/svg" onload="${js}"/>`,
     'foreign.svg': svg(`<foreignObject><body xmlns="http://www.w3.org/1999/xhtml" onload="${js}"/></foreignObject>`),

@@ -133,6 +133,44 @@ const CASES: [string, () => Asked, number[]][] = [
     [416],
   ],
   ['more bytes at once than are given', at(`/api/hex?locator=x&from=0&length=99999999`), [400]],
+  [
+    'a range of numbers beyond all files',
+    () => ({ ...named(`${evidence}/note.txt`)(), headers: { ...served.bearer, range: 'bytes=9999999999999999-' } }),
+    [416],
+  ],
+  [
+    'a range with a number that is none',
+    () => ({ ...named(`${evidence}/note.txt`)(), headers: { ...served.bearer, range: `bytes=${'9'.repeat(400)}-` } }),
+    [416],
+  ],
+  ['a key of a hive outside the evidence', named('/etc/passwd', 'registry'), [400]],
+  [
+    'a key of something that is no hive',
+    () => at(`/api/registry?key=&locator=${encodeURIComponent(`${evidence}/note.txt`)}`)(),
+    [404],
+  ],
+  [
+    'an encoding that is none',
+    () => at(`/api/preview?encoding=utf-7&locator=${encodeURIComponent(`${evidence}/note.txt`)}`)(),
+    [400],
+  ],
+  ['a grade that is none', at("/api/search?text=&certainty=stated'--"), [400]],
+  ['a page of a million', at('/api/tree?limit=1000000'), [400]],
+  ['a search with a very long text', at(`/api/search?text=${'a'.repeat(600)}`), [400]],
+  [
+    'a session without the token',
+    () => ({
+      ...change({ sources: ['/etc'] }, '/api/session'),
+      headers: { ...change({ sources: ['/etc'] }, '/api/session').headers, authorization: '' },
+    }),
+    [401],
+  ],
+  ['a source at a relative path', () => change({ sources: ['../secret.txt'] }, '/api/session'), [400]],
+  [
+    'a thousand sources',
+    () => change({ sources: Array.from({ length: 1000 }, (_, i) => `/x${i}`) }, '/api/session'),
+    [400],
+  ],
   ['a negative place', at('/api/hex?locator=x&from=-1&length=16'), [400]],
 ];
 
@@ -172,6 +210,13 @@ test('bytes of evidence are a download that nothing takes for a page', async () 
 
 test('only this machine is listened to', () => {
   expect(served.serving.address).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/#[\w-]{43}$/);
+});
+
+test('a search with signs of a query language finds names, and changes nothing', async () => {
+  for (const text of ["'; DROP TABLE nodes; --", '" OR 1=1', '%', '_', '*', 'NEAR("a" "b")', '\\', '"""', 'a" AND "b'])
+    expect((await ask(served.serving.port, at(`/api/search?text=${encodeURIComponent(text)}`)())).status).toBe(200);
+  const { body } = await ask(served.serving.port, at('/api/search?text=')());
+  expect(JSON.parse(body.toString())).toMatchObject({ rows: [] });
 });
 
 test.each([

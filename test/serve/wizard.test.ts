@@ -111,6 +111,25 @@ describe.skipIf(!isThere)('the web interface in Chromium', () => {
     await shows('pack.zip', 'a/one.txt');
     await shows('letter.docx', 'Dear R&D');
     await shows('data.sqlite', 'Grace Hopper');
+    await shows('table.xlsx', 'Rent & power');
+    await shows('talk.pptx', 'Slide one');
+    await shows('note.odt', 'Open text');
+    await shows('bare.txt', 'no mark in front of it');
+    await look(one, 'cyrillic.txt');
+    await one.page.getByLabel('Encoding').selectOption('windows-1251');
+    await one.page.getByText('привет, мир').waitFor();
+    await shows('letter.eml', 'Die Schlüssel liegen beim Empfang.');
+    await shows('letter.eml', 'Grüße und mehr');
+    await shows('letter.eml', 'Mietvertrag ü.pdf');
+    await shows('box.mbox', 'Message 1 of 2');
+    await one.page.getByRole('button', { name: 'Later' }).click();
+    await one.page.getByText('Only words & lines').waitFor();
+    await look(one, 'SOFTWARE');
+    for (const key of ['Microsoft', 'Windows NT', 'CurrentVersion'])
+      await one.page.getByRole('button', { name: key }).click();
+    await one.page.getByRole('cell', { name: 'Windows Server 2022' }).waitFor();
+    await one.page.getByRole('cell', { name: '01 02 fe' }).waitFor();
+    expect(await serious(one.page)).toEqual([]);
     await look(one, 'paper.pdf');
     await one.page.locator('[data-drawn=true]').waitFor();
     await look(one, 'red.png');
@@ -126,13 +145,15 @@ describe.skipIf(!isThere)('the web interface in Chromium', () => {
     await one.page.close();
   });
 
-  test('twelve hostile files run no script and send no request', async () => {
-    expect(hostile).toHaveLength(12);
+  test('thirteen hostile files run no script and send no request', async () => {
+    expect(hostile).toHaveLength(13);
+    const previewOf = (name: string): string =>
+      name.endsWith('.pdf') ? '[data-drawn=true]' : `[data-preview=${name.endsWith('.eml') ? 'mail' : 'text'}]`;
     const one = await opened([folder('hostile')]);
     await step(one.page, 'Browse');
     for (const name of hostile) {
       await look(one, name);
-      await one.page.locator(name.endsWith('.pdf') ? '[data-drawn=true]' : '[data-preview=text]').waitFor();
+      await one.page.locator(previewOf(name)).waitFor();
     }
     await one.page.waitForTimeout(500);
     expect(await one.page.evaluate('window.__ran')).toBeUndefined();

@@ -190,4 +190,12 @@ export const PARTS: readonly Part[] = [
     size: 12,
     run: (seed, size) => lines('kills.ts', seed, size),
   },
+  {
+    id: 'web-kills',
+    what: 'a server, killed at any moment of a scan or a recovery and started again, ends as if nobody had disturbed it',
+    unit: 'kills',
+    target: 200,
+    size: 12,
+    run: (seed, size) => lines('web-kills.ts', seed, size),
+  },
 ];

@@ -27,6 +27,7 @@ export const variables: CSSVariablesResolver = () => ({
     '--salvor-line': '#dfe4e8',
     '--salvor-panel': '#ffffff',
     '--salvor-soft': '#eef5f3',
+    '--salvor-named': '#5b8f82',
   },
   dark: {
     '--mantine-color-dimmed': '#b4bac0',
@@ -39,5 +40,6 @@ export const variables: CSSVariablesResolver = () => ({
     '--salvor-line': '#343b42',
     '--salvor-panel': '#1d2125',
     '--salvor-soft': '#1f2d2a',
+    '--salvor-named': '#6fae9e',
   },
 });

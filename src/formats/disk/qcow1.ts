@@ -45,6 +45,7 @@ export const qcow1: Format = {
     'Encrypted images are opened, and their data is missing: a key cannot be given yet.',
     'An image whose header or tables are lost is not rebuilt.',
   ],
+  laid: [{ table: qcow1Header, at: 0 }],
   names: ['.qcow', '.img'],
   async probe(source) {
     return (await headerOf(source)) === undefined ? 0 : 95;

@@ -56,6 +56,28 @@ const BINARY = 3;
 const DWORD = 4;
 /** Values of one key that are read whole. */
 const MAX_BINARIES = 4096;
+const DWORD_BIG = 5;
+const LINK = 6;
+const STRINGS = 7;
+const QWORD = 11;
+
+/** Subkeys and values that one listing has. */
+const MAX_SHOWN = 5000;
+const TYPES = ['none', 'string', 'expandable string', 'binary', 'number', 'number, big-endian', 'link', 'strings'];
+const MORE_TYPES: Readonly<Record<number, string>> = {
+  8: 'resource list',
+  9: 'resource descriptor',
+  11: '64-bit number',
+};
+const SHOWN_BYTES = 256;
+
+/** What lies directly below a key. */
+export interface KeyListing {
+  readonly keys: readonly Key[];
+  readonly values: readonly { readonly name: string; readonly type: string; readonly data: string }[];
+  /** There are more than were listed. */
+  readonly isCut: boolean;
+}
 
 export interface Key {
   readonly name: string;
@@ -142,6 +164,42 @@ export class Hive {
     return out;
   }
 
+  /** All subkeys and values of a key; '' is the root. Undefined where there is no such key. */
+  async list(path: string): Promise<KeyListing | undefined> {
+    const at = path === '' ? this.#root : (await this.key(path))?.at;
+    const cell = at === undefined ? undefined : await this.#cell(at, 76);
+    if (cell === undefined) return undefined;
+    const { values, valueList } = KEY.decode(cell);
+    const keys: Key[] = [];
+    for await (const offset of this.#offsets(cell)) {
+      if (keys.length >= MAX_SHOWN) break;
+      const key = await this.#key(offset);
+      if (key !== undefined) keys.push(key);
+    }
+    const list = values === 0 || valueList === NONE ? undefined : await this.#cell(valueList, 4);
+    const count = list === undefined ? 0 : Math.min(values, MAX_SHOWN, Math.floor(list.length / 4));
+    const shown: { name: string; type: string; data: string }[] = [];
+    for (let i = 0; i < count; i++) {
+      const value = await this.#shown(viewOf(list!).getUint32(i * 4, true));
+      if (value !== undefined) shown.push(value);
+    }
+    return { keys, values: shown, isCut: keys.length >= MAX_SHOWN || values > MAX_SHOWN };
+  }
+
+  async #shown(at: number): Promise<{ name: string; type: string; data: string } | undefined> {
+    const cell = await this.#cell(at, 20);
+    if (cell === undefined) return undefined;
+    const { magic, nameLength, length, data, type, flags } = VALUE.decode(cell);
+    if (magic !== 'vk') return void this.faults++;
+    const name = nameOf(cell, 20, nameLength, (flags & ASCII_VALUE) !== 0);
+    const isHere = length >= RESIDENT;
+    const size = isHere ? length - RESIDENT : length;
+    const outside = isHere || size > MAX_CELL ? undefined : await this.#cell(data, size);
+    const content = isHere ? cell.subarray(8, 8 + Math.min(4, size)) : outside?.subarray(0, size);
+    const said = content === undefined ? `${size} bytes that are not shown` : dataText(type, content);
+    return { name, type: TYPES[type] ?? MORE_TYPES[type] ?? `type ${type}`, data: said };
+  }
+
   async #value(at: number, wanted: string): Promise<string | number | undefined> {
     const cell = await this.#cell(at, 20);
     if (cell === undefined) return undefined;
@@ -169,11 +227,21 @@ export class Hive {
   /** The subkey of that name, in lower case. */
   async #child(at: number, wanted: string): Promise<number | undefined> {
     const cell = await this.#cell(at, 76);
-    const key = cell === undefined ? undefined : KEY.decode(cell);
-    if (key === undefined || key.magic !== 'nk' || key.subkeys === 0 || key.list === NONE) return undefined;
+    if (cell === undefined) return undefined;
+    let looked = 0;
+    for await (const offset of this.#offsets(cell, hashOf(wanted))) {
+      if (looked++ > MAX_LISTED) return undefined;
+      if ((await this.#key(offset))?.name.toLowerCase() === wanted) return offset;
+    }
+    return undefined;
+  }
+
+  /** Where the subkeys of a key lie; of lists with hashes, only those of that hash if one is given. */
+  async *#offsets(cell: Uint8Array, hash?: number): AsyncGenerator<number> {
+    const key = KEY.decode(cell);
+    if (key.magic !== 'nk' || key.subkeys === 0 || key.list === NONE) return;
     const seen = new Set<number>();
     const waiting = [key.list];
-    let looked = 0;
     for (let list = waiting.pop(); list !== undefined && seen.size < MAX_LISTS; list = waiting.pop()) {
       if (seen.has(list)) continue;
       seen.add(list);
@@ -186,15 +254,15 @@ export class Hive {
         continue;
       }
       const view = viewOf(body);
+      const inner: number[] = [];
       for (let i = 0; i < count && 4 + (i + 1) * step <= body.length; i++) {
         const offset = view.getUint32(4 + i * step, true);
-        if (magic === 'ri') waiting.push(offset);
-        else if (magic === 'lh' && view.getUint32(8 + i * step, true) !== hashOf(wanted)) continue;
-        else if (looked++ > MAX_LISTED) return undefined;
-        else if ((await this.#key(offset))?.name.toLowerCase() === wanted) return offset;
+        if (magic === 'ri') inner.push(offset);
+        else if (hash === undefined || magic !== 'lh' || view.getUint32(8 + i * step, true) === hash) yield offset;
       }
+      // The last one in is the first one out: so they keep their order.
+      waiting.push(...inner.reverse());
     }
-    return undefined;
   }
 
   /** The content of a cell in use, of at least `least` bytes. */
@@ -225,4 +293,20 @@ function hashOf(name: string): number {
   let hash = 0;
   for (const c of name.toUpperCase()) hash = (Math.imul(hash, 37) + c.charCodeAt(0)) >>> 0;
   return hash;
+}
+
+/** The data of a value in words. */
+function dataText(type: number, content: Uint8Array): string {
+  const view = new DataView(content.buffer, content.byteOffset, content.length);
+  const wide = (): string => new TextDecoder('utf-16le').decode(content);
+  if (type === DWORD && content.length >= 4) return String(view.getUint32(0, true));
+  if (type === DWORD_BIG && content.length >= 4) return String(view.getUint32(0, false));
+  if (type === QWORD && content.length >= 8)
+    return `0x${[4, 0].map((at) => view.getUint32(at, true).toString(16).padStart(8, '0')).join('')}`;
+  if (type === STRING || type === EXPANDED || type === LINK) return wide().replace(/\0[\s\S]*$/, '');
+  if (type === STRINGS) return wide().replace(/\0+$/, '').replaceAll('\0', '\n');
+  const hex = Buffer.from(content.subarray(0, SHOWN_BYTES))
+    .toString('hex')
+    .replace(/(..)(?=.)/g, '$1 ');
+  return content.length > SHOWN_BYTES ? `${hex} … (${content.length} bytes)` : hex;
 }

@@ -1,4 +1,5 @@
 /** GUID partition tables: primary, backup, and what is left of them. */
+
 import { crc32 } from '../../codec/crc32.ts';
 import { type Damage, hex } from '../../core/damage.ts';
 import type { Cx, Format } from '../../core/format.ts';
@@ -7,10 +8,13 @@ import { NotThis } from '../../core/node.ts';
 import { INFERRED, VERIFIED } from '../../core/run.ts';
 import type { Source } from '../../core/source.ts';
 import { bytes, struct, text, u32, u64, type Values } from '../../core/struct.ts';
+import { mbrLaid } from './mbr.ts';
 import { type Entry, tableNode } from './partition.ts';
 
 const SIGNATURE = 'EFI PART';
 const SECTOR_SIZES = [512, 4096];
+/** Entries that are named byte by byte; nearly all tables have room for so many. */
+const SHOWN_ENTRIES = 128;
 
 export const header = struct('GPT header', 92, {
   signature: text(0, 8),
@@ -76,6 +80,14 @@ export const gpt: Format = {
   title: 'GPT partition table',
   spec: 'volumes.md section 2',
   gaps: ['A backup table is looked for at the end of the disk, not where a disk that was grown once ended.'],
+  laid: [
+    ...mbrLaid,
+    ...SECTOR_SIZES.flatMap((sector) => [
+      { table: header, at: sector, mark: { at: 0, text: SIGNATURE } },
+      { table: header, at: -sector, mark: { at: 0, text: SIGNATURE } },
+      { table: entryStruct, at: { of: header, field: 'entriesLba', unit: sector }, times: SHOWN_ENTRIES },
+    ]),
+  ],
   async probe(source) {
     const tables = await findTables(source);
     if (tables.some((t) => t.sound)) return 95;

@@ -1,6 +1,7 @@
 /** MBR partition tables with their chains of extended partitions. */
 import { type Damage, hex } from '../../core/damage.ts';
 import type { Cx, Format } from '../../core/format.ts';
+import type { Laid } from '../../core/laid.ts';
 import { MAX_PARTITIONS } from '../../core/limits.ts';
 import { NotThis } from '../../core/node.ts';
 import { STATED } from '../../core/run.ts';
@@ -24,6 +25,11 @@ export const entryStruct = struct('partition table entry', 16, {
   start: u32(8),
   sectors: u32(12),
 });
+/** A boot record with its four entries, as it also stands in front of a GPT. */
+export const mbrLaid: readonly Laid[] = [
+  { table: bootRecord, at: 0, mark: { at: 510, text: '\x55\xaa' } },
+  { table: entryStruct, at: ENTRIES_AT, times: 4 },
+];
 type TableEntry = Values<typeof entryStruct.fields>;
 
 const EXTENDED = new Set([0x05, 0x0f, 0x85]);
@@ -57,6 +63,7 @@ export const mbr: Format = {
   title: 'MBR partition table',
   spec: 'volumes.md section 1',
   gaps: ['CHS addresses are not used; partitions are taken from their LBA fields.'],
+  laid: mbrLaid,
   async probe(source) {
     const entries = await tableAt(source, 0);
     if (entries === undefined) return 0;

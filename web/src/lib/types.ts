@@ -1,6 +1,7 @@
 /** What the API answers, as the server's own schemas say it. */
 import type { z } from 'zod';
 import type * as schemas from '../../../src/serve/schemas.ts';
+import type * as previews from '../../../src/serve/schemas-preview.ts';
 
 export type Session = z.infer<typeof schemas.SessionView>;
 export type Job = z.infer<typeof schemas.JobView>;
@@ -15,7 +16,8 @@ export type Grades = z.infer<typeof schemas.Grades>;
 export type Picture = z.infer<typeof schemas.Picture>;
 export type Hex = z.infer<typeof schemas.Hex>;
 export type Way = z.infer<typeof schemas.Way>;
-export type Preview = z.infer<typeof schemas.Preview>;
+export type Preview = z.infer<typeof previews.Preview>;
+export type RegistryKey = z.infer<typeof previews.RegistryKey>;
 export type Found = z.infer<typeof schemas.Found>;
 export type Machine = z.infer<typeof schemas.MachineView>;
 export type Machines = z.infer<typeof schemas.Machines>;

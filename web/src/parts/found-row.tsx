@@ -27,6 +27,7 @@ export function FoundRow({ row }: { row: Found['rows'][number] }): ReactNode {
         {row.name}
       </Button>
       {row.state !== 'live' && <span className="mark">{row.state}</span>}
+      {row.certainty !== null && row.certainty !== 'stated' && <span className="mark">{row.certainty}</span>}
       {row.damage > 0 && <span className="mark wrong">damaged</span>}
       <span style={{ marginLeft: 'auto', fontSize: '0.82rem' }}>{row.size === null ? '' : size(row.size)}</span>
     </li>

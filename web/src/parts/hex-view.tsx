@@ -6,6 +6,7 @@ import { type KeyboardEvent, type ReactNode, useRef, useState } from 'react';
 import { get } from '../lib/api.ts';
 import type { Hex } from '../lib/types.ts';
 import { Fault } from './fault.tsx';
+import { FieldView } from './field-view.tsx';
 import { HexForm } from './hex-form.tsx';
 import { HexRow } from './hex-row.tsx';
 import { WayView } from './way-view.tsx';
@@ -73,6 +74,7 @@ export function HexView({ locator }: { locator: string }): ReactNode {
           ))}
         </div>
       </div>
+      {size > 0 && <FieldView locator={locator} at={at} />}
       {size > 0 && <WayView locator={locator} at={at} />}
     </div>
   );

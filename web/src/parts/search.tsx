@@ -1,83 +1,97 @@
-/** Search by name over everything that was listed. */
-import { Button, Checkbox, Group, NativeSelect, TextInput } from '@mantine/core';
+/** Search over everything that was listed, page by page. */
+import { Button, Group } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
-import { keepPreviousData, useMutation, useQuery } from '@tanstack/react-query';
-import { type ReactNode, useState } from 'react';
+import { keepPreviousData, useInfiniteQuery, useMutation } from '@tanstack/react-query';
+import { type ReactNode, useEffect, useState } from 'react';
 import { get, post } from '../lib/api.ts';
 import { useLive } from '../lib/live.ts';
+import { NO_TESTS, queryOf } from '../lib/tests.ts';
 import type { Found, Job } from '../lib/types.ts';
 import { Fault } from './fault.tsx';
 import { FoundRow } from './found-row.tsx';
 import { JobProgress } from './job-progress.tsx';
+import { SearchForm } from './search-form.tsx';
 
-const KINDS = [
-  { value: '', label: 'every kind' },
-  { value: 'file', label: 'files' },
-  { value: 'directory', label: 'folders' },
-];
+/** So many are a page; an answer with fewer ran out of time, and is gone on with. */
+const PAGE = 200;
+const PAUSE_MS = 120;
 
 export function Search(): ReactNode {
-  const { live } = useLive();
-  const [text, setText] = useState('');
-  const [kind, setKind] = useState('');
-  const [damaged, setDamaged] = useState(false);
-  const [asked] = useDebouncedValue(text, 150);
-  const { data, error } = useQuery({
-    queryKey: ['search', asked, kind, damaged],
-    queryFn: ({ signal }) =>
-      get<Found>(
-        '/api/search',
-        { text: asked, kind: kind || undefined, damaged: damaged ? 'true' : undefined },
-        signal,
-      ),
+  const [tests, setTests] = useState(NO_TESTS);
+  const [asked] = useDebouncedValue(tests, PAUSE_MS);
+  const found = useInfiniteQuery({
+    queryKey: ['search', asked],
+    queryFn: ({ signal, pageParam }) => get<Found>('/api/search', { ...queryOf(asked), after: pageParam }, signal),
+    initialPageParam: undefined as number | undefined,
+    getNextPageParam: (last) => last.next,
     placeholderData: keepPreviousData,
   });
-  const listing = useMutation({ mutationFn: () => post<Job>('/api/jobs', { job: { kind: 'list', options: {} } }) });
-  const jobs = (live?.jobs ?? []).filter((job) => job.kind === 'list');
-  const job = jobs[jobs.length - 1];
-  const isRunning = job?.state === 'running' || job?.state === 'stopping';
+  const { data, error, hasNextPage, isFetching, fetchNextPage, isPlaceholderData } = found;
+  const rows = data?.pages.flatMap((page) => page.rows) ?? [];
+  const [wanted, setWanted] = useState(PAGE);
+  useEffect(() => setWanted(PAGE), [asked]);
+  const isShort = rows.length < wanted && hasNextPage;
+  useEffect(() => {
+    if (isShort && !isFetching) void fetchNextPage();
+  }, [isShort, isFetching, fetchNextPage]);
+  const first = data?.pages[0];
+  const last = data?.pages[data.pages.length - 1];
   return (
     <div>
-      <TextInput
-        label="Part of a name"
-        placeholder="web01.vmx, or folder/name"
-        value={text}
-        onChange={(event) => setText(event.currentTarget.value)}
-      />
-      <Group my="xs" align="center">
-        <NativeSelect
-          aria-label="Kind"
-          data={KINDS}
-          value={kind}
-          onChange={(event) => setKind(event.currentTarget.value)}
-        />
-        <Checkbox
-          label="damaged only"
-          checked={damaged}
-          onChange={(event) => setDamaged(event.currentTarget.checked)}
-        />
-      </Group>
-      <Fault error={error ?? listing.error} />
-      {isRunning && <JobProgress job={job} />}
-      {data !== undefined && !data.complete && !isRunning && (
-        <p>
-          {data.listed === 0 ? 'Nothing is listed by name yet.' : `Only ${data.listed} things are listed so far.`}{' '}
-          <Button size="compact-sm" onClick={() => listing.mutate()}>
-            List everything
-          </Button>
-        </p>
-      )}
+      <SearchForm tests={tests} onChange={setTests} />
+      <Fault error={error} />
+      {first !== undefined && <Listing found={first} />}
+      <p className="said" aria-live="polite" data-found={isPlaceholderData || isShort ? undefined : asked.text}>
+        {first === undefined || last === undefined ? '' : countOf(first, rows.length, last)}
+      </p>
       <ul
         className="rows"
         aria-label="Found"
-        style={{ maxHeight: 460, listStyle: 'none', padding: '0.4rem', margin: 0 }}
+        style={{ maxHeight: 420, listStyle: 'none', padding: '0.4rem', margin: 0 }}
       >
-        {data?.rows.map((row) => (
+        {rows.map((row) => (
           <FoundRow key={row.locator} row={row} />
         ))}
-        {data?.rows.length === 0 && <li>Nothing of that name.</li>}
+        {rows.length === 0 && !isShort && <li>Nothing passes these tests.</li>}
       </ul>
-      {data?.next !== undefined && <p>There are more; type more of the name.</p>}
+      {hasNextPage && !isShort && (
+        <Button size="xs" variant="default" mt="xs" loading={isFetching} onClick={() => setWanted(rows.length + PAGE)}>
+          Show more
+        </Button>
+      )}
     </div>
+  );
+}
+
+/** How many there are, as far as that is known. */
+function countOf(first: Found, shown: number, last: Found): string {
+  const number = (value: number): string => value.toLocaleString('en');
+  if (last.next === undefined) return `${number(shown)} found.`;
+  if (first.counted === true) return `${number(first.count ?? shown)} found; ${number(shown)} are shown.`;
+  const least = Math.max(first.count ?? 0, shown);
+  const looked = shown < PAGE ? `, ${Math.round(last.looked * 100)} % looked through` : '';
+  return `At least ${number(least)} found${looked}; ${number(shown)} are shown.`;
+}
+
+/** What was listed by name so far, and a way to list it. */
+function Listing({ found }: { found: Found }): ReactNode {
+  const { live } = useLive();
+  const listing = useMutation({ mutationFn: () => post<Job>('/api/jobs', { job: { kind: 'list', options: {} } }) });
+  const jobs = (live?.jobs ?? []).filter((job) => job.kind === 'list');
+  const job = jobs[jobs.length - 1];
+  if (job?.state === 'running' || job?.state === 'stopping') return <JobProgress job={job} />;
+  if (found.complete) return <Fault error={listing.error} />;
+  return (
+    <Group gap="xs" my="xs">
+      <Fault error={listing.error} />
+      <span>
+        {found.listed === 0
+          ? 'Nothing is listed by name yet.'
+          : `Only ${found.listed.toLocaleString('en')} things are listed so far.`}
+      </span>
+      <Button size="compact-sm" onClick={() => listing.mutate()}>
+        List everything
+      </Button>
+    </Group>
   );
 }

@@ -2,7 +2,7 @@
 import { Checkbox } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { size } from '../../../src/stack/words.ts';
-import type { TreeRow } from '../lib/tree.ts';
+import type { TreeRow } from '../lib/rows.ts';
 
 interface Props {
   readonly id: string;

@@ -19,7 +19,13 @@ export function DiagnosisStep(): ReactNode {
   const kept = useQuery({ queryKey: ['case'], queryFn: ({ signal }) => get<CaseView>('/api/case', {}, signal) });
   const [drawn, setDrawn] = useState<string>();
   if (error !== null) return <Fault error={error} />;
-  if (data === undefined) return <Loader role="status" aria-label="Looking at the evidence" />;
+  if (data === undefined)
+    return (
+      <>
+        <h2>Diagnosis</h2>
+        <Loader role="status" aria-label="Looking at the evidence" />
+      </>
+    );
   const things = data.layers.flatMap(drawable);
   const shown = drawn ?? things[0]?.locator;
   return (

@@ -49,6 +49,7 @@ export const parallels: Format = {
     'A header or a table that is lost is not made up for.',
     'Without DiskDescriptor.xml beside it, an image does not say whether it lies on another one: what is empty is inferred.',
   ],
+  laid: [{ table: header, at: 0 }],
   names: ['.hds', '.hdd'],
   find: finder,
   async probe(source) {

@@ -1,4 +1,5 @@
 /** QCOW2: clusters of a disk in a file, found through two levels of tables. */
+
 import type { Damage } from '../../../core/damage.ts';
 import type { Format } from '../../../core/format.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
@@ -11,7 +12,7 @@ import { type Opened, openImage, type State } from './image.ts';
 import { mapOf } from './map.ts';
 import { looksLikeOne } from './probe.ts';
 import { uniqueNames } from './snapshots.ts';
-import { INCOMPATIBLE, LAZY_REFCOUNTS } from './structs.ts';
+import { header, INCOMPATIBLE, LAZY_REFCOUNTS } from './structs.ts';
 
 export const qcow2: Format = {
   id: 'qcow2',
@@ -25,6 +26,7 @@ export const qcow2: Format = {
     'Where an L2 table is lost, its clusters get their places back only if they were all allocated with it.',
     'Where the header is lost, the name of the backing file is lost with it.',
   ],
+  laid: [{ table: header, at: 0 }],
   names: ['.qcow2', '.qcow', '.img', '.qc2'],
   find: qcow2Finder,
   probe: looksLikeOne,

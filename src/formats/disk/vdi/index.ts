@@ -42,6 +42,7 @@ export const vdi: Format = {
     'A lost header is made up for with blocks of 1 MiB only; whether the disk had a parent is then not known.',
     'Blocks whose table is lost are put in the order in which they lie, which is guessed.',
   ],
+  laid: [{ table: header, at: 0, mark: { at: 64, text: '\x7f\x10\xda\xbe' } }],
   names: ['.vdi'],
   find: vdiFinder,
   async probe(source, { isKnown }) {

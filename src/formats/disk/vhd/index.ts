@@ -1,4 +1,5 @@
 /** VHD: the disks of Virtual PC and Hyper-V; a footer, and for all but fixed ones a header and a table of blocks. */
+
 import type { Damage } from '../../../core/damage.ts';
 import { hex } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
@@ -15,6 +16,7 @@ import {
   dynamicHeaderOf,
   FIXED,
   type Footer,
+  footer,
   footerOf,
   SECTOR,
   sizeOf,
@@ -30,6 +32,11 @@ export const vhd: Format = {
     'A fixed disk whose footer is lost is taken as what it is then: plain sectors.',
     'Blocks whose table is lost are put in the order in which they lie, which is guessed.',
     'Whether a parent was written to after its child was made is not known: the child keeps the time of a file, which evidence does not show.',
+  ],
+  laid: [
+    { table: footer, at: -512, mark: { at: 0, text: 'conectix' } },
+    { table: footer, at: 0, mark: { at: 0, text: 'conectix' } },
+    { table: dynamicHeader, at: 512, mark: { at: 0, text: 'cxsparse' } },
   ],
   names: ['.vhd', '.avhd'],
   find: vhdFinder,

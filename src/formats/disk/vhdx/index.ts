@@ -1,4 +1,5 @@
 /** VHDX: the disks of Hyper-V; two headers, two region tables, a log, metadata, a table of blocks. */
+
 import type { Damage } from '../../../core/damage.ts';
 import { hex } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
@@ -16,12 +17,15 @@ import { readStart, type Start } from './start.ts';
 import {
   BAT_REGION,
   HEADERS,
+  header,
   METADATA_REGION,
   MIB,
   REGION_TABLES,
   type Region,
   readHeader,
   readRegions,
+  regionEntry,
+  regionTable,
 } from './structs.ts';
 import { bitmapPlace, countOf, entryAt, freeOf, ratioOf, readPage, sectorsOf, type Table } from './table.ts';
 
@@ -37,6 +41,13 @@ export const vhdx: Format = {
     'A parent is known by its first linkage only, not by the second one of a merge that was broken off.',
     'Logs of more than 64 MiB are not replayed.',
     'Blocks whose table is lost are put in the order in which they lie, which is guessed.',
+  ],
+  laid: [
+    ...HEADERS.map((at) => ({ table: header, at, mark: { at: 0, text: 'head' } })),
+    ...REGION_TABLES.flatMap((at) => [
+      { table: regionTable, at, mark: { at: 0, text: 'regi' } },
+      { table: regionEntry, at: at + regionTable.size, times: 2 },
+    ]),
   ],
   names: ['.vhdx', '.avhdx'],
   find: vhdxFinder,

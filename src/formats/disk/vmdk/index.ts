@@ -1,4 +1,5 @@
 /** VMDK: a text descriptor and the extents it names make a disk; so does an extent alone. */
+
 import type { Damage } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
 import { decodeName, encodeName, printable } from '../../../core/locator.ts';
@@ -13,7 +14,7 @@ import { type Descriptor, isDescriptor, parseDescriptor, SECTOR } from './descri
 import { type Kind, kindOf, openExtent, ownPlace, traceOf } from './extent.ts';
 import { BELOW, joined, type Layer, type Part, UNKNOWN, type Wish, ZEROS } from './layer.ts';
 import { mender } from './mend.ts';
-import { sparseHeader } from './structs.ts';
+import { cowdHeader, seHeader, seVolatile, sparseHeader } from './structs.ts';
 import { Window } from './window.ts';
 
 /** A descriptor is a text of a few kilobytes; what is larger is a disk itself. */
@@ -34,6 +35,13 @@ export const vmdk: Format = {
     'A seSparse delta whose constant header is lost is missing bytes; its backmap is not read.',
     'Encrypted disks are named, not decrypted.',
     'Descriptors are made anew for flat files and snapshot deltas, not for split extents (-s001, -f001).',
+  ],
+  laid: [
+    { table: sparseHeader, at: 0, mark: { at: 0, text: 'KDMV' } },
+    { table: sparseHeader, at: -1024, mark: { at: 0, text: 'KDMV' } },
+    { table: cowdHeader, at: 0, mark: { at: 0, text: 'COWD' } },
+    { table: seHeader, at: 0, mark: { at: 0, text: '\xbe\xba\xfe\xca' } },
+    { table: seVolatile, at: 512, mark: { at: 0, text: '\xfe\xca\xfe\xca' } },
   ],
   names: ['.vmdk'],
   mender,

@@ -1,4 +1,5 @@
 /** btrfs: the file system of many Linux machines and appliances. Source: guestfs.md part E. */
+
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
@@ -7,7 +8,7 @@ import { bare, subvolumeNode } from './files.ts';
 import { entriesIn } from './inodes.ts';
 import { openVolume } from './open.ts';
 import { ORPHANS, orphansNode } from './orphans.ts';
-import { DIR_ITEM, FS_TREE, SUPER_PLACES } from './structs.ts';
+import { DIR_ITEM, FS_TREE, SUPER_PLACES, superBlock } from './structs.ts';
 import { readSuper, SUM_NAMES, uuidText } from './super.ts';
 import type { Volume } from './volume.ts';
 
@@ -22,6 +23,7 @@ export const btrfs: Format = {
     'What was deleted is not held against checksums: a disk that was told to discard it may read as zeros there.',
     'Volumes with a tree of RAID stripes or of the second kind of extents are listed, without the bytes of their files.',
   ],
+  laid: SUPER_PLACES.map((at) => ({ table: superBlock, at, mark: { at: 64, text: '_BHRfS_M' } })),
   async probe(source) {
     const found = await readSuper(source);
     if (found === undefined) return 0;

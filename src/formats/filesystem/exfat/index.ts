@@ -1,11 +1,12 @@
 /** exFAT: the file system of large sticks and cards. Source: guestfs.md part C. */
+
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
 import { readMember } from '../../volume/vmfs-lvm/member.ts';
 import { rootNode } from '../tree.ts';
 import { type Head, headOf } from './boot.ts';
-import { DIRTY } from './structs.ts';
+import { bootSector, DIRTY } from './structs.ts';
 import { ExfatVolume } from './volume.ts';
 
 const ALL_PERCENT = 100;
@@ -20,6 +21,7 @@ export const exfat: Format = {
     'Vendor extensions of entries and access lists are not shown.',
     'Where deleted files were kept in a chain that is gone, what follows their first cluster is tried: guessed, and missing where live files have it now.',
   ],
+  laid: [0, 12].map((sector) => ({ table: bootSector, at: sector * 512, mark: { at: 3, text: 'EXFAT' } })),
   async probe(source) {
     const head = await headOf(source);
     if (head === undefined) return 0;

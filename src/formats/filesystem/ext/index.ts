@@ -1,4 +1,5 @@
 /** ext2, ext3 and ext4: the file systems of Linux guests. */
+
 import { hex } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
@@ -9,7 +10,15 @@ import { rootNode } from './files.ts';
 import { fromCopy, type Geometry, primary } from './geometry.ts';
 import { type Journal, journalOf, replay } from './journal.ts';
 import { overlay } from './overlay.ts';
-import { COMPAT_JOURNAL, INCOMPAT_EXTENTS, INCOMPAT_RECOVER, STATE_CLEAN, STATE_ERRORS, SUPER_AT } from './structs.ts';
+import {
+  COMPAT_JOURNAL,
+  INCOMPAT_EXTENTS,
+  INCOMPAT_RECOVER,
+  STATE_CLEAN,
+  STATE_ERRORS,
+  SUPER_AT,
+  superBlock,
+} from './structs.ts';
 import { Volume } from './volume.ts';
 
 export const ext: Format = {
@@ -25,6 +34,7 @@ export const ext: Format = {
     'Deleted files come back by inodes that keep their maps and by older inodes in the journal; lost tables of extents are not searched for.',
     'Where the header of a datastore survives beneath it, the datastore is shown; this one is entered with "::ext".',
   ],
+  laid: [{ table: superBlock, at: SUPER_AT }],
   async probe(source, { isKnown }) {
     const found = await primary(source);
     // The datastore beneath it, or made over it, is what people come for; it leaves out what this one has taken.

@@ -1,10 +1,12 @@
 /** FAT12, FAT16 and FAT32: floppies, sticks, EFI system partitions. Source: guestfs.md part C. */
+
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
 import { readMember } from '../../volume/vmfs-lvm/member.ts';
 import { rootNode } from '../tree.ts';
 import { type Head, headOf } from './boot.ts';
+import { bootSector } from './structs.ts';
 import { FatVolume } from './volume.ts';
 
 const NAMES: Readonly<Record<number, string>> = { 12: 'FAT12', 16: 'FAT16', 28: 'FAT32' };
@@ -21,6 +23,7 @@ export const fat: Format = {
     'Where deleted files lay in pieces, only what follows their first cluster is tried: guessed, and missing where live files have it now.',
     'A volume of FAT12 or FAT16 whose boot sector is lost is not found, nor one of FAT32 that lost the copy as well.',
   ],
+  laid: [{ table: bootSector, at: 0 }],
   async probe(source) {
     const head = await headOf(source);
     if (head === undefined) return 0;

@@ -1,4 +1,5 @@
 /** ISO 9660 with Joliet and Rock Ridge: discs and their images. */
+
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
@@ -8,7 +9,7 @@ import { rootNode } from '../tree.ts';
 import { type Descriptor, type Descriptors, descriptorsOf } from './descriptors.ts';
 import { type Found, recordAt } from './records.ts';
 import { extensionsOf } from './rockridge.ts';
-import { FIRST_DESCRIPTOR, MARK, ROOT_AT, SECTOR } from './structs.ts';
+import { FIRST_DESCRIPTOR, MARK, ROOT_AT, SECTOR, volumeDescriptor } from './structs.ts';
 import { IsoVolume } from './volume.ts';
 
 const MARK_BODY = 4;
@@ -24,6 +25,7 @@ export const iso: Format = {
     'Interleaved files are missing; files compressed with zisofs are shown as they are stored.',
     'Images of whole sectors (2352 bytes) and earlier sessions are not read. UDF is recognised only.',
   ],
+  laid: [{ table: volumeDescriptor, at: FIRST_DESCRIPTOR * SECTOR }],
   async probe(source) {
     const mark = new Uint8Array(SECTOR);
     const at = FIRST_DESCRIPTOR * SECTOR;

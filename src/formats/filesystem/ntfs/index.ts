@@ -1,4 +1,5 @@
 /** NTFS: the file system of Windows guests. */
+
 import { hex } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
@@ -13,8 +14,10 @@ import { withoutBoot } from './headless.ts';
 import { isMft, type Opened, openMft, recordAt } from './mft.ts';
 import { recordFinder } from './sift.ts';
 import {
+  bootSector,
   MFT_RECORD,
   nameOf,
+  recordHeader,
   VOLUME_DIRTY,
   VOLUME_INFORMATION,
   VOLUME_NAME,
@@ -39,6 +42,11 @@ export const ntfs: Format = {
     `Without both boot sectors, records are looked for at their usual places, in the first ${MOST_SIFTED / 2 ** 20} MiB, and where a scan met them.`,
     'Shadow copies are not entered.',
     'Where the header of a datastore survives beneath it, the datastore is shown; this one is entered with "::ntfs".',
+  ],
+  laid: [
+    { table: bootSector, at: 0 },
+    { table: bootSector, at: -512, mark: { at: 3, text: 'NTFS' } },
+    { table: recordHeader, at: { of: bootSector, field: 'mft', unit: ['sectorSize', 'perCluster'] } },
   ],
   find: recordFinder,
   async probe(source, cx) {

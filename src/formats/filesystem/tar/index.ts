@@ -1,4 +1,5 @@
 /** Tar archives, and OVA, which are such: members are ranges of the archive, read where they lie. */
+
 import type { Damage } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
 import { MAX_PATH_DEPTH } from '../../../core/limits.ts';
@@ -8,7 +9,7 @@ import { MemorySource } from '../../../core/memory.ts';
 import { type Kind, type Node, NotThis } from '../../../core/node.ts';
 import { STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
-import { BLOCK, headerOf } from './header.ts';
+import { BLOCK, headerOf, tarHeader } from './header.ts';
 import { type Archive, MAX_MEMBERS, type Member, nextHeader, readArchive } from './members.ts';
 
 /** Bytes in which a file that is called an archive has to show a sound header. */
@@ -31,6 +32,7 @@ export const tar: Format = {
     'Of files with holes the maps of GNU tar before 1.14 in extended headers (0.0, 0.1) are not read.',
     'Checksums that a manifest (.mf) inside an OVA holds are not compared.',
   ],
+  laid: [{ table: tarHeader, at: 0 }],
   names: NAMES,
   async probe(source, cx) {
     const block = new Uint8Array(BLOCK);

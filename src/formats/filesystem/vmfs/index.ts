@@ -1,4 +1,5 @@
 /** VMFS3, VMFS5 and VMFS6: the file system of ESX and ESXi datastores. */
+
 import { vmwareUuid } from '../../../codec/vmware-uuid.ts';
 import type { Damage } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
@@ -14,13 +15,25 @@ import { vmfsFinder } from './find.ts';
 import { freedBlocks, isFree } from './freed.ts';
 import { readHeartbeats } from './heartbeats.ts';
 import { ResidueOf } from './residue.ts';
-import { DENSE_SUB_BLOCKS, FS_HEADER_AT, FS_MAGIC, FS_MAGIC_LOCAL, type FsHeader, fsHeader } from './structs.ts';
+import {
+  DENSE_SUB_BLOCKS,
+  FS_HEADER_AT,
+  FS_MAGIC,
+  FS_MAGIC_LOCAL,
+  type FsHeader,
+  fsHeader,
+  HEARTBEATS_AT,
+  heartbeat,
+} from './structs.ts';
 import { hasTraces, rebuiltHeader } from './traces.ts';
 import { Volume } from './volume.ts';
 import { maskWritten } from './written.ts';
 
 /** Bytes at the start of a volume that hold its header, its heartbeats and its first descriptors. */
 const START_BYTES = 16 * 1024 * 1024;
+
+/** Heartbeats that are named byte by byte: one of each host that may have had the volume mounted, and some more. */
+const SHOWN_HEARTBEATS = 64;
 
 export const vmfs: Format = {
   id: 'vmfs',
@@ -32,6 +45,10 @@ export const vmfs: Format = {
     'Records of the VMFS6 journal are not decoded: descriptors and directory blocks in it are found by their signatures.',
     'Raw device mappings are listed; the data is on the mapped disk.',
     'A partly to-be-zeroed VMFS6 block reads as zeros, graded inferred.',
+  ],
+  laid: [
+    { table: fsHeader, at: FS_HEADER_AT },
+    { table: heartbeat, at: HEARTBEATS_AT, times: SHOWN_HEARTBEATS },
   ],
   find: vmfsFinder,
   async probe(source) {

@@ -1,4 +1,5 @@
 /** XFS: the file system of many Linux servers. Source: guestfs.md part D. */
+
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
@@ -7,6 +8,7 @@ import { DELETED, deletedNode } from './deleted.ts';
 import { rootNode } from './files.ts';
 import { fromCopy, nearCopy, primary } from './geometry.ts';
 import { wasUnmounted } from './log.ts';
+import { agFree, agInodes, superBlock } from './structs.ts';
 import { Volume } from './volume.ts';
 
 export const xfs: Format = {
@@ -19,6 +21,11 @@ export const xfs: Format = {
     'Files on a realtime device, and volumes whose log is on another device, are not read in full.',
     'Extended attributes are not listed. Where structures carry no checksums, no second claimant of a block is looked for.',
     'Lost trees of inodes are not searched for; what was deleted is found where its inode still stands.',
+  ],
+  laid: [
+    { table: superBlock, at: 0, mark: { at: 0, text: 'XFSB' } },
+    { table: agFree, at: { of: superBlock, field: 'sectorSize', unit: 1 }, mark: { at: 0, text: 'XAGF' } },
+    { table: agInodes, at: { of: superBlock, field: 'sectorSize', unit: 2 }, mark: { at: 0, text: 'XAGI' } },
   ],
   async probe(source, { isKnown }) {
     const found = await primary(source);

@@ -1,4 +1,5 @@
 /** LVM2: physical volumes make a group, and the group is cut into logical volumes. Source: volumes.md section 5. */
+
 import { type Damage, hex } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
@@ -8,6 +9,7 @@ import type { Source } from '../../../core/source.ts';
 import type { Group, LogicalSpec } from './group.ts';
 import { LogicalVolumes } from './logical.ts';
 import { allTexts, currentText, type Physical, readPhysical, type Text } from './physical.ts';
+import { label } from './structs.ts';
 
 export const lvm2: Format = {
   id: 'lvm2',
@@ -19,6 +21,7 @@ export const lvm2: Format = {
     'VDO and integrity volumes, and thin volumes with an origin outside their pool, are named and missing.',
     'Mappings of thin pools whose metadata is damaged are not searched for.',
   ],
+  laid: [0, 1, 2, 3].map((sector) => ({ table: label, at: sector * 512, mark: { at: 0, text: 'LABELONE' } })),
   async probe(source) {
     const physical = await readPhysical(source, '');
     if (physical === undefined) return 0;

@@ -1,4 +1,5 @@
 /** Linux MD: several devices make one array. Source: volumes.md section 6. */
+
 import type { Damage } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
@@ -11,6 +12,7 @@ import { doubleParityRow, parity, parityRow } from '../raid/parity.ts';
 import { type Column, type Grade, striped } from '../raid/striped.ts';
 import { zoned } from '../raid/zoned.ts';
 import { type Member, readMember } from './member.ts';
+import { superblock } from './structs.ts';
 
 export const md: Format = {
   id: 'md',
@@ -21,6 +23,7 @@ export const md: Format = {
     'An array that is being reshaped is read with its new layout, inferred; what was not moved yet is then wrong.',
     'Write journals of RAID 5 and 6 are not replayed.',
   ],
+  laid: [0, 4096].map((at) => ({ table: superblock, at, mark: { at: 0, text: '\xfc\x4e\x2b\xa9' } })),
   async probe(source) {
     const member = await readMember(source, '');
     // Above the file system that shows at the front of a mirror with its superblock at the end.

@@ -1,4 +1,5 @@
 /** VMFS LVM: one or several partitions make the logical volume that a datastore lives on. */
+
 import { type Damage, hex } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
 import { data, missing, type Segment, segments } from '../../../core/map-source.ts';
@@ -9,7 +10,7 @@ import { hasHeader, hasTraces } from '../../filesystem/vmfs/traces.ts';
 import { lvmFinder } from './find.ts';
 import { withoutGuest } from './guest.ts';
 import { bareMember, type Extent, type Member, readExtents, readMember } from './member.ts';
-import { DATA_AT, HEADER_AT, PE_BYTES, volumeDescriptor } from './structs.ts';
+import { DATA_AT, deviceHeader, HEADER_AT, PE_BYTES, volumeDescriptor } from './structs.ts';
 
 export const vmfsLvm: Format = {
   id: 'vmfs-lvm',
@@ -17,6 +18,10 @@ export const vmfsLvm: Format = {
   title: 'VMFS LVM volume',
   spec: 'vmfs.md section 1',
   gaps: ['With the LVM header and descriptor lost, a volume of several devices is taken for its first device alone.'],
+  laid: [
+    { table: deviceHeader, at: HEADER_AT },
+    { table: volumeDescriptor, at: HEADER_AT + 512 },
+  ],
   find: lvmFinder,
   async probe(source) {
     const member = await readMember(source, '');
