@@ -12,7 +12,19 @@ export interface RunFolder {
 /** Makes a new one, below the system's own place for such files or below `parent`. */
 export function runFolder(parent: string = os.tmpdir()): RunFolder {
   const made = fs.mkdtempSync(path.join(parent, 'salvor-run-'));
-  return { path: made, remove: () => fs.rmSync(made, { recursive: true, force: true }) };
+  open.add(made);
+  const remove = (): void => {
+    fs.rmSync(made, { recursive: true, force: true });
+    open.delete(made);
+  };
+  return { path: made, remove };
+}
+
+const open = new Set<string>();
+
+/** Removes all folders of this process: for an end at which nothing else is done any more. */
+export function removeRunFolders(): void {
+  for (const made of open) fs.rmSync(made, { recursive: true, force: true });
 }
 
 /** Makes a directory that is to stay; one that is there must be empty. */

@@ -11,6 +11,8 @@ export interface Opening {
   readonly isLogged?: boolean;
   /** Name and version of the program, for the custody log. */
   readonly program: string;
+  /** Whether machines can be started here: a child may not look for programs. */
+  readonly hasQemu: boolean;
 }
 
 export type JobOrder = z.infer<typeof JobRequest>;

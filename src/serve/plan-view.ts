@@ -6,7 +6,6 @@ import { machineWriters } from '../formats/index.ts';
 import type { Bootable } from '../stack/bootable.ts';
 import { guestOf } from '../stack/guest/index.ts';
 import { shown } from '../stack/words.ts';
-import { hostOf } from './boot/host.ts';
 import { quoted } from './report-data.ts';
 import type { Plan } from './schemas.ts';
 import type { Session } from './session.ts';
@@ -14,7 +13,7 @@ import type { Session } from './session.ts';
 type View = z.infer<typeof Plan>;
 
 /** Plans a machine for all platforms; one that cannot have it says why. */
-export async function planView({ stack }: Session, machine: Bootable): Promise<View> {
+export async function planView({ stack, hasQemu }: Session, machine: Bootable): Promise<View> {
   const guest = await guestOf(stack, machine);
   const sources = stack.roots.map((root) => quoted(root.locator)).join(' ');
   const targets = machineWriters.map((writer): View['targets'][number] => {
@@ -38,7 +37,7 @@ export async function planView({ stack }: Session, machine: Bootable): Promise<V
     name: shown(machine.name),
     guest: guestRows(guest),
     notes: notesOf(machine, guest),
-    qemu: hostOf().hasQemu,
+    qemu: hasQemu,
     targets,
   };
 }

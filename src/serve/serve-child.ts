@@ -1,4 +1,5 @@
 /** A child process of the server: it parses evidence, so it may hang or fall, and the server lives on. */
+import { removeRunFolders } from '../export/run-folder.ts';
 import { faultOf } from './faults.ts';
 import { devicesOf } from './host-devices.ts';
 import type { FromChild, ToChild } from './messages.ts';
@@ -49,6 +50,9 @@ process.on('message', (message: ToChild) => {
 });
 // Without the server there is nobody to work for; what was done is kept already. At once, and with all threads: a
 // server that is started again goes on with the same work, and must not meet this one at it.
-process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+process.on('disconnect', () => {
+  removeRunFolders();
+  process.kill(process.pid, 'SIGKILL');
+});
 // Ctrl-C reaches the whole group: the server says what is to be stopped.
 process.on('SIGINT', () => undefined);

@@ -38,6 +38,8 @@ export class Session {
   readonly stack: Stack;
   /** Name and version of the program. */
   readonly program: string;
+  /** Whether machines can be started on this host. */
+  readonly hasQemu: boolean;
   readonly case: Case;
   /** What changed about the evidence since the case took it up. */
   readonly alarms: readonly string[];
@@ -45,15 +47,17 @@ export class Session {
   readonly #met = new Map<string, Node>();
   readonly #known = new Map<string, Known>();
 
-  private constructor(stack: Stack, kept: Case, alarms: readonly string[], program: string) {
+  private constructor(stack: Stack, kept: Case, alarms: readonly string[], { program, hasQemu }: Opening) {
     this.program = program;
+    this.hasQemu = hasQemu;
     this.stack = stack;
     this.case = kept;
     this.alarms = alarms;
   }
 
   /** Opens the sources read-only, and their case, which is there: that it may be there was looked at before. */
-  static async begin({ sources, case: dir, program, isLogged }: Opening, signal?: AbortSignal): Promise<Session> {
+  static async begin(opening: Opening, signal?: AbortSignal): Promise<Session> {
+    const { sources, case: dir, program, isLogged } = opening;
     const stack = new Stack(sources, signal === undefined ? {} : { signal });
     const kept = Case.at(dir, program, SCAN);
     if (kept === undefined) throw new CaseError(`${dir} is no case any more. Open the evidence again.`);
@@ -63,7 +67,7 @@ export class Session {
     if (isLogged === true)
       kept.log(['serve', ...sources], alarms.join(' ') || `${sources.join(', ')} opened, read-only`);
     stack.use(kept);
-    return new Session(stack, kept, alarms, program);
+    return new Session(stack, kept, alarms, opening);
   }
 
   /** The node of a locator: one that was listed, or one that is followed to. */

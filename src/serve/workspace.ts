@@ -7,6 +7,7 @@ import { beginCaseAt } from '../export/index.ts';
 import { packers, writers } from '../formats/index.ts';
 import { SCAN } from '../jobs/scan.ts';
 import { Evidence } from '../stack/evidence.ts';
+import { hostOf } from './boot/host.ts';
 import { Child, ChildFault } from './child.ts';
 import { faultOf } from './faults.ts';
 import { Jobs } from './jobs.ts';
@@ -62,7 +63,8 @@ export class Workspace {
 
   /** Opens sources in place of those that are open. Rejects with ChildFault where they cannot be. */
   async open(sources: readonly string[], dir?: string): Promise<void> {
-    this.#opening = { sources: [...sources], case: caseDir(dir, sources), program: this.#program };
+    const { hasQemu } = hostOf();
+    this.#opening = { sources: [...sources], case: caseDir(dir, sources), program: this.#program, hasQemu };
     this.#crashes = 0;
     this.#crash = undefined;
     await this.#start();

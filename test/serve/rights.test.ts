@@ -18,7 +18,12 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 /** What a process with these rights can do of what it tries. */
 function tried(order?: JobOrder): Record<string, boolean> {
   const script = join(import.meta.dirname, 'rights-try.ts');
-  const opening = { sources: [place('evidence/disk.img')], case: place('case'), program: 'salvor test' };
+  const opening = {
+    sources: [place('evidence/disk.img')],
+    case: place('case'),
+    program: 'salvor test',
+    hasQemu: false,
+  };
   const rights = [...rightsFor(opening, order, []), `--allow-fs-read=${script}`];
   const done = spawnSync(process.execPath, [...rights, script, dir], { encoding: 'utf8' });
   expect(done.status, done.stderr).toBe(0);
@@ -47,6 +52,11 @@ test('a scan may also have threads', () => {
 });
 
 test('what writes files runs without these bounds, for Node has no right to set their modes', () => {
-  const opening = { sources: [place('evidence/disk.img')], case: place('case'), program: 'salvor test' };
+  const opening = {
+    sources: [place('evidence/disk.img')],
+    case: place('case'),
+    program: 'salvor test',
+    hasQemu: false,
+  };
   expect(rightsFor(opening, { kind: 'recover', options: { out: place('out') } }, [])).toEqual([]);
 });
