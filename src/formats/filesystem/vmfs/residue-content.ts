@@ -9,6 +9,8 @@ export interface Guess {
   readonly stem: string | undefined;
   readonly ending: string;
   readonly from: string;
+  /** The machine that the text is about, where its own name does not say it. */
+  readonly machine?: string;
   /** The extent that a descriptor names, the size in bytes of what it holds, and whether it is that long itself. */
   readonly extent?: { readonly name: string; readonly size: number; readonly flat: boolean };
 }
@@ -60,7 +62,9 @@ export function guessText(text: string): Guess | undefined {
   }
   if (/^snapshot\.\w+\s*=/m.test(text)) return { stem: undefined, ending: '.vmsd', from: 'content (snapshot list)' };
   if (/^\d{4}-\d\d-\d\dT[^\n]*\|\s*(vmx|In\(\d+\))[^\n]*\n/.test(text) || /^[^\n]*Log for VMware/.test(text)) {
-    return { stem: 'vmware', ending: '.log', from: 'content (log)' };
+    const machine =
+      /\/([^/"\r\n]{1,120})\.vmx\b/.exec(text)?.[1] ?? /displayName\s*=\s*"([^"/\r\n]{1,120})"/.exec(text)?.[1];
+    return { stem: 'vmware', ending: '.log', from: 'content (log)', ...(machine !== undefined && { machine }) };
   }
   return undefined;
 }

@@ -10,7 +10,7 @@ import type { Named } from './residue-names.ts';
 import type { Chain } from './residue-pointers.ts';
 import type { Survey } from './residue-survey.ts';
 import type { LooseText } from './residue-unowned.ts';
-import { TYPE_REGULAR } from './structs.ts';
+import { TYPE_DIRECTORY, TYPE_REGULAR } from './structs.ts';
 
 /** Something without a descriptor, with the best name for it. */
 export interface Lost {
@@ -27,6 +27,8 @@ interface Wanted {
   readonly directory: number;
 }
 
+/** Names of what is too small for pointer blocks. */
+const SMALL = /(?:\.(?:vmxf?|vmsd|nvram|log)|(?<!-(?:flat|delta|sesparse|ctk|\d{6}))\.vmdk)$/;
 /** Descriptors of disks are text of a few hundred bytes. */
 const MAX_DESCRIPTOR = 65536;
 
@@ -60,8 +62,9 @@ export async function lostOf(
   const loose = await survey.findLoose();
   if (survey.chains.length === 0 && loose.texts.length === 0) return [];
   const entries = lostEntries(survey, names);
+  const homes = homesOf(survey, names);
   const out: Lost[] = [];
-  for (const text of loose.texts) if (!taken.has(text)) out.push({ named: nameOfText(text, entries), text });
+  for (const text of loose.texts) if (!taken.has(text)) out.push({ named: nameOfText(text, entries, homes), text });
   const wanted = await wantedBy(survey, names, out);
   const wants = wanted.map(({ size }, i): Want => {
     return { key: i, length: size, unit: survey.volume.geometry.blockSize, blocks: undefined, owners: [] };
@@ -76,7 +79,8 @@ export async function lostOf(
     }
   }
   const rest = survey.chains.filter((chain) => !taken.has(chain));
-  const open = entries.filter(({ name }) => !out.some(({ named }) => named.name === name));
+  const isOpen = ({ name }: Trace): boolean => !SMALL.test(name) && !out.some(({ named }) => named.name === name);
+  const open = entries.filter(isOpen);
   for (const chain of rest) {
     const [only, ...more] = open;
     const sole = only !== undefined && more.length === 0 && rest.length === 1;
@@ -101,11 +105,31 @@ function lostEntries(survey: Survey, names: ReadonlyMap<number, Named>): Trace[]
   return [...out.values()].filter((one) => one.directory !== 0 || !placed.has(one.name));
 }
 
-function nameOfText({ name, guess }: LooseText, entries: readonly Trace[]): Named {
+/** Directories by their names, those that live and those that are gone; 0 for a name that two of them have. */
+function homesOf(survey: Survey, names: ReadonlyMap<number, Named>): Map<string, number> {
+  const out = new Map<string, number>();
+  const add = (name: string | undefined, address: number): void => {
+    if (name !== undefined) out.set(name, (out.get(name) ?? address) === address ? address : 0);
+  };
+  for (const [address, path] of survey.paths) add(path.at(-1), address);
+  for (const { key, address, type } of survey.residues.values())
+    if (type === TYPE_DIRECTORY) add(names.get(key)?.name, address);
+  return out;
+}
+
+/** What a text is called, and the directory that has an entry of this name and no file, or else its machine's. */
+function nameOfText({ name, guess }: LooseText, entries: readonly Trace[], homes: ReadonlyMap<string, number>): Named {
   const own = guess.stem === undefined ? undefined : `${guess.stem}${guess.ending}`;
-  const fits = entries.filter((one) => one.name === own);
-  const directory = fits.length === 1 && fits[0].directory !== 0 && { directory: fits[0].directory };
-  return { name: own ?? `${name}${guess.ending}`, from: guess.from, ...directory };
+  const home = homes.get(guess.machine ?? guess.stem ?? '') ?? 0;
+  const all = entries.filter((one) => one.name === own);
+  const fits = all.length > 1 && home !== 0 ? all.filter((one) => one.directory === home) : all;
+  const directory = fits.length === 1 ? fits[0].directory : home;
+  const beside = fits.length !== 1 && home !== 0 ? '; the directory of its machine' : '';
+  return {
+    name: own ?? `${name}${guess.ending}`,
+    from: `${guess.from}${beside}`,
+    ...(directory !== 0 && { directory }),
+  };
 }
 
 /** Extents that descriptors name, live ones and others, and that are nowhere. */

@@ -24,8 +24,9 @@ const FROM: Readonly<Record<How, string>> = {
   journal: 'copy of its entry in the journal',
   unowned: 'entry in blocks that no directory holds any more',
   cleared: 'entry without address, by its generation',
+  empty: 'entry of a live directory whose file descriptor is lost',
 };
-const RANK: readonly How[] = ['used', 'freed', 'behind', 'journal', 'unowned', 'cleared'];
+const RANK: readonly How[] = ['used', 'freed', 'behind', 'journal', 'unowned', 'cleared', 'empty'];
 /** Descriptors of disks are text of a few hundred bytes. */
 const MAX_DESCRIPTOR = 65536;
 

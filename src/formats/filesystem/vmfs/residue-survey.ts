@@ -160,7 +160,14 @@ export class Survey {
       const quiet = (): void => {};
       const lists = six ? hashedEntries(source, this.volume.geometry.lockBytes, quiet) : flatEntries(source, quiet);
       for await (const entries of lists) {
-        for (const { address, type, name } of entries) {
+        for (const entry of entries) {
+          const { address, type, name } = entry;
+          // A name whose descriptor is lost leads nowhere; what it meant may still be found.
+          if (type !== TYPE_DIRECTORY && (await this.volume.descriptor(address)) === undefined) {
+            if (this.traces.length < MAX_NAMES)
+              this.traces.push({ ...entry, how: 'empty', directory: next, before: next });
+            continue;
+          }
           this.#reachable.add(address);
           if (this.#names.size < MAX_NAMES && !this.#names.has(address))
             this.#names.set(address, { name, directory: next });
