@@ -1,6 +1,8 @@
 /** Devices in memory, opened as one volume, and all that can be read of it. */
+
 import { MemorySource } from '../../src/core/memory.ts';
 import type { Node } from '../../src/core/node.ts';
+import { flatten } from '../../src/core/resolve.ts';
 import { DATA, MISSING, RunList, STATED } from '../../src/core/run.ts';
 import type { Source } from '../../src/core/source.ts';
 import { Stack } from '../../src/stack/stack.ts';
@@ -32,7 +34,7 @@ export async function read(source: Source): Promise<Read> {
   const list = new RunList();
   for (let at = 0; at < source.size; ) {
     list.clear();
-    at = await source.runs(at, source.size, list);
+    at = await flatten(source, at, source.size, list);
     for (let i = 0; i < list.n; i++) if (list.state(i) === DATA) weakest = Math.min(weakest, list.certainty(i));
     for (let i = 0; i < list.n; i++) if (list.state(i) === MISSING) weakest = Math.min(weakest, STATED);
   }

@@ -96,6 +96,20 @@ test('lost labels and headers are made up for by the texts, and nothing is state
   }
 });
 
+test('a leg of a RAID that missed changes is not read while the others do; without notes nothing is stated', async () => {
+  const now = bytes(120, 2 * MIB);
+  const before = bytes(121, 2 * MIB);
+  const spec: LvSpec = { name: 'copy', type: 'raid1', content: now, on: [0, 1], stale: [0] };
+  const devices = makeLvm2(13, 2, [spec]);
+  // The first leg holds what was there before; its data is behind its notes, in the second extent.
+  devices[0].set(before, 2 * MIB);
+  const had = await logical(devices, 'copy');
+  expect([sha256(had.data), had.weakest]).toEqual([sha256(now), STATED]);
+  // Without their notes nothing says which of two legs is newer.
+  const bare = makeLvm2(13, 2, [{ ...spec, stale: [] }]).map((one) => one.fill(0, MIB, MIB + 64));
+  expect((await logical(bare, 'copy')).weakest).toBe(INFERRED);
+});
+
 const THIN = 64 * KIB;
 const hasThin = spawnSync('thin_restore', ['--version']).status === 0;
 

@@ -20,6 +20,8 @@ export interface LvSpec {
   readonly chunk?: number;
   /** Physical volumes that it lies on. */
   readonly on: readonly number[];
+  /** Legs of a RAID volume that missed the last changes. */
+  readonly stale?: readonly number[];
   /** Removed again before the last text was written. */
   readonly isRemoved?: boolean;
 }
@@ -94,7 +96,7 @@ function linesOf(lv: string, uuid: string, extents: number, isVisible: boolean, 
 
 function volumeTexts(
   seed: number,
-  { name, type, content, chunk = 0, on, isRemoved = false, isHidden = false, segment: given = [] }: LvSpec,
+  { name, type, content, chunk = 0, on, isRemoved = false, isHidden = false, segment: given = [], stale = [] }: LvSpec,
   place: (pv: number, bytes: Uint8Array) => number,
 ): Texts[] {
   const one = (lv: string, id: number, extents: number, isVisible: boolean, segment: readonly string[]): Texts => ({
@@ -132,7 +134,7 @@ function volumeTexts(
       ']',
     ];
     return [
-      one(`${name}_rmeta_${i}`, i * 2 + 1, 1, false, stripe(new Uint8Array(EXTENT))),
+      one(`${name}_rmeta_${i}`, i * 2 + 1, 1, false, stripe(raidNotes(on.length, i, level, stale.includes(i)))),
       one(`${name}_rimage_${i}`, i * 2 + 2, bytes.length / EXTENT, false, stripe(bytes)),
     ];
   });
@@ -148,6 +150,18 @@ function volumeTexts(
     ']',
   ];
   return [one(name, 0, extents, true, segment), ...parts];
+}
+
+/** What the kernel notes beside each leg: whole, in step with the others, or left behind by them. */
+function raidNotes(devices: number, position: number, level: number, isStale: boolean): Uint8Array {
+  const out = new Bytes(EXTENT);
+  out
+    .u32(0, 0x64526d44)
+    .u32(8, devices)
+    .u32(12, position)
+    .u64(16, isStale ? 40 : 44);
+  for (let at = 32; at < 48; at += 4) out.u32(at, 0xffffffff);
+  return out.u32(48, level).data;
 }
 
 function text(

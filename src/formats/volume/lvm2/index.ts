@@ -63,7 +63,9 @@ async function gather(first: Physical, { group }: Text, cx: Cx): Promise<Physica
   const out = [first];
   for (const candidate of await cx.siblings({ identity: `lvm2-${group.uuid}` })) {
     const physical = await readPhysical(candidate.source, candidate.locator);
-    if (physical === undefined || out.some(({ uuid }) => uuid === physical.uuid)) continue;
+    const isThere = ({ uuid, locator }: Physical): boolean =>
+      uuid === undefined ? locator === physical?.locator : uuid === physical?.uuid;
+    if (physical === undefined || out.some(isThere)) continue;
     out.push(physical);
   }
   return out;

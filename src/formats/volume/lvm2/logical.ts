@@ -7,6 +7,7 @@ import { doubleParityRow, parity, parityRow, type Row } from '../raid/parity.ts'
 import { type Column, type Grade, striped } from '../raid/striped.ts';
 import type { Group, LogicalSpec, SegmentSpec } from './group.ts';
 import type { Physical } from './physical.ts';
+import { legStates } from './raid-state.ts';
 import { snapshot } from './snapshot.ts';
 import { SECTOR } from './structs.ts';
 import { listIn, numberIn, textIn } from './text.ts';
@@ -90,7 +91,7 @@ export class LogicalVolumes {
       if (columns === undefined) return undefined;
       return columns.length === 1 ? mirrored(columns, length, this.#grade) : this.#striped(columns, chunk, length);
     }
-    if (type === 'mirror') return this.#mirrored(listIn(section, 'mirrors'), 2, length, level);
+    if (type === 'mirror') return this.#mirror(listIn(section, 'mirrors'), length, level);
     if (type.startsWith('raid')) return this.#raid(type, section, chunk, length, level);
     if (type === 'thin') return this.#thin(section, length, level);
     if (type === 'snapshot') return undefined;
@@ -104,15 +105,18 @@ export class LogicalVolumes {
     return chunk > 0 ? striped(columns, chunk, length, this.#grade) : undefined;
   }
 
-  async #mirrored(list: readonly (string | number)[], step: number, length: number, level: number) {
-    const columns = await this.#columns(list, step, level);
-    if (columns !== undefined)
-      this.#spare(
-        columns,
-        list.filter((_, i) => i % step === 0),
-        'raid1',
-      );
-    return columns && mirrored(columns, length, this.#grade);
+  /** The older kind of mirror: its first leg is the one that the others are copied from. */
+  async #mirror(list: readonly (string | number)[], length: number, level: number): Promise<Source | undefined> {
+    const columns = await this.#columns(list, 2, level);
+    if (columns === undefined) return undefined;
+    const names = list.filter((_, i) => i % 2 === 0);
+    this.#spare(columns, this.#torn(names), columns.length - 1);
+    const isFirst = columns[0].source !== undefined;
+    return mirrored(
+      columns,
+      length,
+      isFirst ? this.#grade : this.#doubt('lvm2.mirror-log', 'a leg that may lag behind'),
+    );
   }
 
   async #raid(
@@ -122,17 +126,24 @@ export class LogicalVolumes {
     length: number,
     level: number,
   ): Promise<Source | undefined> {
-    // Each column is a pair: its metadata, then its data.
-    const data = listIn(section, 'raids').filter((_, i) => i % 2 === 1);
+    // Each column is a pair: its metadata, then its data. Stripes without redundancy need no metadata.
+    const list = listIn(section, type === 'raid0' ? 'raid0_lvs' : 'raids');
+    const data = type === 'raid0' && list.length > 0 ? list : listIn(section, 'raids').filter((_, i) => i % 2 === 1);
     const columns = await this.#columns(data, 1, level);
     if (columns === undefined) return undefined;
     const n = columns.length;
-    this.#spare(columns, data, type);
-    if (type === 'raid1') return mirrored(columns, length, this.#grade);
+    if (type.startsWith('raid0')) return chunk > 0 ? striped(columns, chunk, length, this.#grade) : undefined;
+    const grade = await this.#settled(
+      columns,
+      data,
+      listIn(section, 'raids').filter((_, i) => i % 2 === 0),
+      type,
+      level,
+    );
+    if (type === 'raid1') return mirrored(columns, length, grade);
     if (!(chunk > 0)) return undefined;
-    if (type.startsWith('raid0')) return striped(columns, chunk, length, this.#grade);
     const whole = columns.reduce((most, { source }) => Math.max(most, source?.size ?? 0), 0);
-    if (type.startsWith('raid10')) return tenfold(columns, chunk, length, copiesOf(0x102, whole), this.#grade);
+    if (type.startsWith('raid10')) return tenfold(columns, chunk, length, copiesOf(0x102, whole), grade);
     const [, kind, layout] = /^raid([456])(?:_(\w+))?$/.exec(type) ?? [];
     let row: (stripe: number) => Row | undefined;
     if (kind === '6') row = (stripe) => doubleParityRow(SIX[layout ?? 'zr'] ?? -1, n, stripe);
@@ -140,15 +151,49 @@ export class LogicalVolumes {
     else if (kind === '5') row = (stripe) => parityRow(FIVE[layout ?? 'ls'] ?? -1, n, stripe);
     else return undefined;
     if (n < 3 || row(0) === undefined) return undefined;
-    return parity({ columns, chunk, size: length, row: (stripe) => row(stripe)!, grade: this.#grade });
+    return parity({ columns, chunk, size: length, row: (stripe) => row(stripe)!, grade });
   }
 
-  /** Takes out columns that lie on what is not there, as far as the others can do without them. */
-  #spare(columns: Column[], names: readonly (string | number)[], type: string): void {
-    const torn = names.flatMap((name, i) => (this.#isWhole(String(name), 0) ? [] : [i]));
-    const most =
-      type === 'raid1' ? columns.length - 1 : type.startsWith('raid6') ? 2 : type.startsWith('raid0') ? 0 : 1;
-    if (torn.length <= most) for (const i of torn) columns[i] = { at: columns[i].at };
+  /** Takes out legs that are torn or stale, as far as the others do without them; answers what the rest is worth. */
+  async #settled(
+    columns: Column[],
+    data: readonly (string | number)[],
+    metadata: readonly (string | number)[],
+    type: string,
+    level: number,
+  ): Promise<Grade> {
+    const most = type === 'raid1' ? columns.length - 1 : type.startsWith('raid6') ? 2 : 1;
+    const torn = this.#torn(data);
+    const beside = await Promise.all(metadata.map((name) => this.#named(String(name), level)));
+    const { stale, isSure } = await legStates(beside);
+    const behind = stale.flatMap((is, i) => (is && !torn.includes(i) ? [i] : []));
+    const isSpared = this.#spare(columns, [...torn, ...behind], most);
+    if (!isSpared) this.#spare(columns, torn, most);
+    // A leg that is not there has no notes; what the others say is all there is to know then.
+    const known = isSure || (torn.length > 0 && behind.length === 0 && (await this.#agree(beside, torn)));
+    if (known || (isSpared && behind.length > 0)) return this.#grade;
+    return this.#doubt('lvm2.raid-state', 'legs of a RAID volume of which nothing says that they are alike');
+  }
+
+  /** Whether the legs that are there say of themselves that they were alike. */
+  async #agree(beside: readonly (Source | undefined)[], torn: readonly number[]): Promise<boolean> {
+    return (await legStates(beside.filter((_, i) => !torn.includes(i)))).isSure;
+  }
+
+  #doubt(code: string, what: string): Grade {
+    return { ...this.#grade, certainty: weaker(this.#members.certainty, INFERRED), why: this.#because(code, what) };
+  }
+
+  /** Which of these volumes lie on what is not there. */
+  #torn(names: readonly (string | number)[]): number[] {
+    return names.flatMap((name, i) => (this.#isWhole(String(name), 0) ? [] : [i]));
+  }
+
+  /** Takes out columns, where there are not more of them than the others can do without. */
+  #spare(columns: Column[], out: readonly number[], most: number): boolean {
+    if (out.length > most) return false;
+    for (const i of out) columns[i] = { at: columns[i].at };
+    return true;
   }
 
   /** Whether all of a volume lies on physical volumes that are there. */
