@@ -1,5 +1,5 @@
 /** What commands print: one JSON document or plain text on stdout, everything else on stderr. */
-export { damageLines, graded, modeText, nodeJson, shown, size, time, timeInFull } from '../stack/words.ts';
+export { counted, damageLines, graded, modeText, nodeJson, shown, size, time, timeInFull } from '../stack/words.ts';
 
 /** A line for the person beside the result. */
 export function note(line: string): void {

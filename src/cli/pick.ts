@@ -5,7 +5,7 @@ import type { Machine } from '../stack/machines.ts';
 import { numberedMachines } from '../stack/numbered.ts';
 import type { Stack } from '../stack/stack.ts';
 import { NOTHING, UsageError } from './command.ts';
-import { shown } from './output.ts';
+import { counted, shown } from './output.ts';
 
 /** Machines named in a sentence; --json of inspect has all. */
 const NAMED = 12;
@@ -30,7 +30,7 @@ export async function pickMachine(stack: Stack, inner: string | undefined, vm: s
   const wanted = numbered.filter(({ name }) => vm === undefined || [name, name.replace('vm-', '')].includes(vm));
   if (wanted.length === 1) return wanted[0];
   if (numbered.length > 0) {
-    const all = numbered.map(({ name, disks }) => `${shown(name)} (${disks.length} disks)`).slice(0, NAMED);
+    const all = numbered.map(({ name, disks }) => `${shown(name)} (${counted(disks.length, 'disk')})`).slice(0, NAMED);
     throw new UsageError(
       `No configuration is there; by the names of volumes there are: ${all.join(', ')}. Say which one with --vm NAME.`,
     );

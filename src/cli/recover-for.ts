@@ -4,7 +4,7 @@ import { machineWriters } from '../formats/index.ts';
 import { guestOf } from '../stack/guest/index.ts';
 import type { Stack } from '../stack/stack.ts';
 import { INTACT, INTERRUPTED, NOTHING, UNCERTAIN, USAGE } from './command.ts';
-import { note, print, printJson, shown, size } from './output.ts';
+import { counted, note, print, printJson, shown, size } from './output.ts';
 import { pickMachine } from './pick.ts';
 import { decisionLine } from './plan.ts';
 import { progressLine } from './progress.ts';
@@ -55,7 +55,7 @@ export async function recoverFor(
 
 function announce({ machine, writer, disks }: MachinePlan): string {
   const bytes = disks.reduce((sum, { source }) => sum + source.size, 0);
-  return `Machine "${shown(machine.name)}" for ${writer.platform.title}: ${disks.length} disks, ${size(bytes)}.`;
+  return `Machine "${shown(machine.name)}" for ${writer.platform.title}: ${counted(disks.length, 'disk')}, ${size(bytes)}.`;
 }
 
 function summary({ plan, manifest }: RecoveredMachine, out: string): string[] {

@@ -24,7 +24,7 @@ import {
   UsageError,
   withStack,
 } from './command.ts';
-import { note, print, printJson, size } from './output.ts';
+import { counted, note, print, printJson, size } from './output.ts';
 import { TARGETS } from './plan.ts';
 import { progressLine } from './progress.ts';
 import { recoverFor } from './recover-for.ts';
@@ -211,10 +211,10 @@ function jsonEstimate(estimate: Estimate): void {
 }
 
 function announce(e: Estimate): void {
-  const machines = e.machines.length > 0 ? `, ${e.machines.length} machines (${e.machines.join(', ')})` : '';
+  const machines = e.machines.length > 0 ? `, ${counted(e.machines.length, 'machine')} (${e.machines.join(', ')})` : '';
   const there = e.presentBytes > 0 ? `, ${size(e.presentBytes)} of it there from before` : '';
   note(
-    `${e.files} files${machines}: ${size(e.bytes)}, ${size(e.bytesOnDisk)} on disk${there}; ${size(e.freeBytes)} free.`,
+    `${counted(e.files, 'file')}${machines}: ${size(e.bytes)}, ${size(e.bytesOnDisk)} on disk${there}; ${size(e.freeBytes)} free.`,
   );
   for (const one of e.availability) note(availabilityLine(one));
   if (e.gapsBytes > 0) note(`${size(e.gapsBytes)} are known to be missing before anything is read.`);

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { ExportError, verify } from '../export/index.ts';
 import { INTACT, INTERRUPTED, interruptible, NOTHING, UNCERTAIN, USAGE } from './command.ts';
-import { note, print, printJson, size } from './output.ts';
+import { counted, note, print, printJson, size } from './output.ts';
 import { progressLine } from './progress.ts';
 
 export function register(program: Command): void {
@@ -28,7 +28,7 @@ async function run(dir: string, json: boolean): Promise<void> {
       for (const name of result.unknown) print(`? ${name} is not in the manifest`);
       const state =
         result.differences.length === 0 ? 'all as the manifest says' : `${result.differences.length} differ`;
-      print(`${result.files} files, ${size(result.bytes)}: ${state}.`);
+      print(`${counted(result.files, 'file')}, ${size(result.bytes)}: ${state}.`);
     }
     process.exitCode = result.intact ? INTACT : UNCERTAIN;
   } catch (error) {

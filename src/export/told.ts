@@ -1,5 +1,5 @@
 /** What came of a recovery, in the sentences that a person reads on any surface. */
-import { size } from '../stack/words.ts';
+import { counted, size } from '../stack/words.ts';
 import type { Manifest } from './manifest.ts';
 import type { Estimate } from './options.ts';
 
@@ -13,7 +13,7 @@ export function recoveryLines(manifest: Manifest, out: string): string[] {
   const doubtful = files.filter(isDoubtful);
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
   const lost = files.reduce((sum, file) => sum + file.certainty.bytes.missing, 0);
-  const lines = [`Recovered ${files.length} files, ${size(bytes)}, to ${out}.`];
+  const lines = [`Recovered ${counted(files.length, 'file')}, ${size(bytes)}, to ${out}.`];
   if (doubtful.length === 0) lines.push('All of them are whole, and live metadata says so that passed its checks.');
   else {
     lines.push(
@@ -39,7 +39,7 @@ const ENCRYPTED = 'Encrypted stripes count as missing; the copies hold their byt
 function regeneratedLines({ regenerated = [] }: Manifest): string[] {
   if (regenerated.length === 0) return [];
   const lines = [
-    `Made anew beside them, because machines lack them: ${regenerated.length} files. Look at them before use:`,
+    `Made anew beside them, because machines lack them: ${counted(regenerated.length, 'file')}. Look at them before use:`,
   ];
   for (const { path, lacks, from, assumed, notes } of regenerated.slice(0, NAMED)) {
     const sources = [...from, ...(assumed ? ['assumptions that are marked in it'] : [])].join(', ');

@@ -5,6 +5,7 @@ import { beneath } from '../stack/beneath.ts';
 import { CARVED } from '../stack/carve.ts';
 import { filesystems } from '../stack/home.ts';
 import { passesThrough, type Stack } from '../stack/stack.ts';
+import { counted } from '../stack/words.ts';
 import { ExportError } from './error.ts';
 import { Names, OWN_NAMES } from './names.ts';
 import type { Tree } from './walk.ts';
@@ -60,7 +61,7 @@ export async function treesOf(stack: Stack, deep: boolean, carve = false): Promi
     if (files === undefined) await enter(stack, root, found, 0);
     else if (files.images === 0 && found.size === before && files.plain > 0) plain.push(root);
     else if (files.plain > 0) {
-      notes.push(`${root.locator} also holds ${files.plain} files without a file system; they were not copied.`);
+      notes.push(`${root.locator} also holds ${counted(files.plain, 'file')} without a file system, not copied.`);
     }
   }
   const nodes = [...found.values(), ...plain];
@@ -76,7 +77,7 @@ export async function treesOf(stack: Stack, deep: boolean, carve = false): Promi
   const only = nodes.length + older.length === 1;
   const trees = nodes.map((node) => ({ node, path: nodes.length === 1 ? '' : names.take(nameOf(node), false) }));
   for (const node of older) trees.push({ node, path: only ? '' : names.take(`+older-${node.rawName}`, false) });
-  if (older.length > 0) notes.push(`${older.length} older file systems were found beneath what lives there now.`);
+  if (older.length > 0) notes.push(`${counted(older.length, 'older file system')} found beneath what lives there now.`);
   return { trees, notes };
 }
 

@@ -4,7 +4,7 @@ import { beneath } from './beneath.ts';
 import { type Machine, machinesOf } from './machines.ts';
 import { mendedNodes, Pieces } from './mend.ts';
 import type { Stack } from './stack.ts';
-import { damageLines, nodeJson, shown, size } from './words.ts';
+import { counted, damageLines, nodeJson, shown, size } from './words.ts';
 
 /** A node with what is inside it. */
 export interface Layer {
@@ -171,7 +171,7 @@ function contentLines(contents: Contents): string[] {
   const { files, directories, bytes, damaged, machines, lacking, encrypted } = contents;
   const sound = files === 0 ? 'so nothing to have by name' : 'all with sound descriptors';
   const state = damaged === 0 ? sound : `${damaged} of them damaged (salvor tree --damaged shows which)`;
-  const out = [`${files} files in ${directories} directories, ${size(bytes)}, ${state}`];
+  const out = [`${counted(files, 'file')} in ${counted(directories, 'directory')}, ${size(bytes)}, ${state}`];
   for (const machine of machines) {
     const missing = machine.disks.filter((disk) => disk.broken !== undefined).length;
     const disks = `${machine.disks.length} disk${machine.disks.length === 1 ? '' : 's'}`;

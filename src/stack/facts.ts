@@ -40,9 +40,12 @@ function words(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
+/** Facts that are times, in seconds since 1970. */
+const TIMES: readonly string[] = ['created', 'deleted', 'mounted', 'written'];
+
 function detailText(key: string, value: string | number | boolean): string {
   if (typeof value !== 'number') return shown(String(value));
-  if (key === 'created') return timeInFull(value);
+  if (TIMES.includes(key)) return value === 0 ? 'never' : timeInFull(value);
   return /size$/i.test(key) || key === 'start' ? sizeText(value) : String(value);
 }
 

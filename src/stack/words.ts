@@ -35,6 +35,11 @@ export function size(bytes: number): string {
   return `${value.toFixed(Number.isInteger(value) || value >= 100 ? 0 : 1)} ${UNITS[power]}`;
 }
 
+/** So many of something: 1 file, 2 files, 3 directories. */
+export function counted(n: number, what: string): string {
+  return `${n} ${n === 1 ? what : what.endsWith('y') ? `${what.slice(0, -1)}ies` : `${what}s`}`;
+}
+
 /** A time for people, in UTC: 2021-08-11 07:37. */
 export function time(seconds: number | undefined): string {
   if (seconds === undefined) return '-'.padEnd(16);

@@ -122,7 +122,7 @@ test('machines by the names of their volumes, the one with EFI variables not as 
   build();
   const several = await salvor('plan', file);
   expect(several.code).toBe(2);
-  expect(several.err).toContain('vm-102 (2 disks), vm-103 (1 disks)');
+  expect(several.err).toContain('vm-102 (2 disks), vm-103 (1 disk)');
   const one = await salvor('plan', file, '--vm', '102', '--target', 'proxmox');
   expect(one.out).toContain('Machine "vm-102"');
 });

@@ -130,7 +130,10 @@ export class ExtentMap implements Mapping {
     const { source } = this.#ground;
     const at = block * this.#unit;
     const bytes = new Uint8Array(this.#unit);
-    const why: Why = { what: `ext extents of inode ${this.#inode.number}`, source, at };
+    // What is doubtful about the inode is about all that it leads to.
+    const { code } = this.#inode.why;
+    const what = `ext extents of inode ${this.#inode.number}`;
+    const why: Why = { what, source, at, ...(code !== undefined && { code }) };
     const isThere = this.#placer.fits(block) && at + bytes.length <= source.size;
     const gaps = isThere ? await source.read(at, bytes) : [{}];
     const read = branchOf(bytes, parent, parent.logical[i], parent.certainty, why, this.#inode.seed);

@@ -163,7 +163,9 @@ export class PointerMap implements Mapping {
     const { source, groups, geometry } = this.#ground;
     const at = block * this.#unit;
     const bytes = new Uint8Array(this.#unit);
-    const why: Why = { what: `ext pointers of inode ${this.#inode.number}`, source, at };
+    const { code } = this.#inode.why;
+    const what = `ext pointers of inode ${this.#inode.number}`;
+    const why: Why = { what, source, at, ...(code !== undefined && { code }) };
     const isThere = this.#placer.fits(block) && at + bytes.length <= source.size;
     const gaps = isThere ? await source.read(at, bytes) : [{}];
     const view = viewOf(bytes);
