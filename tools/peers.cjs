@@ -25,6 +25,8 @@ const peers = [
   { package: 'libnbd-bin', command: 'nbdcopy', for: 'disks over NBD: reads and compares them' },
   { package: 'cadaver', command: 'cadaver', for: 'evidence over WebDAV, as a client of it sees it' },
   { package: 'qemu-system-x86', command: 'qemu-system-x86_64', for: 'machines that are started from evidence' },
+  { package: 'libvirt-clients', command: 'virsh', for: 'configurations for KVM: takes and checks them' },
+  { package: 'libvirt-daemon-driver-qemu', command: 'virt-qemu-run', for: 'machines that libvirt itself starts' },
   { package: 'ovmf', file: '/usr/share/OVMF/OVMF_CODE_4M.fd', for: 'machines that start by EFI' },
   { package: 'busybox-static', command: 'busybox', for: 'the small guest that is started' },
   { package: 'chromium', command: 'chromium', for: 'the web interface, as a browser sees it' },

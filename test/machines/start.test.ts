@@ -14,7 +14,7 @@ import { missing } from '../make/check/peers.ts';
 import { guestImage, guestParts } from '../make/guest.ts';
 
 const LINE = 'the line on the disk of this machine';
-const TIMEOUT = 60_000;
+const TIMEOUT = 110_000;
 const NOBODY = 65_534;
 const absent = missing('qemu-system-x86_64') ?? missing('qemu-img');
 const parts = absent === undefined ? guestParts() : absent;
