@@ -66,10 +66,16 @@ export async function bootable(stack: Stack, machine: Machine): Promise<Bootable
   return { name, config, model, disks, lost };
 }
 
+const SECTOR = 512;
+/** A floppy disk of the smallest kind that a machine was ever started from. */
+const LEAST_DISK = 160 * 1024;
+
 /** A disk alone as a machine; undefined where a node is none. */
 export async function bareDisk(stack: Stack, node: Node): Promise<Bootable | undefined> {
   const opened = await openDisk(stack, node, undefined);
-  if (opened === undefined) return undefined;
+  // Any file could be a disk without a format; what is not whole sectors, or has no room for a system, is none.
+  const isDisk = opened !== undefined && opened.source.size % SECTOR === 0 && opened.source.size >= LEAST_DISK;
+  if (!isDisk) return undefined;
   return {
     name: node.name,
     config: undefined,
