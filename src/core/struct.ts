@@ -102,13 +102,14 @@ export function struct<const F extends Fields>(
   const ruled = entries
     .filter(([, f]) => f.rule !== undefined || f.kind === 'u64')
     .map(([key, f]) => ({ key, f, ...rangeOf(f) }));
-  const Lazy = lazyOf(entries, little);
+  let Lazy: LazyClass | undefined;
   return {
     name,
     size,
     fields,
     over(view: DataView, at = 0): Values<F> {
       if (at < 0 || at + size > view.byteLength) throw new RangeError(`${name}: ${size} bytes wanted at ${at}`);
+      Lazy ??= lazyOf(entries, little);
       return new Lazy(view, at) as unknown as Values<F>;
     },
     decode(from: Uint8Array, at = 0): Values<F> {
@@ -132,8 +133,10 @@ export function struct<const F extends Fields>(
   };
 }
 
-/** A class whose getters are the fields. */
-function lazyOf(entries: readonly [string, Field][], little: boolean): new (view: DataView, at: number) => object {
+type LazyClass = new (view: DataView, at: number) => object;
+
+/** A class whose getters are the fields; made when it is first used. */
+function lazyOf(entries: readonly [string, Field][], little: boolean): LazyClass {
   class Lazy {
     readonly view: DataView;
     readonly at: number;

@@ -73,6 +73,8 @@ function placeOf(name: string): Place | undefined {
   }
   let value = 0;
   for (const letter of letters) value = value * LETTERS + letter.charCodeAt(0) - 97;
+  // The pieces of such a disk begin with aa; what is called .img or .dd is none.
+  if (value > MAX_LACKING) return undefined;
   return { stem, digits: letters.length, letters: true, number: value, first: 0 };
 }
 

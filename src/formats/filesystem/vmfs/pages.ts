@@ -1,6 +1,7 @@
 /**
- * Pages of file descriptors: read in pieces of 512 KiB, into buffers that are used again. Listing a large directory reads
- * every descriptor once; buffers made anew for each would be most of the memory, and most of the time.
+ * Pages of file descriptors: read in pieces of 128 KiB, into buffers that are used again. Listing a large directory reads
+ * every descriptor once; buffers made anew for each would be most of the memory, and most of the time. Larger pieces
+ * would be read on another thread, and waiting for it costs more than the reading.
  */
 import { RunList } from '../../../core/run.ts';
 import type { Gap, Source } from '../../../core/source.ts';
@@ -22,16 +23,12 @@ interface Slot {
   waiting: number;
 }
 
-const SLOTS = 24;
-/** Pages read ahead of the one that is asked for. */
-const AHEAD = 3;
+const SLOTS = 32;
 
 export class FdPages {
   /** Least recently used first. */
   readonly #slots = new Map<number, Slot>();
   readonly #source: Source;
-  /** Where a page would start that goes on from the last one. */
-  #next = -1;
 
   constructor(source: Source) {
     this.#source = source;
@@ -49,14 +46,6 @@ export class FdPages {
       return use(slot.page);
     }
     slot ??= this.#start(offset, length);
-    // Pages asked for one after the other go on: what comes next is read meanwhile, on another thread.
-    if (offset === this.#next) {
-      for (let n = 1; n <= AHEAD; n++) {
-        const at = offset + n * length;
-        if (at + length <= this.#source.size && !this.#slots.has(at)) this.#start(at, length);
-      }
-    }
-    this.#next = offset + length;
     const ready = slot;
     ready.waiting++;
     return slot.reading!.then(() => {

@@ -21,7 +21,7 @@ import { lostPointers, PointerTables } from './tables.ts';
 const SYSTEM: Readonly<Record<ResourceKind, number>> = { fbb: 1, fdc: 2, pbc: 3, sbc: 4, pb2: 6 };
 
 /** Bytes of descriptors read at once: 256 of VMFS3 and VMFS5, 64 of VMFS6. More than evidence reads at once, so ahead. */
-const PAGE_BYTES = 512 * 1024;
+const PAGE_BYTES = 128 * 1024;
 
 export class Volume {
   readonly header: FsHeader;
