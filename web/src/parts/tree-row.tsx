@@ -1,5 +1,4 @@
 /** One row of the tree. */
-import { Checkbox } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { size } from '../../../src/stack/words.ts';
 import type { TreeRow } from '../lib/rows.ts';
@@ -56,7 +55,15 @@ export function TreeRowView(props: Props): ReactNode {
       </span>
       {entry.recoverable && (
         <span aria-hidden="true">
-          <Checkbox size="xs" tabIndex={-1} checked={isChosen} onChange={props.onChoose} data-choose={entry.locator} />
+          {/* A plain one: hundreds of rows are drawn while somebody scrolls. */}
+          <input
+            type="checkbox"
+            className="choose"
+            tabIndex={-1}
+            checked={isChosen}
+            onChange={props.onChoose}
+            data-choose={entry.locator}
+          />
         </span>
       )}
       {SIGNS[entry.kind] !== undefined && entry.kind !== 'directory' && (
