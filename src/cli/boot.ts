@@ -2,6 +2,7 @@
 import * as path from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { caseDir } from '../case/place.ts';
+import { decisionLine } from '../export/index.ts';
 import { checkFolder } from '../export/overlay.ts';
 import { emptyFolder, type RunFolder, runFolder, writeNew } from '../export/run-folder.ts';
 import { ACCELERATORS, type Wish } from '../serve/boot/accelerator.ts';
@@ -19,7 +20,6 @@ import { type CommonOptions, common, hasCase, INTACT, NOTHING, UNCERTAIN, UsageE
 import { lostOption, quoted, tellKnown } from './nbd.ts';
 import { graded, note, print, printJson, shown, size } from './output.ts';
 import { pickMachine } from './pick.ts';
-import { decisionLine } from './plan.ts';
 
 interface Options extends CommonOptions {
   readonly vm?: string;

@@ -1,8 +1,7 @@
 /** salvor plan: what a machine would be on another platform, and why. */
 import { type Command, Option } from 'commander';
 import type { GuestFacts } from '../core/guest.ts';
-import type { Decision } from '../core/machine-writer.ts';
-import { type MachinePlan, planMachine } from '../export/index.ts';
+import { decisionLine, type MachinePlan, planMachine } from '../export/index.ts';
 import { machineWriters } from '../formats/index.ts';
 import { guestOf } from '../stack/guest/index.ts';
 import type { Stack } from '../stack/stack.ts';
@@ -112,11 +111,6 @@ function planLines(one: MachinePlan | string, isFull: boolean): string[] {
     ...later.map((step, i) => `  ${i + 1}. ${shown(step)}`),
     `Next: salvor recover SOURCE${one.machine.config === undefined && one.machine.model.name.value === '' ? '' : ` --vm '${shown(one.machine.name)}'`} --target ${writer.platform.target} --out DIR`,
   ];
-}
-
-/** One choice, as plan and recover print it. */
-export function decisionLine({ what, value, reason }: Decision): string {
-  return `  ${shown(what)}: ${shown(value)} (${shown(reason)})`;
 }
 
 function planJson({ writer, target, texts, steps, later }: MachinePlan): Record<string, unknown> {

@@ -1,12 +1,11 @@
 /** salvor recover --target: one machine, written for a platform. */
-import { ExportError, type MachinePlan, type RecoveredMachine, recoverMachine } from '../export/index.ts';
+import { ExportError, type MachinePlan, machineLines, type RecoveredMachine, recoverMachine } from '../export/index.ts';
 import { machineWriters } from '../formats/index.ts';
 import { guestOf } from '../stack/guest/index.ts';
 import type { Stack } from '../stack/stack.ts';
 import { INTACT, INTERRUPTED, NOTHING, UNCERTAIN, USAGE } from './command.ts';
 import { counted, note, print, printJson, shown, size } from './output.ts';
 import { pickMachine } from './pick.ts';
-import { decisionLine } from './plan.ts';
 import { progressLine } from './progress.ts';
 
 interface Options {
@@ -42,7 +41,7 @@ export async function recoverFor(
     });
     line.end();
     if (json) printJson({ ...done.manifest, decisions: done.plan.target.decisions, steps: done.plan.steps });
-    else print(summary(done, options.out).join('\n'));
+    else print(machineLines(done, options.out).join('\n'));
     return worst(done);
   } catch (error) {
     line.end();
@@ -56,23 +55,6 @@ export async function recoverFor(
 function announce({ machine, writer, disks }: MachinePlan): string {
   const bytes = disks.reduce((sum, { source }) => sum + source.size, 0);
   return `Machine "${shown(machine.name)}" for ${writer.platform.title}: ${counted(disks.length, 'disk')}, ${size(bytes)}.`;
-}
-
-function summary({ plan, manifest }: RecoveredMachine, out: string): string[] {
-  const { machine, target, steps, later, writer } = plan;
-  const lines = [`Wrote machine "${shown(machine.name)}" for ${writer.platform.title} to ${out}:`];
-  for (const { path, size: bytes, certainty, kind } of manifest.files) {
-    const grade =
-      kind === 'disk' ? `, ${certainty.worst === 'missing' ? 'parts of it are missing' : certainty.worst}` : '';
-    lines.push(`  ${shown(path)}, ${size(bytes)}${grade}`);
-  }
-  for (const lost of machine.lost) lines.push(`  ! ${shown(lost)}: it is without that disk`);
-  lines.push('Chosen, and why:', ...target.decisions.map(decisionLine), 'Then:');
-  lines.push(...steps.map((step, i) => `  ${i + 1}. ${shown(step)}`));
-  if (later.length > 0) lines.push('To move to virtio, once it runs:');
-  lines.push(...later.map((step, i) => `  ${i + 1}. ${shown(step)}`));
-  lines.push(`Proof: ${out}/manifest.json. Check it again with: salvor verify ${out}`);
-  return lines;
 }
 
 function worst({ plan, manifest }: RecoveredMachine): number {

@@ -1,5 +1,6 @@
 /** What goes over the HTTP API, as schemas: checked on the way in, documented in /openapi.json, typed in the web. */
 import { z } from '@hono/zod-openapi';
+import { machineWriters } from '../formats/index.ts';
 import { BUSES } from './boot/choices.ts';
 
 /** Characters of one locator or path. */
@@ -60,6 +61,13 @@ export const ConvertOptions = z.object({ locator: name, out: absolute, variant: 
 const lost = z.enum(['error', 'zeros']);
 /** A machine: the configuration that describes it, and its name there. */
 export const MachineQuery = z.object({ config: name, name: z.string().max(1024) });
+const TARGETS = machineWriters.map(({ platform }) => platform.target);
+/** A machine written for a platform, its disks converted on the way. */
+export const MachineOptions = MachineQuery.extend({
+  out: absolute,
+  target: z.enum(TARGETS),
+  ova: z.boolean().optional(),
+});
 export const ServeOptions = MachineQuery.extend({ lost });
 export const BootOptions = ServeOptions.extend({
   /** MiB. */
@@ -72,6 +80,7 @@ export const JobRequest = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('estimate'), options: RecoverOptions }),
   z.object({ kind: z.literal('recover'), options: RecoverOptions }),
   z.object({ kind: z.literal('convert'), options: ConvertOptions }),
+  z.object({ kind: z.literal('machine'), options: MachineOptions }),
   z.object({ kind: z.literal('nbd'), options: ServeOptions }),
   z.object({ kind: z.literal('dav'), options: z.object({ lost }) }),
   z.object({ kind: z.literal('boot'), options: BootOptions }),

@@ -1,14 +1,24 @@
 /** The work that a child process does for one job: scans, lists, recoveries, conversions. */
-import { convert, ExportError, isDoubtful, type Manifest, recover, recoveryLines } from '../export/index.ts';
-import { packers, writers } from '../formats/index.ts';
+import {
+  convert,
+  ExportError,
+  isDoubtful,
+  type Manifest,
+  machineLines,
+  recover,
+  recoverMachine,
+  recoveryLines,
+} from '../export/index.ts';
+import { machineWriters, packers, writers } from '../formats/index.ts';
 import { list } from '../jobs/list.ts';
 import { scan } from '../jobs/scan.ts';
+import { guestOf } from '../stack/guest/index.ts';
 import { diskIn } from '../stack/home.ts';
 import { size } from '../stack/words.ts';
 import type { JobOrder } from './messages.ts';
 import { signatureOf } from './ops.ts';
 import type { Session } from './session.ts';
-import { stand } from './standing.ts';
+import { machineAt, stand } from './standing.ts';
 
 export interface Outcome {
   /** Stopped on request, and can be gone on with. */
@@ -40,7 +50,9 @@ export async function work(session: Session, job: JobOrder, report: Report, sign
     const done =
       job.kind === 'recover'
         ? await doRecover(session, job.options, report, signal)
-        : await doConvert(session, job.options, report, signal);
+        : job.kind === 'machine'
+          ? await doMachine(session, job.options, report, signal)
+          : await doConvert(session, job.options, report, signal);
     session.case.endRun(id, 'done', done.said[0] ?? '');
     session.case.log(['serve', job.kind], done.said[0] ?? 'ended');
     return done;
@@ -123,6 +135,26 @@ async function doRecover(
   const onProgress = (progress: object): void => report({ ...progress });
   const manifest = await patiently(() => recover(session.stack, { ...recoverOptions(options, signal), onProgress }));
   return { stopped: false, said: recoveryLines(manifest, options.out), result: resultOf(manifest) };
+}
+
+/** Writes a machine for a platform, as `recover --target` does. */
+async function doMachine(
+  session: Session,
+  options: Options<'machine'>,
+  report: Report,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const machine = await machineAt(session, options.config, options.name);
+  const done = await recoverMachine(session.stack, machine, {
+    out: options.out,
+    writer: machineWriters.find(({ platform }) => platform.target === options.target)!,
+    guest: await guestOf(session.stack, machine),
+    archive: options.ova === true,
+    command: ['serve', 'machine', JSON.stringify(options)],
+    signal,
+    onProgress: (progress) => report({ ...progress }),
+  });
+  return { stopped: false, said: machineLines(done, options.out) };
 }
 
 /** Tries again for a moment where another process is at it: that of a server that fell takes that long to end. */

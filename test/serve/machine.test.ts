@@ -120,6 +120,21 @@ describe.runIf(root !== '')(`a machine over the API${why}`, () => {
     expect(fs.existsSync(new URL(uri.replace('nbd+unix:///disk0?socket=', 'file://')).pathname)).toBe(false);
   });
 
+  test('written for another platform, and refused where something is there already', async () => {
+    const out = join(served.dir, 'kvm');
+    const options = { config, name: NAME, target: 'kvm', out };
+    const id = await begin('machine', options);
+    await expect.poll(async () => (await job(id)).state, { timeout: 60_000 }).toBe('done');
+    expect((await job(id)).said[0]).toContain('for KVM with libvirt');
+    const disk = fs.readdirSync(out).find((name) => name.endsWith('.qcow2'))!;
+    const raw = join(served.dir, 'vm', 'web01-flat.vmdk');
+    const same = spawnSync('qemu-img', ['compare', '-f', 'qcow2', '-F', 'raw', join(out, disk), raw]);
+    expect(same.status).toBe(0);
+    const other = await begin('machine', { ...options, target: 'virtualbox' });
+    await expect.poll(async () => (await job(other)).state, { timeout: 60_000 }).toBe('failed');
+    await expect(begin('machine', { ...options, target: 'floppy' })).rejects.toThrow('400');
+  });
+
   test('started, seen, stopped, and in the report', async () => {
     const id = await begin('boot', { config, name: NAME, lost: 'error' });
     await says(id, 'said', /It comes up: a prompt to log in: "salvor login:"/, 90_000);
@@ -163,6 +178,9 @@ describe.runIf(root !== '' && isThere)('its page in Chromium', () => {
     await page.getByText('as it was: the guest started from it').first().waitFor();
     await page.getByLabel('Platform', { exact: true }).selectOption('virtualbox');
     await page.getByText(/--target virtualbox --out DIR$/).waitFor();
+    await page.getByLabel('Folder to write to').fill(join(served.dir, 'from the page'));
+    await page.getByRole('button', { name: 'Write it for VirtualBox' }).click();
+    await page.getByText(/^Wrote machine "web <01>" for VirtualBox/).waitFor();
     await page.getByRole('button', { name: 'Serve all files (WebDAV)' }).click();
     await page.getByText('Password (any name)').waitFor();
     await page.getByRole('button', { name: 'Start it now' }).click();

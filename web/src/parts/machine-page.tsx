@@ -7,6 +7,7 @@ import type { Machine, Plan } from '../lib/types.ts';
 import { Facts } from './facts.tsx';
 import { Fault } from './fault.tsx';
 import { MachineUse } from './machine-use.tsx';
+import { MachineWrite } from './machine-write.tsx';
 import { Sentences } from './sentences.tsx';
 
 export function MachinePage({ machine }: { machine: Machine }): ReactNode {
@@ -46,13 +47,13 @@ export function MachinePage({ machine }: { machine: Machine }): ReactNode {
           value={chosen.target}
           onChange={(event) => setTarget(event.currentTarget.value)}
         />
-        <PlanView plan={chosen} />
+        <PlanView plan={chosen} machine={machine} />
       </section>
     </>
   );
 }
 
-function PlanView({ plan }: { plan: Plan['targets'][number] }): ReactNode {
+function PlanView({ plan, machine }: { plan: Plan['targets'][number]; machine: Machine }): ReactNode {
   if (plan.refused !== undefined) return <p className="wrong">! {plan.refused}</p>;
   return (
     <>
@@ -72,6 +73,7 @@ function PlanView({ plan }: { plan: Plan['targets'][number] }): ReactNode {
         {plan.command}
       </p>
       <p style={{ margin: '0.25rem 0', overflowWrap: 'anywhere' }}>It writes {plan.files.join(', ')}.</p>
+      <MachineWrite machine={machine} target={plan.target} title={plan.title} />
       <Steps title="Then" steps={plan.steps} />
       {plan.later.length > 0 && <Steps title="To move to virtio, once it runs" steps={plan.later} />}
     </>
