@@ -195,6 +195,7 @@ export const logRecord = struct(
     tail: bytes8(24),
     operations: u32(40),
     cycleData: bytes(44, 256),
+    format: u32(300),
     uuid: bytes(304, 16),
     size: u32(320, { max: 256 * 1024 }),
   },
@@ -206,4 +207,9 @@ export const logOperation = struct(
   { transaction: u32(0), length: u32(4), client: u8(8), flags: u8(9) },
   'big',
 );
+/** Where a record keeps its sum, least significant first. */
+export const LOG_CRC_AT = 32;
+/** Records of machines that keep numbers least significant byte first. */
+export const LOG_LITTLE = 1;
+/** Flags of operations. */
 export const UNMOUNTED = 0x20;
