@@ -7,7 +7,7 @@ import { DELETED, deletedNode } from './deleted.ts';
 import { rootNode } from './files.ts';
 import { fromCopy, nearCopy, primary } from './geometry.ts';
 import { recovered } from './recovered.ts';
-import { Volume } from './volume.ts';
+import type { Volume } from './volume.ts';
 
 export const xfs: Format = {
   id: 'xfs',

@@ -31,17 +31,26 @@ const INDEX_MAGICS = new Set([0x3df1, 0x3dff, 0x3ebe, 0x3bee]);
 const SUPER = 0x58465342;
 const UUID = 16;
 const UNIT = 512;
-const RECORDS: ReadonlyMap<number, number> = new Map([
-  [0x41423342, 8],
-  [0x41423343, 8],
-  [0x49414233, 16],
-  [0x46494233, 16],
+/** Blocks of trees that are read: where records begin, and bytes of a record, of a key, and of a pointer. */
+const TREES: ReadonlyMap<number, readonly [first: number, record: number, key: number, pointer: number]> = new Map([
+  [0x41423342, [SHORT_BYTES.checked, 8, 8, 4]],
+  [0x41423343, [SHORT_BYTES.checked, 8, 8, 4]],
+  [0x49414233, [SHORT_BYTES.checked, 16, 4, 4]],
+  [0x46494233, [SHORT_BYTES.checked, 16, 4, 4]],
+  [MAP_MAGIC.checked, [LONG_BYTES.checked, 16, 8, 8]],
 ]);
 
 /** What a block says it is; undefined where it is nothing known that carries a sum. */
 export function kindOf(block: Uint8Array): Kind | undefined {
+  const magic = magicOf(block);
+  return KINDS.get(magic) ?? (INDEX_MAGICS.has(magic) ? INDEX : undefined);
+}
+
+/** The magic of a block, wherever its kind keeps it. */
+export function magicOf(block: Uint8Array): number {
   const view = viewOf(block);
-  return KINDS.get(view.getUint32(0, false)) ?? (INDEX_MAGICS.has(view.getUint16(8, false)) ? INDEX : undefined);
+  const first = view.getUint32(0, false);
+  return KINDS.has(first) ? first : view.getUint16(8, false);
 }
 
 /** Whether a block belongs to this volume and stands where it says, whatever its sum is. */
@@ -68,11 +77,13 @@ export function lsnOf(block: Uint8Array, kind: Kind): Lsn {
 export function isCovered(block: Uint8Array, isLogged: (from: number, end: number) => boolean): boolean {
   const view = viewOf(block);
   const magic = view.getUint32(0, false);
-  const record = magic === MAP_MAGIC.checked ? 16 : RECORDS.get(magic);
-  if (record !== undefined) {
-    const first = magic === MAP_MAGIC.checked ? LONG_BYTES.checked : SHORT_BYTES.checked;
+  const tree = TREES.get(magic);
+  if (tree !== undefined) {
+    const [first, record, key, pointer] = tree;
     const [level, n] = [view.getUint16(4, false), view.getUint16(6, false)];
-    return level === 0 && first + n * record <= block.length && isLogged(0, first + n * record);
+    const most = Math.floor((block.length - first) / (level === 0 ? record : key + pointer));
+    if (n > most || !isLogged(0, first + n * (level === 0 ? record : key))) return false;
+    return level === 0 || isLogged(first + most * key, first + most * key + n * pointer);
   }
   if (magic === LINK_MAGIC) {
     const end = 56 + view.getUint32(8, false);

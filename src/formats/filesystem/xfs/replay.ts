@@ -3,6 +3,7 @@ import { crc32c } from '../../../codec/crc32c.ts';
 import type { Source } from '../../../core/source.ts';
 import { viewOf } from '../../../core/struct.ts';
 import { agByteOf, type Geometry, inodeByteOf, inodeNumber } from './geometry.ts';
+import { compareLsn, type Log, type Lsn, type Pending } from './log.ts';
 import { inodeInto } from './log-inode.ts';
 import {
   BUFFER_CANCELLED,
@@ -23,8 +24,7 @@ import {
   type Transaction,
   transactions,
 } from './log-items.ts';
-import { isCovered, isOwn, isSummed, kindOf, lsnOf } from './log-kinds.ts';
-import { compareLsn, type Log, type Lsn, type Pending } from './log.ts';
+import { isCovered, isOwn, isSummed, kindOf, lsnOf, magicOf } from './log-kinds.ts';
 import { LogSheet } from './log-sheet.ts';
 import { FORM_EXTENTS, INODE_CRC_AT, INODE_MAGIC } from './structs.ts';
 
@@ -128,9 +128,9 @@ class Replay {
     const block = await this.sheet.get(start, head.sectors * UNIT);
     if (block === undefined) return;
     const before = this.#g.isChecked ? kindOf(block) : undefined;
-    const wasOwn = before !== undefined && isOwn(block, before, start, this.#g);
-    if (wasOwn && isSummed(block, before) && compareLsn(lsnOf(block, before), lsn) >= 0) return;
-    const isSound = wasOwn && isSummed(block, before);
+    const isSound = before !== undefined && isOwn(block, before, start, this.#g) && isSummed(block, before);
+    if (isSound && compareLsn(lsnOf(block, before), lsn) >= 0) return;
+    const magic = magicOf(block);
     const logged = spread(block, regions, head.mapWords);
     if (logged === undefined) throw new LogBreak('xfs.log.buffer', at);
     const kind = this.#g.isChecked ? kindOf(block) : undefined;
@@ -139,7 +139,8 @@ class Replay {
         for (let i = Math.floor(from / GRAIN); i * GRAIN < end; i++) if (logged[i] !== 1) return false;
         return true;
       };
-      const isGood = (isSound && kind === before) || (isOwn(block, kind, start, this.#g) && isCovered(block, isLogged));
+      const isGood =
+        (isSound && magicOf(block) === magic) || (isOwn(block, kind, start, this.#g) && isCovered(block, isLogged));
       seal(block, kind.crc, isGood);
     }
     this.sheet.put(start, block);
