@@ -6,6 +6,7 @@ import { readMember } from '../../volume/vmfs-lvm/member.ts';
 import { DELETED, deletedNode } from './deleted.ts';
 import { rootNode } from './files.ts';
 import { fromCopy, nearCopy, primary } from './geometry.ts';
+import { ORPHANS, orphansNode } from './orphans.ts';
 import { recovered } from './recovered.ts';
 import type { Volume } from './volume.ts';
 
@@ -18,7 +19,7 @@ export const xfs: Format = {
     'The log is read as if it were in place. Where it breaks off, where structures carry no checksums, or where changes of maps were begun and not ended, all of the volume is inferred.',
     'Files on a realtime device, and volumes whose log is on another device, are not read in full.',
     'Extended attributes are not listed. Where structures carry no checksums, no second claimant of a block is looked for.',
-    'Lost trees of inodes are not searched for; what was deleted is found where its inode still stands.',
+    'Where trees of inodes or the root are lost, inodes are searched for if they carry checksums; what was deleted is found where its inode still stands.',
   ],
   async probe(source, { isKnown }) {
     const found = await primary(source);
@@ -50,12 +51,13 @@ async function filesystemNode(volume: Volume, notices: readonly string[], cx: Cx
     volume.damage.push(cx.damage(8, 'xfs.truncated', `${end} bytes`, String(source.size), effect));
   }
   let deleted: Promise<Node | undefined> | undefined;
+  let orphans: Promise<Node | undefined> | undefined;
   return {
     ...root,
     child: async (rawName) => {
-      if (rawName !== DELETED) return root.child?.(rawName);
-      deleted ??= deletedNode(volume, root.locator);
-      return deleted;
+      if (rawName === DELETED) deleted ??= deletedNode(volume, root.locator);
+      if (rawName === ORPHANS) orphans ??= orphansNode(volume, root.locator);
+      return rawName === DELETED ? deleted : rawName === ORPHANS ? orphans : root.child?.(rawName);
     },
     isFree: (at) => volume.free.isFree(at),
     format: `XFS file system, version ${g.isChecked ? 5 : 4}`,
