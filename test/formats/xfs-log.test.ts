@@ -112,7 +112,7 @@ test.skipIf(absent !== undefined)(
     for (let at = log; at < log + 64 * MIB; at += 512) if (view.getUint32(at) === 0xfeedbabe) used = at;
     const roll = dice(31);
     let told = 0;
-    const rounds = 30;
+    const rounds = 20;
     for (let round = 0; round < rounds; round++) {
       const at = round % 2 === 0 ? log + roll(used - log) : roll(4) * agBlocks * 1024 + roll(128 * 1024);
       const length = roll(2) === 0 ? 1 : 1 + roll(6000);

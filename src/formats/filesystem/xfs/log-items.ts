@@ -1,7 +1,6 @@
 /** Transactions of the log: their items, put together from operations that may lie in several records. */
 import type { Source } from '../../../core/source.ts';
 import { bytes8, struct, u16, u32, u64, viewOf } from '../../../core/struct.ts';
-import type { Geometry } from './geometry.ts';
 import { type Log, type LogPlace, type Lsn, recordBytes } from './log.ts';
 import { logOperation } from './structs.ts';
 
@@ -50,7 +49,7 @@ export const chunkItem = struct(
   {
     ag: u32(4),
     block: u32(8),
-    count: u32(12, { min: 1, max: 65_536 }),
+    count: u32(12, { min: 1, max: 256 }),
     inodeSize: u32(16),
     blocks: u32(20),
     generation: u32(24),
@@ -85,20 +84,23 @@ const HEADER = 16;
 /** Bytes of transactions that are not yet ended. */
 const MAX_HELD: number = 256 * 1024 * 1024;
 
+/** What an operation takes beside its bytes. */
+const OVERHEAD = 128;
+/** Parts of one region: it is cut where a record is full. */
+const MAX_PARTS = 64;
+const MAX_REGION: number = 1024 * 1024;
+
 interface Open {
   readonly lsn: Lsn;
   readonly header: Uint8Array[];
   readonly regions: Uint8Array[][];
   bytes: number;
+  /** Parts of the last region. */
+  parts: number;
 }
 
 /** The transactions that ended within `list`, in the order of their ends. Throws a reason where the log makes no sense. */
-export async function* transactions(
-  source: Source,
-  g: Geometry,
-  log: Log,
-  list: readonly LogPlace[],
-): AsyncGenerator<Transaction> {
+export async function* transactions(source: Source, log: Log, list: readonly LogPlace[]): AsyncGenerator<Transaction> {
   const open = new Map<number, Open>();
   let held = 0;
   for (const place of list) {
@@ -115,7 +117,7 @@ export async function* transactions(
       const known = open.get(transaction);
       if (known === undefined) {
         // What began before the log's tail is in place already.
-        if ((flags & START) !== 0) open.set(transaction, { lsn, header: [], regions: [], bytes: 0 });
+        if ((flags & START) !== 0) open.set(transaction, { lsn, header: [], regions: [], bytes: 0, parts: 0 });
         continue;
       }
       if ((flags & COMMIT) !== 0) {
@@ -123,10 +125,10 @@ export async function* transactions(
         held -= known.bytes;
         yield { lsn: known.lsn, items: itemsOf(known, place.at), at: log.start + place.at };
       } else {
-        known.bytes += length;
-        held += length;
+        known.bytes += length + OVERHEAD;
+        held += length + OVERHEAD;
         if (held > MAX_HELD) throw new LogBreak('xfs.log.large', place.at);
-        take(known, data.subarray(from, next), flags & ~END, place.at, g);
+        take(known, data.subarray(from, next), flags & ~END, place.at);
       }
     }
   }
@@ -145,9 +147,10 @@ export class LogBreak extends Error {
   }
 }
 
-function take(open: Open, part: Uint8Array, flags: number, at: number, g: Geometry): void {
+function take(open: Open, part: Uint8Array, flags: number, at: number): void {
   const isRest = (flags & CONTINUES) !== 0;
   const had = open.header.reduce((sum, one) => sum + one.length, 0);
+  if (part.length === 0) return;
   if (had < HEADER) {
     const isMagic = had > 0 || (part.length >= 4 && viewOf(part).getUint32(0, true) === TRANSACTION_MAGIC);
     if (!isMagic || had + part.length > HEADER) throw new LogBreak('xfs.log.transaction', at);
@@ -159,12 +162,16 @@ function take(open: Open, part: Uint8Array, flags: number, at: number, g: Geomet
   if (isRest) {
     const before = last?.at(-1);
     if (last === undefined || before === undefined) throw new LogBreak('xfs.log.operation', at);
-    const joined = new Uint8Array(before.length + part.length);
+    const size = before.length + part.length;
+    if (++open.parts > MAX_PARTS || size > MAX_REGION) throw new LogBreak('xfs.log.region', at);
+    const joined = new Uint8Array(size);
     joined.set(before);
     joined.set(part, before.length);
-    if (joined.length > g.blockSize * 16 + 65_536) throw new LogBreak('xfs.log.region', at);
     last[last.length - 1] = joined;
-  } else if (last === undefined || last.length >= regionsOf(last[0], at)) open.regions.push([part.slice()]);
+    return;
+  }
+  open.parts = 1;
+  if (last === undefined || last.length >= regionsOf(last[0], at)) open.regions.push([part.slice()]);
   else last.push(part.slice());
 }
 

@@ -50,8 +50,8 @@ export async function replay(source: Source, g: Geometry, log: Log, pending: Pen
   let done = 0;
   try {
     // A first pass notes what was given up later, as earlier changes of that must not come back.
-    for await (const found of transactions(source, g, log, pending.list)) one.note(found);
-    for await (const found of transactions(source, g, log, pending.list)) {
+    for await (const found of transactions(source, log, pending.list)) one.note(found);
+    for await (const found of transactions(source, log, pending.list)) {
       await one.apply(found);
       done++;
     }
@@ -68,6 +68,8 @@ class Replay {
   readonly #g: Geometry;
   /** How often buffers are given up by what is still to come. */
   readonly #cancelled = new Map<string, number>();
+  /** The same by place alone. */
+  readonly #places = new Map<number, number>();
   readonly #begun = new Set<string>();
 
   constructor(source: Source, g: Geometry) {
@@ -86,8 +88,8 @@ class Replay {
       if (type === ITEM_BUFFER) {
         const head = regions[0].length < bufferItem.size ? undefined : bufferItem.decode(regions[0]);
         if (head === undefined || (head.flags & BUFFER_CANCELLED) === 0) continue;
-        const key = `${head.place}/${head.sectors}`;
-        this.#cancelled.set(key, (this.#cancelled.get(key) ?? 0) + 1);
+        count(this.#cancelled, `${head.place}/${head.sectors}`, 1);
+        count(this.#places, head.place, 1);
       } else if (isIntent(type) && regions[0].length >= intentItem.size) {
         const { id } = intentItem.decode(regions[0]);
         const isBegun = type === ITEM_MAP_BEGUN || type === ITEM_EXCHANGE_BEGUN;
@@ -102,9 +104,9 @@ class Replay {
   /** Blocks first, then inodes, then what is given up: inodes need the blocks they lie in. */
   async apply({ items, lsn, at }: Transaction): Promise<void> {
     const buffers = items.filter(({ type }) => type === ITEM_BUFFER || type === ITEM_CHUNK);
-    const given = buffers.filter(({ type, regions }) => type === ITEM_BUFFER && isCancel(regions[0]));
+    const given = new Set(buffers.filter(({ type, regions }) => type === ITEM_BUFFER && isCancel(regions[0])));
     for (const item of buffers) {
-      if (given.includes(item)) continue;
+      if (given.has(item)) continue;
       if (item.type === ITEM_CHUNK) await this.#chunk(item, at);
       else await this.#buffer(item, lsn, at);
       if (this.sheet.isFull) throw new LogBreak('xfs.log.large', at);
@@ -112,10 +114,8 @@ class Replay {
     for (const item of items) if (item.type === ITEM_INODE) await this.#inode(item, lsn, at);
     for (const { regions } of given) {
       const { place, sectors } = bufferItem.decode(regions[0]);
-      const key = `${place}/${sectors}`;
-      const left = (this.#cancelled.get(key) ?? 0) - 1;
-      if (left > 0) this.#cancelled.set(key, left);
-      else this.#cancelled.delete(key);
+      count(this.#cancelled, `${place}/${sectors}`, -1);
+      count(this.#places, place, -1);
     }
   }
 
@@ -155,10 +155,7 @@ class Replay {
     const start = fits ? agByteOf(g, head.ag, head.block) : undefined;
     if (head === undefined || start === undefined) throw new LogBreak('xfs.log.chunk', at);
     const length = head.blocks * g.blockSize;
-    for (const key of this.#cancelled.keys()) {
-      const place = Number(key.split('/')[0]) * UNIT;
-      if (place >= start && place < start + length) return;
-    }
+    for (let at = start; at < start + length; at += g.blockSize) if (this.#places.has(at / UNIT)) return;
     const raw = new Uint8Array(g.inodeSize);
     const view = viewOf(raw);
     for (let i = 0; i < head.count; i++) {
@@ -200,6 +197,12 @@ class Replay {
     if (raw[4] === 3) seal(raw, INODE_CRC_AT, wasSound || hasFork || isEmpty);
     this.sheet.put(start, raw);
   }
+}
+
+function count<K>(counts: Map<K, number>, key: K, by: number): void {
+  const left = (counts.get(key) ?? 0) + by;
+  if (left > 0) counts.set(key, left);
+  else counts.delete(key);
 }
 
 function isIntent(type: number): boolean {
