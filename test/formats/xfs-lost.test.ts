@@ -31,7 +31,7 @@ function made(): { readonly sound: Buffer; readonly inodes: Map<string, number>;
   makeMounted(
     'xfs',
     image,
-    '300M',
+    '100M',
     [],
     (dir) => {
       writeEntries(dir, [...entries, ...gone]);
