@@ -55,6 +55,28 @@ test.skipIf(absent !== undefined).each(combinations)(
   },
 );
 
+test.skipIf(absent !== undefined).each(combinations.filter(([name]) => !/one table|2300|32 KiB/.test(name)))(
+  '%s, without its boot sectors: all names, all bytes, all inferred',
+  async (name, size, options, put) => {
+    const image = join(root, `lost-${name.replaceAll(/\W/g, '-')}.img`);
+    makeFat(image, size, options, put);
+    const all = fs.readFileSync(image);
+    fs.rmSync(image);
+    const sector = all.readUInt16LE(0x0b);
+    all.fill(0, 0, sector * all.readUInt16LE(0x0e));
+    const stack = new Stack([{ name: 'x', source: new MemorySource(all) }], { only: true });
+    const top = (await stack.inside(stack.roots[0]))!;
+    expect(top.damage.map(({ code }) => code)).toEqual(['fat.boot.lost']);
+    const found = await everything(stack, top);
+    for (const { path, bytes: content } of put) {
+      const source = await found.get(path)!.bytes!();
+      expect(sha256(await whole(source)), path).toBe(sha256(content!));
+      if (source.size > 0) expect(await weakest(source), path).toBe(INFERRED);
+    }
+    stack.close();
+  },
+);
+
 test.skipIf(absent !== undefined)('files in pieces are read in order', async () => {
   const image = join(root, 'pieces.img');
   const small = Array.from({ length: 300 }, (_, i): ExtEntry => ({ path: `small${i}`, bytes: bytes(i, 600) }));

@@ -1,5 +1,6 @@
 /** File systems of guests held against what was put on them, or against what other systems read from them. */
 import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
 import { expect } from 'vitest';
 import type { Node } from '../../src/core/node.ts';
 import { DATA, RunList, STATED, ZERO } from '../../src/core/run.ts';
@@ -83,6 +84,25 @@ export async function differences(node: Node, { path, bytes, target }: ExtEntry)
   else if (sha256(await whole(source)) !== sha256(bytes!)) out.push(`${path}: other bytes`);
   if ((await weakest(source)) < STATED) out.push(`${path}: not stated`);
   if (bytes!.length > 4096) out.push(...(await brokenInvariants(source)));
+  return out;
+}
+
+/** Which units of 1 KiB of an image hold bytes of files. */
+export async function dataOf(image: string): Promise<Uint8Array> {
+  const stack = new Stack([image], { only: true });
+  const out = new Uint8Array(fs.statSync(image).size / 1024);
+  const list = new RunList();
+  for (const node of (await everything(stack, (await stack.inside(stack.roots[0]))!)).values()) {
+    const source = node.kind === 'file' ? await node.bytes!() : undefined;
+    for (let at = 0; source !== undefined && at < source.size; ) {
+      list.clear();
+      at = await source.runs(at, source.size, list);
+      for (let i = 0; i < list.n; i++)
+        if (list.state(i) === DATA)
+          out.fill(1, Math.floor(list.at[i] / 1024), Math.ceil((list.at[i] + list.length[i]) / 1024));
+    }
+  }
+  stack.close();
   return out;
 }
 

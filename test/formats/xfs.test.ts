@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { MemorySource } from '../../src/core/memory.ts';
-import { DATA, INFERRED, RunList, STATED } from '../../src/core/run.ts';
+import { INFERRED, STATED } from '../../src/core/run.ts';
 import { xfs } from '../../src/formats/filesystem/xfs/index.ts';
 import { agFree, agInodes, inodeCore, superBlock } from '../../src/formats/filesystem/xfs/structs.ts';
 import { filesystems } from '../../src/stack/home.ts';
@@ -16,7 +16,7 @@ import { seeded } from '../make/content.ts';
 import { type ExtEntry, sampleEntries, writeEntries } from '../make/ext.ts';
 import { makeMounted, mountAbsent } from '../make/mounted.ts';
 import { checkFormat } from '../suites/check-format.ts';
-import { departures, departuresFrom, type Expected, everything, sha256, weakest, whole } from './volumes.ts';
+import { dataOf, departures, departuresFrom, type Expected, everything, sha256, weakest, whole } from './volumes.ts';
 
 const CORPUS = join(import.meta.dirname, '..', '..', '..', 'shared', 'corpus', 'images.tar.gz');
 const root = fs.mkdtempSync(join(tmpdir(), 'salvor-xfs-'));
@@ -147,25 +147,6 @@ test.skipIf(absent !== undefined)('what was deleted comes back with names and si
   expect(exact).toBeGreaterThanOrEqual(29);
   stack.close();
 });
-
-/** Which units of 1 KiB of an image hold bytes of files. */
-async function dataOf(image: string): Promise<Uint8Array> {
-  const stack = new Stack([image], { only: true });
-  const out = new Uint8Array(fs.statSync(image).size / 1024);
-  const list = new RunList();
-  for (const node of (await everything(stack, (await stack.inside(stack.roots[0]))!)).values()) {
-    const source = node.kind === 'file' ? await node.bytes!() : undefined;
-    for (let at = 0; source !== undefined && at < source.size; ) {
-      list.clear();
-      at = await source.runs(at, source.size, list);
-      for (let i = 0; i < list.n; i++)
-        if (list.state(i) === DATA)
-          out.fill(1, Math.floor(list.at[i] / 1024), Math.ceil((list.at[i] + list.length[i]) / 1024));
-    }
-  }
-  stack.close();
-  return out;
-}
 
 test.skipIf(absent !== undefined)(
   'damage is named, and nothing stated is wrong',

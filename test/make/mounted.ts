@@ -2,10 +2,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
+import type { ExtEntry } from './ext.ts';
 
 const TOOLS = '/usr/sbin:/sbin';
-const env = { ...process.env, PATH: `${TOOLS}:${process.env.PATH ?? ''}` };
+/** With these three mkfs.xfs makes smaller volumes and logs, as the tests of its own makers need them. */
+const SMALL = { TEST_DIR: '1', TEST_DEV: '1', QA_CHECK_FS: '1' };
+const env = { ...process.env, ...SMALL, PATH: `${TOOLS}:${process.env.PATH ?? ''}` };
 
 /** Why the kernel cannot make volumes of this kind here, or undefined where it can. */
 export function mountAbsent(kind: string): string | undefined {
@@ -36,4 +39,37 @@ export function makeMounted(
       fs.rmdirSync(dir);
     }
   }
+}
+
+/** As `makeMounted`, but the volume is stopped at once as if power had failed, with its journal or log written out. */
+export function makeStopped(
+  kind: string,
+  image: string,
+  size: string,
+  options: readonly string[],
+  step: (dir: string) => void,
+): void {
+  makeMounted(kind, image, size, options, (dir) => {
+    step(dir);
+    execFileSync('xfs_io', ['-x', '-c', 'shutdown -f', dir], { env });
+  });
+}
+
+/** What the kernel finds in a volume, once it has put its journal or log in place: files and links, not what is no file. */
+export function readMounted(image: string): ExtEntry[] {
+  const out: ExtEntry[] = [];
+  const dir = fs.mkdtempSync(join(tmpdir(), 'salvor-mount-'));
+  execFileSync('mount', ['-o', 'loop', image, dir], { env });
+  try {
+    for (const one of fs.readdirSync(dir, { withFileTypes: true, recursive: true })) {
+      const full = join(one.parentPath, one.name);
+      const path = relative(dir, full);
+      if (one.isSymbolicLink()) out.push({ path, target: fs.readlinkSync(full) });
+      else if (one.isFile()) out.push({ path, bytes: new Uint8Array(fs.readFileSync(full)) });
+    }
+  } finally {
+    execFileSync('umount', [dir], { env });
+    fs.rmdirSync(dir);
+  }
+  return out;
 }

@@ -2,37 +2,31 @@
 import { printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
 import { INFERRED } from '../../../core/run.ts';
-import { bits, viewOf } from '../../../core/struct.ts';
+import { viewOf } from '../../../core/struct.ts';
 import { type Folder, folder } from '../folder.ts';
 import { TYPE_DIRECTORY, TYPE_REGULAR } from '../posix.ts';
+import { inodesOf } from './chunks.ts';
 import { type Entry, entriesIn, type Leftover, leftoversIn, shortEntries } from './directory.ts';
 import { blocksOf, entriesOf, factsOf } from './files.ts';
-import { readShort } from './free.ts';
-import { agByteOf, byteOf, inodeNumber } from './geometry.ts';
+import { byteOf } from './geometry.ts';
 import { extentAt, type Inode, inodeOf } from './inodes.ts';
 import { type Logged, loggedInodes } from './log-inodes.ts';
 import {
-  agInodes,
   DIRECTORY_MAGICS,
   FORM_BTREE,
   FORM_EXTENTS,
   FORM_LOCAL,
-  INODES_MAGIC,
   inodeCore,
   LONG_BYTES,
   longBlock,
   MAP_MAGIC,
-  SHORT_BYTES,
-  shortBlock,
 } from './structs.ts';
 import type { Volume } from './volume.ts';
 
 export const DELETED = '+deleted';
-const CHUNK = 64;
 /** Files that are listed at most, and directories that are looked through for names. */
 const MAX_DELETED = 1_000_000;
 const MAX_DIRECTORIES = 1_000_000;
-const MAX_NODES = 200_000;
 const MAX_DEPTH = 128;
 const RECORD = 16;
 /** Where the fork of attributes usually begins: what a free inode no longer says. */
@@ -49,53 +43,13 @@ export async function deletedNode(volume: Volume, locator: string): Promise<Node
   const gone = new Map<number, Inode>();
   const logged = await loggedInodes(volume.source, volume.geometry);
   const last = lastVersions(logged);
-  for await (const inode of freeInodes(volume)) {
+  for await (const inode of inodesOf(volume, 'free')) {
     const dead = await asItWas(volume, inode, last.get(inode.number));
     if (dead !== undefined && gone.size < MAX_DELETED) gone.set(inode.number, dead);
   }
   if (gone.size === 0) return undefined;
   const { names, paths } = await namesOf(volume, gone, logged);
   return tree(volume, locator, gone, names, paths);
-}
-
-/** Inodes of chunks that are set aside, and in no use. */
-async function* freeInodes(volume: Volume): AsyncGenerator<Inode> {
-  const { geometry: g, source, cx } = volume;
-  for (let ag = 0; ag < g.super.agCount && !cx.signal.aborted; ag++) {
-    const base = agByteOf(g, ag, 0);
-    if (base === undefined) continue;
-    const head = new Uint8Array(g.super.sectorSize);
-    const gaps = await source.read(base + 2 * head.length, head);
-    const found = agInodes.decode(head.length >= agInodes.size ? head : new Uint8Array(agInodes.size));
-    if (gaps.length > 0 || agInodes.violations(found).length > 0) continue;
-    const seen = new Set<number>();
-    const queue: [block: number, level: number][] = [[found.root, found.levels - 1]];
-    for (let next = queue.pop(); next !== undefined && seen.size < MAX_NODES; next = queue.pop()) {
-      const at = agByteOf(g, ag, next[0]);
-      if (at === undefined || seen.has(next[0])) continue;
-      seen.add(next[0]);
-      const bytes = await readShort(source, g, at, next[1], INODES_MAGIC);
-      if (bytes === undefined) continue;
-      const view = viewOf(bytes);
-      const first = g.isChecked ? SHORT_BYTES.checked : SHORT_BYTES.old;
-      const most = Math.floor((bytes.length - first) / (next[1] === 0 ? 16 : 8));
-      const n = Math.min(shortBlock.decode(bytes).records, most);
-      for (let i = 0; i < n; i++) {
-        if (next[1] > 0) queue.push([view.getUint32(first + most * 4 + i * 4, false), next[1] - 1]);
-        else yield* freeOfChunk(volume, ag, view, first + i * 16);
-      }
-    }
-  }
-}
-
-async function* freeOfChunk(volume: Volume, ag: number, view: DataView, at: number): AsyncGenerator<Inode> {
-  const start = view.getUint32(at, false);
-  const [high, low] = [view.getUint32(at + 8, false), view.getUint32(at + 12, false)];
-  for (let i = 0; i < CHUNK; i++) {
-    if (bits(low, high, i, 1) === 0) continue;
-    const inode = await volume.inodes.get(inodeNumber(volume.geometry, ag, start + i));
-    if (inode !== undefined && inode.type === 0) yield inode;
-  }
 }
 
 /** The newest version of each inode in which it was in use. */

@@ -25,6 +25,7 @@ import type { Volume } from './volume.ts';
 
 /** What entries call a type, by the upper bits of a mode. */
 const ENTRY_TYPES: readonly number[] = [0, 0x8, 0x4, 0x2, 0x6, 0x1, 0xc, 0xa];
+const ORPHAN = 'xfs.orphan';
 const FORMS: readonly string[] = ['device', 'inline', 'extents', 'extent tree'];
 
 /** The root directory; a node without children where its inode is lost. */
@@ -33,7 +34,7 @@ export async function rootNode(volume: Volume, locator: string, name: string): P
   const number = volume.geometry.super.rootInode;
   const inode = await volume.inodes.get(number);
   if (inode === undefined || inode.type !== TYPE_DIRECTORY) {
-    const effect = 'names and folders are lost; the files themselves may still be there';
+    const effect = 'the files that are left are in +orphan, by the folders and names that are left';
     volume.damage.push(volume.cx.damage(56, 'xfs.root', `a directory in inode ${number}`, 'none', effect));
     return { ...bare(place, 'filesystem'), damage: volume.damage };
   }
@@ -57,10 +58,18 @@ async function entryNode(volume: Volume, entry: Entry, place: Place): Promise<No
   if (inode.links === 0)
     doubts.push({ at: inode.at, code: 'xfs.inode.links', expected: 'one link or more', actual: 'none' });
   if (entry.doubt !== undefined) {
-    const expected = 'a block of entries whose checks agree';
-    doubts.push({ at: entry.at, code: entry.doubt, expected, actual: 'one whose check fails' });
+    const isOrphan = entry.doubt === ORPHAN;
+    const expected = isOrphan ? 'a directory that leads to the root' : 'a block of entries whose checks agree';
+    const actual = isOrphan ? 'one that nothing names' : 'one whose check fails';
+    doubts.push({ at: entry.at, code: entry.doubt, expected, actual });
   }
   return inodeNode(volume, inode, place, doubts, await linkOf(volume, inode));
+}
+
+/** A file or a directory that nothing names any more: all below it is inferred. */
+export function orphanNode(volume: Volume, inode: Inode, place: Place, target: string | undefined): Node {
+  const expected = 'a directory entry that names it';
+  return inodeNode(volume, inode, place, [{ at: inode.at, code: ORPHAN, expected, actual: 'none' }], target);
 }
 
 /** An inode as a node; `doubts` are those of the entry that led to it. */
@@ -94,7 +103,8 @@ function inodeNode(
   return { ...node, bytes, children: () => children(), child: (rawName) => childNamed(children(rawName), rawName) };
 }
 
-async function linkOf(volume: Volume, inode: Inode): Promise<string | undefined> {
+/** What a link says; undefined of anything else. */
+export async function linkOf(volume: Volume, inode: Inode): Promise<string | undefined> {
   if (inode.type !== TYPE_SYMLINK) return undefined;
   const source = await volume.bytes(inode, undefined);
   const block = new Uint8Array(Math.min(source.size, 1024));

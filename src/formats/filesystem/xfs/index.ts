@@ -7,9 +7,10 @@ import { readMember } from '../../volume/vmfs-lvm/member.ts';
 import { DELETED, deletedNode } from './deleted.ts';
 import { rootNode } from './files.ts';
 import { fromCopy, nearCopy, primary } from './geometry.ts';
-import { wasUnmounted } from './log.ts';
+import { ORPHANS, orphansNode } from './orphans.ts';
+import { recovered } from './recovered.ts';
 import { agFree, agInodes, superBlock } from './structs.ts';
-import { Volume } from './volume.ts';
+import type { Volume } from './volume.ts';
 
 export const xfs: Format = {
   id: 'xfs',
@@ -17,10 +18,10 @@ export const xfs: Format = {
   title: 'XFS file system',
   spec: 'guestfs.md part D',
   gaps: [
-    'The log is not replayed: where the volume was not unmounted, all of it is inferred.',
+    'The log is read as if it were in place. Where it breaks off, where structures carry no checksums, or where changes of maps were begun and not ended, all of the volume is inferred.',
     'Files on a realtime device, and volumes whose log is on another device, are not read in full.',
     'Extended attributes are not listed. Where structures carry no checksums, no second claimant of a block is looked for.',
-    'Lost trees of inodes are not searched for; what was deleted is found where its inode still stands.',
+    'Where trees of inodes or the root are lost, inodes are searched for if they carry checksums; what was deleted is found where its inode still stands.',
   ],
   laid: [
     { table: superBlock, at: 0, mark: { at: 0, text: 'XFSB' } },
@@ -38,18 +39,16 @@ export const xfs: Format = {
     const copy = first === undefined || first.isDoubtful ? await fromCopy(source) : undefined;
     const geometry = copy ?? first;
     if (geometry === undefined) throw new NotThis('no XFS superblock at its start, and no copy of one');
-    const unmounted = await wasUnmounted(source, geometry);
-    const doubt = geometry.isDoubtful ? 'xfs.super' : unmounted === true ? undefined : 'xfs.log';
-    const volume = new Volume(source, geometry, cx, doubt);
+    const { volume, notices } = await recovered(source, geometry, cx);
     if (geometry.isDoubtful) {
       const effect = `${copy === undefined ? 'no copy of it was found' : 'a copy of it is used'}, and all of the volume is inferred`;
       volume.damage.push(cx.damage(0, 'xfs.super', 'a superblock with its checksum', 'none', effect));
     }
-    return filesystemNode(volume, unmounted, cx);
+    return filesystemNode(volume, notices, cx);
   },
 };
 
-async function filesystemNode(volume: Volume, unmounted: boolean | 'unknown', cx: Cx): Promise<Node> {
+async function filesystemNode(volume: Volume, notices: readonly string[], cx: Cx): Promise<Node> {
   const { geometry: g, source } = volume;
   const label = g.super.label.trim();
   const root = await rootNode(volume, cx.self, label === '' ? 'XFS' : label);
@@ -59,16 +58,17 @@ async function filesystemNode(volume: Volume, unmounted: boolean | 'unknown', cx
     volume.damage.push(cx.damage(8, 'xfs.truncated', `${end} bytes`, String(source.size), effect));
   }
   let deleted: Promise<Node | undefined> | undefined;
+  let orphans: Promise<Node | undefined> | undefined;
   return {
     ...root,
     child: async (rawName) => {
-      if (rawName !== DELETED) return root.child?.(rawName);
-      deleted ??= deletedNode(volume, root.locator);
-      return deleted;
+      if (rawName === DELETED) deleted ??= deletedNode(volume, root.locator);
+      if (rawName === ORPHANS) orphans ??= orphansNode(volume, root.locator);
+      return rawName === DELETED ? deleted : rawName === ORPHANS ? orphans : root.child?.(rawName);
     },
     isFree: (at) => volume.free.isFree(at),
     format: `XFS file system, version ${g.isChecked ? 5 : 4}`,
-    notices: noticesOf(unmounted),
+    notices: [...notices],
     facts: {
       ...root.facts,
       size: Math.min(end, source.size),
@@ -84,12 +84,6 @@ async function filesystemNode(volume: Volume, unmounted: boolean | 'unknown', cx
       },
     },
   };
-}
-
-function noticesOf(unmounted: boolean | 'unknown'): string[] {
-  if (unmounted === true) return [];
-  const what = unmounted === false ? 'it was not unmounted' : 'its log cannot be read';
-  return [`${what}, so its last changes may be in the log only, and all of it is inferred`];
 }
 
 function uuidText(uuid: Uint8Array): string {

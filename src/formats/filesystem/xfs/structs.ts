@@ -33,6 +33,8 @@ export const superBlock = struct(
     uuid: bytes(32, 16),
     logAt: u64(48),
     rootInode: u64(56, { min: 1 }),
+    bitmapInode: bytes8(64),
+    summaryInode: bytes8(72),
     agBlocks: u32(84, { min: 64 }),
     agCount: u32(88, { min: 1, max: 2 ** 20 }),
     logBlocks: u32(96),
@@ -49,10 +51,13 @@ export const superBlock = struct(
     inodeCount: u64(128),
     inodesFree: u64(136),
     blocksFree: u64(144),
+    userQuotas: bytes8(160),
+    groupQuotas: bytes8(168),
     directoryBlockLog: u8(192, { max: 7 }),
     features2: u32(200),
     roCompat: u32(212),
     incompat: u32(216),
+    projectQuotas: bytes8(232),
     metaUuid: bytes(248, 16),
   },
   'big',
@@ -195,6 +200,7 @@ export const logRecord = struct(
     tail: bytes8(24),
     operations: u32(40),
     cycleData: bytes(44, 256),
+    format: u32(300),
     uuid: bytes(304, 16),
     size: u32(320, { max: 256 * 1024 }),
   },
@@ -206,4 +212,9 @@ export const logOperation = struct(
   { transaction: u32(0), length: u32(4), client: u8(8), flags: u8(9) },
   'big',
 );
+/** Where a record keeps its sum, least significant first. */
+export const LOG_CRC_AT = 32;
+/** Records of machines that keep numbers least significant byte first. */
+export const LOG_LITTLE = 1;
+/** Flags of operations. */
 export const UNMOUNTED = 0x20;

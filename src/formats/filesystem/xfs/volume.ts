@@ -17,6 +17,8 @@ import { FLAG_REALTIME, FORM_BTREE, FORM_LOCAL, LINK_MAGIC, remoteLink } from '.
 const MAX_BYTES = 2 ** 52;
 /** A link's text; longer ones are none. */
 const MAX_LINK = 1024;
+/** Blocks that the longest text takes, each of 512 bytes with a header in it. */
+const MAX_LINK_BLOCKS = 3;
 
 export class Volume implements Ground {
   readonly source: Source;
@@ -79,19 +81,22 @@ export class Volume implements Ground {
     return count === undefined || count.extents !== inode.extents;
   }
 
-  /** The text of a long link: behind a header in each of its blocks, where structures carry sums. */
+  /** The text of a long link: behind a header in each of its extents, where structures carry sums. */
   async #link(map: ExtentMap, size: number): Promise<Source> {
     const { geometry: g } = this;
     const length = Math.min(size, MAX_LINK);
-    const blocks = new MapSource(Math.ceil((length + remoteLink.size) / g.blockSize) * g.blockSize, map);
     if (!g.isChecked) return new MapSource(length, map);
+    const blocks = new MapSource(MAX_LINK_BLOCKS * g.blockSize, map);
     const out: Segment[] = [];
-    for (let at = 0, done = 0; done < length && at < blocks.size; at += g.blockSize) {
-      const block = new Uint8Array(g.blockSize);
+    let done = 0;
+    for await (const one of map.extents()) {
+      const [at, end] = [one.logical * g.blockSize, (one.logical + one.count) * g.blockSize];
+      if (done >= length || end > blocks.size) break;
+      const block = new Uint8Array(end - at);
       const gaps = await blocks.read(at, block);
       const head = remoteLink.decode(block);
       const isSound = gaps.length === 0 && head.magic === LINK_MAGIC && head.offset === done;
-      if (!isSound || head.bytes > g.blockSize - remoteLink.size || head.bytes === 0) break;
+      if (!isSound || head.bytes > block.length - remoteLink.size || head.bytes === 0) break;
       const agrees = crc32c(block, 12) === viewOf(block).getUint32(12, true);
       const take = Math.min(head.bytes, length - done);
       const why: Why = { what: 'XFS remote link', ...(!agrees && { code: 'xfs.link.checksum' }) };
