@@ -214,7 +214,9 @@ export class ExtentMap implements Mapping {
     const bytes = new Uint8Array(g.blockSize);
     const isThere = at !== undefined && at + bytes.length <= source.size;
     const gaps = isThere ? await source.read(at, bytes) : [{}];
-    const why: Why = { what: `XFS extents of inode ${this.#inode.number}`, source, at: at ?? 0 };
+    const { code } = this.#inode.why;
+    const what = `XFS extents of inode ${this.#inode.number}`;
+    const why: Why = { what, source, at: at ?? 0, ...(code !== undefined && { code }) };
     const read =
       gaps.length > 0
         ? nothing(why, 'xfs.extents-unreadable')
