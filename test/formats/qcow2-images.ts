@@ -107,7 +107,8 @@ export function make(layout: Layout, seed = 7): Image {
     const options = layout.options === '' ? [] : ['-o', layout.options];
     writeFileSync(raw, disk(size, seed));
     if (layout.fill === 'writes') {
-      const below = layout.backing === true ? ['-b', raw, '-F', 'raw'] : [];
+      // By its name alone: the image may be put elsewhere, with its backing file beside it.
+      const below = layout.backing === true ? ['-b', 'disk.raw', '-F', 'raw'] : [];
       run('qemu-img', 'create', '-q', '-f', 'qcow2', ...options, ...below, file, String(size));
       write(file, size, random, 60, 0);
     } else {
