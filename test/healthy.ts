@@ -36,7 +36,7 @@ export async function readHealthy(
   }
 }
 
-async function departures({ raw, map, isMapLoose, isOpenBelow }: Healthy, source: Source): Promise<string[]> {
+async function departures({ raw, map, isMapLoose, isDoubtful }: Healthy, source: Source): Promise<string[]> {
   const out: string[] = [];
   if (source.size !== raw.length) return [`${source.size} bytes, and qemu-img has ${raw.length}`];
   const bytes = new Uint8Array(source.size);
@@ -51,7 +51,7 @@ async function departures({ raw, map, isMapLoose, isOpenBelow }: Healthy, source
     at = await flatten(source, at, source.size, list);
     for (let i = 0; i < list.n; i++) {
       states.fill(list.state(i), Math.floor(from / SECTOR), (from + list.length[i]) / SECTOR);
-      const least = isOpenBelow && list.state(i) === ZERO ? INFERRED : STATED;
+      const least = isDoubtful ? INFERRED : STATED;
       if (list.certainty(i) < least)
         out.push(`byte ${from} is ${CERTAINTY_NAMES[list.certainty(i)]}: ${list.why(i)?.code}`);
       from += list.length[i];

@@ -27,8 +27,11 @@ export interface Healthy {
   readonly map: readonly Mapped[];
   /** Holes of the files themselves count as zeros there, or nothing is told of what is zeros. */
   readonly isMapLoose: boolean;
-  /** It does not say of itself that nothing lies below it: what it leaves empty is no more than inferred. */
-  readonly isOpenBelow: boolean;
+  /**
+   * What it leaves empty is no more than inferred: it does not say whether something lies below it (Parallels), or a
+   * grain that was zeroed and written again leaves its old place behind, as lost entries do (VMDK).
+   */
+  readonly isDoubtful: boolean;
 }
 
 type Roll = (below: number) => number;
@@ -180,10 +183,12 @@ export function healthy(seed: number, dir: string): Healthy {
   const what = [`${first.format} ${first.options}`];
   const layers = roll(2) === 0 ? 0 : 1 + roll(roll(4) === 0 ? MAX_LAYERS - 1 : 3);
   let isMapLoose = first.loose === true;
+  let isDoubtful = first.format === 'parallels' || first.options.includes('zeroed_grain');
   for (let n = 1; n <= layers; n++) {
     [top, kind, size] = layer(dir, top, kind, n, size, roll);
     what.push(`${kind.format} ${kind.options}`);
     isMapLoose ||= kind.loose === true;
+    isDoubtful ||= kind.options.includes('zeroed_grain');
   }
   qemu('qemu-img', dir, 'convert', '-f', kind.format, '-O', 'raw', top, 'raw.out');
   const map = JSON.parse(qemu('qemu-img', dir, 'map', '-f', kind.format, '--output=json', top)) as Mapped[];
@@ -193,6 +198,6 @@ export function healthy(seed: number, dir: string): Healthy {
     raw: readFileSync(join(dir, 'raw.out')),
     map,
     isMapLoose,
-    isOpenBelow: first.format === 'parallels',
+    isDoubtful,
   };
 }

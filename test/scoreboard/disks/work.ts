@@ -71,11 +71,14 @@ function bySalvor({ peer }: DiskCell, one: DiskCase, dir: string, spoil?: (out: 
   const map = ran(process.execPath, [LAUNCHER, 'map', disk, '--json'], dir);
   const told = map.out === '' ? undefined : (JSON.parse(map.out) as { runs: readonly Run[] });
   if (told === undefined) return nothing(one.truth, 'not recognised');
-  const done = ran(process.execPath, [LAUNCHER, 'convert', disk, out], dir);
+  const done = ran(process.execPath, [LAUNCHER, 'convert', disk, out, '--json'], dir);
   if (!existsSync(out)) return nothing(one.truth, done.err.trim().split('\n').at(-1) ?? 'nothing was written');
   const got = headOf(out, one.truth.length);
   spoil?.(got);
-  return scored(one.truth, got, told.runs);
+  // Reading shows more than metadata: sums that do not agree are told of by then.
+  const { gaps } = JSON.parse(done.out) as { gaps: readonly (readonly [number, number])[] };
+  const lost = gaps.map(([offset, length]): Run => ({ offset, length, state: 'missing', certainty: 'missing' }));
+  return scored(one.truth, got, [...told.runs, ...lost]);
 }
 
 function byQemu({ peer }: DiskCell, one: DiskCase, dir: string, isRepair: boolean): DiskScore {
