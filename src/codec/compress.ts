@@ -7,19 +7,32 @@ const SMALL_WINDOW = 12;
 /** Bytes by which what cannot shrink may grow. */
 const GROWTH = 1024;
 
-/** Compresses one unit as `method` says. */
-export function compress(method: Method, bytes: Uint8Array): Uint8Array {
+/** Compresses one unit as `method` says, to the start of `into`. Answers how long it is; undefined where it is longer. */
+export function compress(method: Method, bytes: Uint8Array, into: Uint8Array): number | undefined {
+  const packed = packedBy(method, bytes, bytes.length + GROWTH);
+  const { length } = packed;
+  if (length <= into.length) into.set(packed);
+  release(packed);
+  return length <= into.length ? length : undefined;
+}
+
+/** In one piece: `chunkSize` is what any result fits in. */
+function packedBy(method: Method, bytes: Uint8Array, chunkSize: number): Uint8Array {
   switch (method) {
     case 'deflate-4k':
-      return deflateRawSync(bytes, { windowBits: SMALL_WINDOW, chunkSize: roomFor(bytes) });
+      return deflateRawSync(bytes, { windowBits: SMALL_WINDOW, chunkSize });
     case 'zlib':
-      return deflateSync(bytes, { chunkSize: roomFor(bytes) });
+      return deflateSync(bytes, { chunkSize });
     case 'zstd':
-      return zstdCompressSync(bytes, { chunkSize: roomFor(bytes) });
+      return zstdCompressSync(bytes, { chunkSize });
   }
 }
 
-/** Bytes in which any result fits, so that it comes in one piece and is not put together from many. */
-function roomFor(bytes: Uint8Array): number {
-  return bytes.length + GROWTH;
+/**
+ * Gives memory back at once. The collector sees a small object and waits until 64 MiB of such memory hang on it, in each
+ * thread.
+ */
+function release({ buffer }: Uint8Array): void {
+  // Small results lie in a buffer that others share.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0);
 }
