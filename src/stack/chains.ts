@@ -124,7 +124,13 @@ export class Chains {
   }
 
   /** What lies directly below a layer, if that is to be had. */
-  async below(child: Node, backing: Backing | undefined, only: boolean, trial?: Trial): Promise<Link | undefined> {
+  async below(
+    child: Node,
+    backing: Backing | undefined,
+    only: boolean,
+    trial?: Trial,
+    source?: Source,
+  ): Promise<Link | undefined> {
     const tried = trial?.get(child.locator);
     const chosen = tried ?? (await this.#chosen(child));
     if (chosen !== undefined) {
@@ -132,7 +138,7 @@ export class Chains {
       const isProved = found?.how === 'proved' && backing?.identity !== undefined;
       return found && { ...found, how: isProved ? 'proved' : 'chosen' };
     }
-    if (backing?.isUnsure === true) return this.#byBytes(child, backing, only);
+    if (backing?.isUnsure === true) return this.#byBytes(child, backing, only, source);
     return backing && this.#parent(child, backing, only);
   }
 
@@ -142,7 +148,7 @@ export class Chains {
     let child = file;
     let lower: Alone = top;
     for (;;) {
-      const link = await this.below(child, lower.backing, only, trial);
+      const link = await this.below(child, lower.backing, only, trial, lower.source);
       if (link === undefined && lower.backing === undefined) return chain(layers);
       const backing = lower.backing ?? UNSAID;
       const at = `${child.locator}@${backing.at}`;
@@ -236,8 +242,9 @@ export class Chains {
   }
 
   /** The disk beside a layer whose bytes are those that the layer copied from below; the name of its parent is lost. */
-  async #byBytes(child: Node, backing: Backing, only: boolean): Promise<Link | undefined> {
-    const source = await (await this.#stack.layer(child))?.bytes?.();
+  async #byBytes(child: Node, backing: Backing, only: boolean, source: Source | undefined): Promise<Link | undefined> {
+    // Where a person says what a file is, all files are opened as that: they would wait for each other.
+    if (source === undefined || (child.kind !== 'file' && child.kind !== 'evidence')) return undefined;
     const near: { file: Node; layer: Node | undefined }[] = [];
     const seen = new Set([path.resolve(child.locator)]);
     for await (const file of this.#around(child, only)) {
@@ -253,7 +260,7 @@ export class Chains {
     const above = namesAbove(child, near);
     let best: { link: Link; like: Likeness } | undefined;
     for (const { file, layer } of near) {
-      if (source === undefined || above.has(file) || layer?.backing?.isUnsure === true) continue;
+      if (above.has(file) || layer?.backing?.isUnsure === true) continue;
       const link = await this.#opened(file, layer?.kind === 'disk' ? backing : { ...backing, raw: true });
       const like = link && (await likenessOf(source, link.alone.source, this.#stack.signal));
       if (like !== undefined && isLike(like) && like.same > (best?.like.same ?? 0)) best = { link: link!, like };
