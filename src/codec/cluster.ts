@@ -1,6 +1,7 @@
 /** Compressed clusters: raw deflate streams and zstd frames, each with bytes of others behind its end. */
 import { constants, inflateRawSync, zstdDecompressSync } from 'node:zlib';
 import type { Codec } from '../core/made.ts';
+import { pieceFor } from './zlib.ts';
 
 const ZSTD_MAGIC = 0xfd2fb528;
 /** Bytes of the frame's content size field by its flag; flag 0 has one byte where the frame is a single segment. */
@@ -12,7 +13,11 @@ export const deflateCluster: Codec = {
   name: 'deflate',
   make(input, size) {
     try {
-      const made = inflateRawSync(input, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: Math.max(1, size) });
+      const made = inflateRawSync(input, {
+        finishFlush: constants.Z_SYNC_FLUSH,
+        maxOutputLength: Math.max(1, size),
+        chunkSize: pieceFor(size),
+      });
       return made.length === size ? made : new Uint8Array(0);
     } catch {
       return new Uint8Array(0);
@@ -27,7 +32,10 @@ export const zstdCluster: Codec = {
     const length = frameLength(input);
     if (length === 0) return new Uint8Array(0);
     try {
-      return zstdDecompressSync(input.subarray(0, length), { maxOutputLength: Math.max(1, size) });
+      return zstdDecompressSync(input.subarray(0, length), {
+        maxOutputLength: Math.max(1, size),
+        chunkSize: pieceFor(size),
+      });
     } catch {
       return new Uint8Array(0);
     }

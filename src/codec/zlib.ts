@@ -2,11 +2,19 @@
 import { inflateSync } from 'node:zlib';
 
 const NOTHING = new Uint8Array(0);
+/** The largest piece of output that is made room for before anything came. */
+const MOST_PIECE: number = 2 * 1024 * 1024;
+const SPARE = 64;
+
+/** Room in which a result of `size` bytes comes in one piece, and need not be put together from many. */
+export function pieceFor(size: number): number {
+  return Math.min(MOST_PIECE, Math.max(0, size)) + SPARE;
+}
 
 /** Inflates a whole zlib stream to at most `size` bytes; nothing where it is damaged, cut off, or gives more. */
 export function inflateZlib(input: Uint8Array, size: number): Uint8Array {
   try {
-    return inflateSync(input, { maxOutputLength: Math.max(1, size) });
+    return inflateSync(input, { maxOutputLength: Math.max(1, size), chunkSize: pieceFor(size) });
   } catch {
     return NOTHING;
   }

@@ -105,6 +105,8 @@ export class MadeSource implements Source {
       at += one.length;
     }
     const made = gaps > 0 ? new Uint8Array(0) : this.codec.make(input, this.size);
+    // The collector is slow to see what hangs on small objects; a codec may answer a part of its input.
+    if (made.buffer !== input.buffer) input.buffer.transfer(0);
     this.#had = Math.min(made.length, this.size);
     results.set(this.#id, made, made.length);
     return made;

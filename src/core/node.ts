@@ -54,6 +54,8 @@ export interface Backing {
   readonly unchanged?: string;
   /** Its bytes are the disk themselves, whatever they look like. */
   readonly raw?: boolean;
+  /** Whether there is one at all is not known: what would say so is lost. Without one, what nothing maps is zeros. */
+  readonly isUnsure?: boolean;
   /** Where the disk says so, in bytes of its own file. */
   readonly at: number;
 }

@@ -170,11 +170,10 @@ function pack({ at, length, layout = NOTHING, bytes, unit, method, worth, room }
   for (let i = 0; i < sizes.length; i++) {
     const plain = from.subarray(i * unit, (i + 1) * unit);
     if (isZero(plain)) continue;
-    const packed = compress(method, plain);
-    const isWorth = packed.length <= worth;
-    sizes[i] = isWorth ? packed.length : -1;
-    room.set(isWorth ? packed : plain, end);
-    end += isWorth ? packed.length : unit;
+    const packed = compress(method, plain, room.subarray(end, end + worth));
+    sizes[i] = packed ?? -1;
+    if (packed === undefined) room.set(plain, end);
+    end += packed ?? unit;
   }
   return { room, sizes };
 }

@@ -28,7 +28,21 @@ export async function beneath(stack: Stack, node: Node): Promise<Node[]> {
       out.set(one.locator, one);
     }
   }
-  return [...out.values()];
+  // What nothing else claims is found by any copy of its superblock when it is opened.
+  const isCovered = inside !== undefined && live.length === 0 && out.size === 0;
+  return isCovered ? overwritten(stack, inside.kind === 'disk' ? inside : node) : [...out.values()];
+}
+
+/**
+ * A file system that filled the whole disk, under a partition table that was written over its start and leads nowhere: a
+ * disk without partitions that was "initialised". Copies of its superblock lie further on. Source: case H4.
+ */
+async function overwritten(stack: Stack, disk: Node): Promise<Node[]> {
+  for (const format of formats.filter(({ layer }) => layer === 'filesystem')) {
+    const opened = await stack.openAs(disk, format);
+    if (opened?.kind === 'filesystem' && opened.children !== undefined) return [opened];
+  }
+  return [];
 }
 
 /** A stretch of a volume, and where it lies at the bottom of all layers. */

@@ -5,17 +5,23 @@ import type { Damage } from '../core/damage.ts';
 import { EvidenceError } from '../core/evidence.ts';
 import { MAX_CHAIN, MAX_TEXT } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
+import { MemorySource } from '../core/memory.ts';
 import type { Backing, Node } from '../core/node.ts';
 import { flatten } from '../core/resolve.ts';
-import { type Certainty, INFERRED, LOST, RunList, STATED, type Why, weaker } from '../core/run.ts';
+import { type Certainty, GUESSED, INFERRED, LOST, RunList, STATED, type Why, weaker } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { formats } from '../formats/index.ts';
+import { isLike, type Likeness, likenessOf, namesAbove } from './likeness.ts';
 import { LocatorError, locate } from './locate.ts';
 import { siblingNode } from './siblings.ts';
 import { passesThrough, type Stack } from './stack.ts';
 
 /** Files of one directory that are opened in search of a parent that is not where its child says. */
 const MAX_SEARCHED = 1024;
+/** Of those, how many are held against a layer byte by byte. */
+const MAX_COMPARED = 64;
+/** Names that disks have which no format opens. */
+const PLAIN_ENDINGS = ['.raw', '.img', '.dd'];
 const endings = formats.filter((format) => format.layer === 'disk').flatMap((format) => format.names ?? []);
 
 /** What a format opened, before anything was put below it. */
@@ -34,9 +40,10 @@ interface TextDoubt {
 
 /**
  * How it is known that one disk lies on another: it says that it is what its child needs; the child does not know what
- * that should be; it was written to since; by its name alone; several say the same; a person chose it.
+ * that should be; it was written to since; by its name alone; several say the same; a person chose it; its bytes are
+ * those that a layer copies from below.
  */
-export type How = 'proved' | 'stated' | 'changed' | 'named' | 'alike' | 'chosen';
+export type How = 'proved' | 'stated' | 'changed' | 'named' | 'alike' | 'chosen' | 'alike-bytes';
 
 /** What lies directly below a layer. */
 export interface Link {
@@ -58,6 +65,12 @@ export type Trial = ReadonlyMap<string, Node>;
 
 /** A layer that says of nothing that it lies on it. */
 const UNSAID: Backing = { names: [], at: 0 };
+/** What lies below a layer that may have had a parent, where none is found. */
+const GROUND: ChainLayer = {
+  source: new MemorySource([]),
+  certainty: GUESSED,
+  why: { what: 'zeros, unless there was a parent', code: 'chain.unsure' },
+};
 
 export class Chains {
   readonly #stack: Stack;
@@ -111,7 +124,13 @@ export class Chains {
   }
 
   /** What lies directly below a layer, if that is to be had. */
-  async below(child: Node, backing: Backing | undefined, only: boolean, trial?: Trial): Promise<Link | undefined> {
+  async below(
+    child: Node,
+    backing: Backing | undefined,
+    only: boolean,
+    trial?: Trial,
+    source?: Source,
+  ): Promise<Link | undefined> {
     const tried = trial?.get(child.locator);
     const chosen = tried ?? (await this.#chosen(child));
     if (chosen !== undefined) {
@@ -119,6 +138,7 @@ export class Chains {
       const isProved = found?.how === 'proved' && backing?.identity !== undefined;
       return found && { ...found, how: isProved ? 'proved' : 'chosen' };
     }
+    if (backing?.isUnsure === true) return this.#byBytes(child, backing, only, source);
     return backing && this.#parent(child, backing, only);
   }
 
@@ -128,11 +148,12 @@ export class Chains {
     let child = file;
     let lower: Alone = top;
     for (;;) {
-      const link = await this.below(child, lower.backing, only, trial);
+      const link = await this.below(child, lower.backing, only, trial, lower.source);
       if (link === undefined && lower.backing === undefined) return chain(layers);
       const backing = lower.backing ?? UNSAID;
       const at = `${child.locator}@${backing.at}`;
       const problem = troubleOf(link, seen, layers.length);
+      if (backing.isUnsure === true && (link === undefined || problem !== undefined)) return chain([...layers, GROUND]);
       if (link === undefined || problem !== undefined) {
         const named = nameOf(backing);
         const effect = 'what this layer and those above it do not hold is missing; give the parent as a further source';
@@ -218,6 +239,33 @@ export class Chains {
     const first = kept[0] ?? found[0];
     const alike = found.filter((link) => link !== first).map(({ file }) => file);
     return { ...first, how: 'alike', alike };
+  }
+
+  /** The disk beside a layer whose bytes are those that the layer copied from below; the name of its parent is lost. */
+  async #byBytes(child: Node, backing: Backing, only: boolean, source: Source | undefined): Promise<Link | undefined> {
+    // Where a person says what a file is, all files are opened as that: they would wait for each other.
+    if (source === undefined || (child.kind !== 'file' && child.kind !== 'evidence')) return undefined;
+    const near: { file: Node; layer: Node | undefined }[] = [];
+    const seen = new Set([path.resolve(child.locator)]);
+    for await (const file of this.#around(child, only)) {
+      if (seen.size > MAX_COMPARED) break;
+      const isGiven = this.#stack.roots.includes(file);
+      const isMeant =
+        (file.kind === 'file' && isNamedLikeDisk(file)) ||
+        (file.kind === 'evidence' && (isGiven || isNamedLikeDisk(file)));
+      if (!isMeant || seen.has(path.resolve(file.locator))) continue;
+      seen.add(path.resolve(file.locator));
+      near.push({ file, layer: await this.#stack.layer(file) });
+    }
+    const above = namesAbove(child, near);
+    let best: { link: Link; like: Likeness } | undefined;
+    for (const { file, layer } of near) {
+      if (above.has(file) || layer?.backing?.isUnsure === true) continue;
+      const link = await this.#opened(file, layer?.kind === 'disk' ? backing : { ...backing, raw: true });
+      const like = link && (await likenessOf(source, link.alone.source, this.#stack.signal));
+      if (like !== undefined && isLike(like) && like.same > (best?.like.same ?? 0)) best = { link: link!, like };
+    }
+    return best && { ...best.link, how: 'alike-bytes' };
   }
 
   /** What the disks around a file say that they are; each is opened once. */
@@ -316,12 +364,27 @@ function doubtOf(link: Link, backing: Backing, at: string): { damage: Damage; wh
     const actual = [file, ...alike].map(({ locator }) => locator).join(', ');
     return said('chain.alike', `one parent that is ${backing.identity}`, actual, effect, 'one of several parents');
   }
+  if (how === 'alike-bytes') {
+    const effect = 'it is read through by its bytes; what comes from it and below is inferred. See salvor chain';
+    return said(
+      'chain.bytes',
+      'the name of its parent',
+      `none; ${file.locator} holds what it copied`,
+      effect,
+      'a parent by its bytes',
+    );
+  }
   if (how === 'chosen') {
     const effect = 'it was chosen: what comes from it and below is inferred';
     const expected = `a parent ${backing.identity === undefined ? nameOf(backing) : `that is ${backing.identity}`}`;
     return said('chain.chosen', expected, `${file.locator}: ${is}`, effect, 'a parent that was chosen');
   }
   return undefined;
+}
+
+function isNamedLikeDisk({ rawName }: Node): boolean {
+  const name = rawName.toLowerCase();
+  return PLAIN_ENDINGS.some((ending) => name.endsWith(ending)) || endings.some((ending) => name.endsWith(ending));
 }
 
 function isFolder(node: Node): boolean {

@@ -215,6 +215,7 @@ async function below(stack: Stack, chain: Node[], files: Node[], seen: Set<strin
     const layer: Node | undefined = at.kind === 'file' || at.kind === 'evidence' ? await stack.layer(at) : undefined;
     if (layer?.backing === undefined || layer.kind !== 'disk' || layer.disk?.parent !== undefined) return undefined;
     const link: Link | undefined = await stack.below(at, layer);
+    if (link === undefined && layer.backing.isUnsure === true) return undefined;
     if (link === undefined) return `what ${at.locator} lies on is missing`;
     if (seen.has(link.file.locator)) return undefined;
     seen.add(link.file.locator);

@@ -3,6 +3,7 @@ import type { Node } from '../core/node.ts';
 import { MISSING } from '../core/run.ts';
 import type { Disk } from './disks.ts';
 import { type Guest, guestOf } from './guests.ts';
+import { isLike, likenessOf, likenessSaid } from './likeness.ts';
 import { summarize } from './placed.ts';
 import type { Stack } from './stack.ts';
 
@@ -32,6 +33,8 @@ export interface Wanted {
 /** Offers that are tried; the others are only weighed. Those beyond the last are not told of. */
 const MAX_TRIED = 8;
 const MAX_OFFERS = 32;
+/** What it weighs that a disk holds what the layer copied from below. */
+const LIKE = 12;
 
 interface Weighed {
   readonly disk: Disk;
@@ -58,7 +61,12 @@ export async function offersFor(stack: Stack, disks: readonly Disk[], wanted: Wa
     }
     const trial = await tryOut(stack, disk, wanted);
     const fit = trial === undefined ? 0 : trial.guest.fits.length - 3 * trial.guest.clashes.length;
-    out.push({ offer: { ...offer, ...trial }, weight: weight + Math.max(-9, Math.min(9, fit)) });
+    const like = await likenessOf(wanted.child.source, disk.source, stack.signal);
+    if (like.compared > 0) reasons.push(likenessSaid(like));
+    out.push({
+      offer: { ...offer, ...trial },
+      weight: weight + Math.max(-9, Math.min(9, fit)) + (isLike(like) ? LIKE : 0),
+    });
   }
   return out.sort((a, b) => b.weight - a.weight).map(({ offer }) => offer);
 }
@@ -93,7 +101,7 @@ function weigh(disk: Disk, { child, above, taken, childrenOf }: Wanted): Weighed
     reasons.push(`it is the parent of ${others.map(({ file }) => file.locator).join(', ')} already`);
   }
   reasons.push(...(disk.file.notices ?? []));
-  const lies = disk.layer?.backing !== undefined;
+  const lies = disk.layer?.backing !== undefined && disk.layer.backing.isUnsure !== true;
   if (lies) reasons.push('it lies on another disk itself');
   const isAbove = above.includes(disk);
   if (isAbove) reasons.push('it lies above this layer itself');

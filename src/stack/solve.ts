@@ -124,6 +124,7 @@ class Solver {
     if (disk.layer === undefined) return undefined;
     const link = await this.#stack.below(disk.file, disk.layer);
     if (link === undefined) {
+      if (disk.layer.backing?.isUnsure === true) return undefined;
       const isOpen = disk.layer.backing !== undefined || (await this.#heldBy(disk)).below > 0;
       return isOpen ? { how: 'missing', alike: [] } : undefined;
     }
@@ -235,6 +236,10 @@ function reasonsFor(how: Tie['how'], child: Disk, parent: Disk | undefined, alik
       return [`its identity is the one needed, and so is that of ${alike.map(({ locator }) => locator).join(', ')}`];
     case 'chosen':
       return [`it was chosen with --parent; its identity is ${is}`];
+    case 'alike-bytes':
+      return [
+        'what would name its parent is lost; its bytes are those of this disk where a layer copies them from below',
+      ];
     case 'loop':
       return [`${parent?.file.locator} lies above it already`];
     default:

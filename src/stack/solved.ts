@@ -10,6 +10,7 @@ export const HOW: Readonly<Record<Tie['how'], string>> = {
   named: 'BY NAME ONLY',
   alike: 'ONE OF SEVERAL',
   chosen: 'chosen with --parent',
+  'alike-bytes': 'BY ITS BYTES ONLY',
   missing: 'BROKEN: the parent is not here',
   loop: 'BROKEN: a loop',
 };

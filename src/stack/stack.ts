@@ -125,8 +125,8 @@ export class Stack {
   }
 
   /** What lies directly below a disk that `layer` answered for `file`. */
-  below(file: Node, layer: Node): Promise<Link | undefined> {
-    return this.#chains.below(file, layer.backing, this.#options.only === true);
+  async below(file: Node, layer: Node): Promise<Link | undefined> {
+    return this.#chains.below(file, layer.backing, this.#options.only === true, undefined, await layer.bytes?.());
   }
 
   /** The bytes of a disk as they would be with other parents below some of its layers. */

@@ -1,10 +1,11 @@
-/** npm run scoreboard [-- [peers] CELL…], carving, or make CELL DIR: damaged stores, Salvor and its peers on them, and docs/scoreboard.md. */
+/** npm run scoreboard [-- [peers] CELL…], carving, disks [CELL…], or make CELL DIR: damaged stores, Salvor and its peers on them, and docs/scoreboard.md. */
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { build } from '../cli/salvor.ts';
 import { carving } from './carving.ts';
 import type { Cell } from './cell.ts';
 import { cells } from './cells.ts';
+import { scoreDisks } from './disks/run.ts';
 import { writePage } from './page.ts';
 import { PAGE } from './place.ts';
 import { isCurrent, load, PEERS, type Program, save, subject } from './record.ts';
@@ -84,6 +85,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   build();
   if (args[0] === 'carving') return carving() ? 0 : 1;
+  if (args[0] === 'disks') return scoreDisks(args.slice(1), MINUTES) ? 0 : 1;
   return work(args);
 }
 

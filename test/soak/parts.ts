@@ -175,6 +175,14 @@ export const PARTS: readonly Part[] = [
     run: (seed, size) => tests('test/formats/vmdk-no-lie.test.ts', '', seed, size),
   },
   {
+    id: 'disks',
+    what: 'disks and chains of every variant that qemu-img makes are read as it reads them, in every byte and hole',
+    unit: 'disks',
+    target: 500,
+    size: 50,
+    run: (seed, size) => lines('disks.ts', seed, size),
+  },
+  {
     id: 'stores',
     what: 'random stores read back as they were made, in every name, fact and byte',
     unit: 'stores',

@@ -123,6 +123,7 @@ function metadata(out: Buffer, spec: VhdxSpec, sector: number): void {
   items.push(['2fa54224-cd1b-4876-b211-5dbed83bf4b8', size]);
   items.push(['beca12ab-b2e6-4523-93ef-c309e000c746', guid('eeeeeeee-0000-0000-0000-000000000001')]);
   items.push(['8141bf1d-a96f-4709-ba47-f233a8faab5f', logical]);
+  items.push(['cda348c7-445d-4471-9cc9-e9885251c556', logical]);
   if (spec.parent) items.push(['a8d35f2d-b30b-454d-abf7-d3d84834ab0c', locator(spec.parent)]);
   out.writeUInt16LE(items.length, 10);
   let at = 65536;

@@ -2,7 +2,7 @@
 import { type Damage, hex } from '../../../core/damage.ts';
 import type { Cx } from '../../../core/format.ts';
 import { NotThis } from '../../../core/node.ts';
-import { GUESSED, INFERRED, STATED } from '../../../core/run.ts';
+import { INFERRED, STATED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { bitmapsOf } from './bitmaps.ts';
 import { Census, MAX_CLUSTERS } from './census.ts';
@@ -269,7 +269,7 @@ async function openWithout(file: Source, cx: Cx, damage: Damage[]): Promise<Open
   const left = await leftName(file);
   const effect =
     `clusters of ${geometry.clusterSize} bytes by the shape of its tables, ${size} bytes by ${found.sizeFrom}; all bytes ` +
-    `are inferred, and ${left === undefined ? 'whether there was a backing file is not known' : 'a name that is left is taken for its backing file'}`;
+    `are inferred, and ${left === undefined ? 'whether there was a backing file is not known from it' : 'a name that is left is taken for its backing file'}`;
   damage.push(cx.damage(0, code, 'a QCOW2 header', 'none that makes sense', effect));
   if (placed !== undefined) {
     const lost = `L2 tables have their places by copies (${placed.copies}), shared entries (${placed.shared}), the guest's own structures (${placed.content}) or order (${placed.order})`;
@@ -300,9 +300,9 @@ async function openWithout(file: Source, cx: Cx, damage: Damage[]): Promise<Open
     isEncrypted: false,
     hasZeros: true,
     remade: new Map(),
-    hasBacking: left !== undefined,
-    // Zeros, unless there was a backing file.
-    holes: { certainty: left === undefined ? GUESSED : INFERRED, code },
+    // Whether there was one, and which, is for those to find out who see other files.
+    hasBacking: true,
+    holes: { certainty: INFERRED, code },
   };
   const more = left === undefined ? {} : { left };
   return {

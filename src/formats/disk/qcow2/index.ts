@@ -24,7 +24,7 @@ export const qcow2: Format = {
     'Bitmaps are listed, not read.',
     'The memory of snapshots that were taken of a running machine is not shown.',
     'Where an L2 table is lost, its clusters get their places back only if they were all allocated with it.',
-    'Where the header is lost, the name of the backing file is lost with it.',
+    'Where the header is lost, the name of the backing file is lost with it: a file beside it is taken for that by its content.',
   ],
   laid: [{ table: header, at: 0 }],
   names: ['.qcow2', '.qcow', '.img', '.qc2'],
@@ -111,7 +111,9 @@ function snapshotNode(opened: Opened, state: State, rawName: string, self: strin
 
 function backingOf({ header, left }: Opened): Backing | undefined {
   if (left !== undefined) return { names: fileNames(left.name), at: left.at };
-  if (header?.backing === undefined) return undefined;
+  // Only the header says whether there is a backing file.
+  if (header === undefined) return { names: [], at: 0, isUnsure: true };
+  if (header.backing === undefined) return undefined;
   const names = fileNames(header.backing);
   return {
     names,
