@@ -116,3 +116,11 @@ test('what is missing stands as zeros and is named in a map beside the output', 
   expect((await salvor('convert', from, out)).code).toBe(1);
   expect(fs.readFileSync(`${out}.map`, 'utf8')).toMatch(/0x0*1800000\s+0x0*10000\s+-/i);
 });
+
+test('a file that is named like a disk and is none is taken as it stands, and that is said', async () => {
+  const broken = join(root, 'broken.vdi');
+  fs.writeFileSync(broken, seeded(5, 3 * MIB).read(0, 3 * MIB));
+  const { code, err } = await salvor('convert', broken, join(root, 'broken.raw'));
+  expect(err).toContain('broken.vdi is named like a disk, and nothing in it is one');
+  expect(code).toBe(1);
+});

@@ -6,6 +6,7 @@ import type { Packer } from '../core/packer.ts';
 import type { Writer } from '../core/writer.ts';
 import { type Converted, convert, ExportError } from '../export/index.ts';
 import { packers, writers } from '../formats/index.ts';
+import { notRead } from '../stack/bootable.ts';
 import { diskIn } from '../stack/home.ts';
 import {
   type CommonOptions,
@@ -73,8 +74,11 @@ async function run({ stack, node, at }: Target, out: string, options: Options, s
       onProgress: (progress) => line.show(progress),
     });
     line.end();
+    const warning = notRead(disk);
+    if (warning !== undefined) note(warning);
     if (json) printJson(done);
     else print(summary(done, disk, path.dirname(out)).join('\n'));
+    if (warning !== undefined) return UNCERTAIN;
     return done.gaps.length > 0 || !['verified', 'stated'].includes(done.certainty.worst) ? UNCERTAIN : INTACT;
   } catch (error) {
     line.end();

@@ -12,6 +12,7 @@ import {
 import { machineWriters, packers, writers } from '../formats/index.ts';
 import { list } from '../jobs/list.ts';
 import { scan } from '../jobs/scan.ts';
+import { notRead } from '../stack/bootable.ts';
 import { guestOf } from '../stack/guest/index.ts';
 import { diskIn } from '../stack/home.ts';
 import { size } from '../stack/words.ts';
@@ -195,6 +196,8 @@ async function doConvert(
   const command = ['serve', 'convert', locator, out, '--to', variant];
   const done = await convert(session.stack, disk, { out, writer, variant, command, signal, onProgress });
   const said = [`Wrote ${disk.locator}, ${size(done.size)}, to ${done.files.map((file) => file.path).join(', ')}.`];
+  const warning = notRead(disk);
+  if (warning !== undefined) said.push(warning);
   const { bytes } = done.certainty;
   const less = (['inferred', 'guessed', 'missing'] as const).filter((grade) => bytes[grade] > 0);
   if (less.length === 0) said.push('All of it is stated by live metadata that passed its checks.');

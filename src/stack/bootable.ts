@@ -104,6 +104,14 @@ const ENDINGS = formats
   .flatMap(({ names }) => names ?? [])
   .filter((ending) => !PLAIN.includes(ending));
 
+/** What there is to say of a file that is named like a disk and that no format of disks reads; undefined for others. */
+export function notRead({ kind, name, rawName }: Node): string | undefined {
+  const isNamed = kind !== 'disk' && ENDINGS.some((ending) => rawName.toLowerCase().endsWith(ending));
+  return isNamed
+    ? `${name} is named like a disk, and nothing in it is one: its bytes are taken as they stand.`
+    : undefined;
+}
+
 /** Whether a file can be a disk as it lies: nothing says that it is of a format. */
 function isPlain({ rawName }: Node, said: MachineDisk | undefined): boolean {
   const name = rawName.toLowerCase();
