@@ -59,7 +59,7 @@ export async function bootable(stack: Stack, machine: Machine): Promise<Bootable
   const lost: string[] = [];
   for (const { slot, said, file, chain, broken, notes } of machine.disks) {
     const opened = chain.length === 0 ? undefined : await openDisk(stack, chain[0], said);
-    if (opened === undefined) lost.push(`${slot}: ${broken ?? `${file} cannot be read as a disk`}`);
+    if (opened === undefined) lost.push(`${slot}: ${broken ?? unread(file)}`);
     else disks.push({ slot, said, ...opened, ...(broken !== undefined && { broken }), ...(notes && { notes }) });
   }
   const { name, config, model } = machine;
@@ -69,6 +69,13 @@ export async function bootable(stack: Stack, machine: Machine): Promise<Bootable
 const SECTOR = 512;
 /** A floppy disk of the smallest kind that a machine was ever started from. */
 const LEAST_DISK = 160 * 1024;
+
+/** Endings of what is packed as a whole, and has to be unpacked before anything in it can be found. */
+const PACKED = /\.(gz|bz2|xz|zst|lzo)$/i;
+
+function unread(file: string): string {
+  return PACKED.test(file) ? `${file} is packed as a whole; unpack it first` : `${file} cannot be read as a disk`;
+}
 
 /** A disk alone as a machine; undefined where a node is none. */
 export async function bareDisk(stack: Stack, node: Node): Promise<Bootable | undefined> {

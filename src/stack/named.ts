@@ -58,7 +58,9 @@ async function byName(stack: Stack, config: Node, file: string): Promise<Node | 
   if (there !== undefined) return there;
   const base = file.split(/[\\/]/).pop() ?? '';
   if (base === '' || base === '.' || base === '..') return undefined;
-  const names = [base, ...(base.includes('.') ? [] : ENDINGS.map((ending) => base + ending))];
+  // Archives hold large disks in pieces, and the configuration names the whole.
+  const added = base.includes('.') ? ENDINGS.filter((ending) => /^\.\d+$/.test(ending)) : ENDINGS;
+  const names = [base, ...added.map((ending) => base + ending)];
   for (const name of names) {
     const beside = name === file ? undefined : await siblingNode(stack, config, name, false);
     if (beside !== undefined && beside.locator !== config.locator) return beside;
