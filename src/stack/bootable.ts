@@ -131,7 +131,10 @@ async function openDisk(
   said: MachineDisk | undefined,
 ): Promise<{ node: Node; source: Source } | undefined> {
   const inside = node.kind === 'disk' ? node : await stack.inside(node);
-  const disk = inside?.kind === 'disk' ? inside : await plainDisk(stack, node, said);
+  const outer = inside?.kind === 'disk' ? inside : await plainDisk(stack, node, said);
+  // A disk that was cut into pieces is put together first, and is a disk of some format then.
+  const inner = outer?.kind === 'disk' && outer.backing === undefined ? await stack.inside(outer) : undefined;
+  const disk = inner?.kind === 'disk' ? inner : outer;
   const source = await disk?.bytes?.();
   return disk === undefined || source === undefined ? undefined : { node: disk, source };
 }

@@ -142,3 +142,29 @@ describe.skipIf(absent !== undefined)('appliances', () => {
     await expect(recovered(join(dir, 'kvm'), true, 'kvm')).rejects.toThrow(ExportError);
   });
 });
+
+test.skipIf(absent !== undefined)(
+  'an archive whose texts come last, with its disk in pieces and packed as a whole',
+  async () => {
+    const out = join(dir, 'pieces');
+    await recovered(out, false);
+    const { size } = fs.statSync(join(out, 'web 01-disk0.vmdk'));
+    const chunk = Math.ceil(size / 3 / 512) * 512;
+    run(out, 'split', '-d', '-a', '9', '-b', String(chunk), 'web 01-disk0.vmdk', 'web 01-disk0.vmdk.');
+    fs.rmSync(join(out, 'web 01-disk0.vmdk'));
+    run(out, 'gzip', 'web 01-disk1.vmdk');
+    const text = fs
+      .readFileSync(join(out, 'web 01.ovf'), 'utf8')
+      .replaceAll('web 01-disk1.vmdk', 'web 01-disk1.vmdk.gz');
+    fs.writeFileSync(join(out, 'web 01.ovf'), text);
+    const pieces = fs.readdirSync(out).filter((name) => /\.\d{9}$/.test(name));
+    expect(pieces.length).toBeGreaterThan(1);
+    run(out, 'tar', '-cf', join(dir, 'pieces.ova'), ...pieces, 'web 01-disk1.vmdk.gz', 'web 01.ovf');
+    const stack = new Stack([join(dir, 'pieces.ova')]);
+    const [machine] = await machinesIn(stack, undefined);
+    const { disks, lost } = await bootable(stack, machine);
+    stack.close();
+    expect(disks.map(({ source }) => source.size)).toEqual([8 * 2 ** 20]);
+    expect(lost).toEqual([expect.stringContaining('web 01-disk1.vmdk.gz is packed as a whole; unpack it first')]);
+  },
+);
