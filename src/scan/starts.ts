@@ -95,33 +95,40 @@ interface Wanted {
   readonly carver: Carver;
   /** Bytes from the file's start to the pair that is looked up. */
   readonly back: number;
-  /** From the pair that is looked up to the first byte of the key, not above zero. */
+  /** From the pair that is looked up to the first byte of the key. */
   readonly first: number;
   readonly bytes: readonly number[];
 }
 
-/** One look-up of two bytes at each place, for all keys together. */
+/**
+ * One look-up of two bytes at each even place, for all keys together. A key may begin at an odd place, so two of its pairs
+ * are known, of which one stands at an even place wherever it begins.
+ */
 function atEveryByte(carvers: readonly Carver[]): Look {
   const table = new Uint8Array(65_536);
   const byPair = new Map<number, Wanted[]>();
+  const add = (low: number, high: number, wanted: Wanted): void => {
+    const pair = low | (high << 8);
+    table[pair] = 1;
+    const list = byPair.get(pair);
+    if (list === undefined) byPair.set(pair, [wanted]);
+    else list.push(wanted);
+  };
   for (const carver of carvers) {
     for (const { offset, bytes } of carver.keys) {
-      const i = rarest(bytes);
-      const pair = bytes[i] * 256 + bytes[i + 1];
-      table[pair] = 1;
-      const list = byPair.get(pair) ?? [];
-      byPair.set(pair, list);
-      list.push({ carver, back: offset + i, first: -i, bytes });
+      for (const parity of [0, 1]) {
+        const i = rarest(bytes, parity);
+        if (i !== undefined) add(bytes[i], bytes[i + 1], { carver, back: offset + i, first: -i, bytes });
+        // A key of two bytes has one pair only: of the one that begins before it, any first byte will do.
+        else for (let low = 0; low < 256; low++) add(low, bytes[0], { carver, back: offset - 1, first: 1, bytes });
+      }
     }
   }
   return (window, from) => {
     const out: Start[] = [];
-    let pair = window[0];
-    for (let i = 1; i < window.length; i++) {
-      pair = ((pair << 8) | window[i]) & 0xffff;
-      if (table[pair] === 0) continue;
-      for (const wanted of byPair.get(pair)!) take(wanted, window, from, i - 1, out);
-    }
+    const pairs = new Uint16Array(window.buffer, window.byteOffset, window.length >>> 1);
+    for (let i = 0; i < pairs.length; i++)
+      if (table[pairs[i]] !== 0) for (const wanted of byPair.get(pairs[i])!) take(wanted, window, from, 2 * i, out);
     return out;
   };
 }
@@ -133,11 +140,11 @@ function take({ carver, back, first, bytes }: Wanted, window: Uint8Array, from: 
   if (passes(carver, window, at)) out.push({ at: from + at, carver });
 }
 
-/** The pair of a key that other bytes have least often: none of zeros, none of letters where there is another one. */
-function rarest(bytes: readonly number[]): number {
-  let best = 0;
+/** Of the pairs of a key that begin at even or odd bytes of it the one that other bytes have least often. */
+function rarest(bytes: readonly number[], parity: number): number | undefined {
+  let best: number | undefined;
   let least = Number.POSITIVE_INFINITY;
-  for (let i = 0; i + 1 < bytes.length; i++) {
+  for (let i = parity; i + 1 < bytes.length; i += 2) {
     const cost = commonness(bytes[i]) + commonness(bytes[i + 1]);
     if (cost < least) [best, least] = [i, cost];
   }

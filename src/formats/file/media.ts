@@ -1,5 +1,6 @@
 /** Sound and film: RIFF, MP4 and its kin, Ogg, MP3, FLAC, Matroska. Source: carving.md section 1. */
 import { type Carved, type Carver, type Content, cut, unchecked, whole } from '../../core/carver.ts';
+import { viewOf } from '../../core/struct.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -119,13 +120,25 @@ const LOW_BITRATES = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 1
 const RATES = [44_100, 48_000, 32_000];
 const LEAST_FRAMES = 8;
 
-/** Bytes of the MP3 frame at `at`; undefined where there is none like `like`. */
-async function frameAt(
-  file: Content,
-  at: number,
-  like?: number,
-): Promise<{ length: number; kind: number } | undefined> {
-  const head = await file.number(at, 4, 'big');
+interface Frame {
+  readonly length: number;
+  readonly kind: number;
+}
+
+/** The MP3 frame at `at`; undefined where there is none like `like`. */
+async function frameAt(file: Content, at: number, like?: number): Promise<Frame | undefined> {
+  return frameOf(await file.number(at, 4, 'big'), like);
+}
+
+/** Whether a frame is followed by another one, as far as `head` reaches. */
+function isLikeNext(head: Uint8Array): boolean {
+  const word = (at: number): number => viewOf(head).getUint32(at, false);
+  const frame = head.length < 4 ? undefined : frameOf(word(0));
+  if (frame === undefined) return false;
+  return frame.length + 4 > head.length || frameOf(word(frame.length), frame.kind) !== undefined;
+}
+
+function frameOf(head: number, like?: number): Frame | undefined {
   if (Number.isNaN(head) || head >>> 21 !== 0x7ff || ((head >>> 17) & 3) !== 1) return undefined;
   const [version, rate, bitrate] = [(head >>> 19) & 3, (head >>> 10) & 3, (head >>> 12) & 15];
   if (version === 1 || rate === 3 || bitrate === 0 || bitrate === 15) return undefined;
@@ -145,6 +158,7 @@ export const mp3: Carver = {
     ...['fffb', 'fff3', 'fff2', 'fffa'].map((hex) => ({ offset: 0, bytes: [...Buffer.from(hex, 'hex')] })),
   ],
   most: 1 * GIB,
+  begins: (head) => head[0] === 0x49 || isLikeNext(head),
   async examine(file) {
     let at = 0;
     if ((await file.text(0, 3)) === 'ID3') {

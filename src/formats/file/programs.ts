@@ -11,6 +11,7 @@ export const pe: Carver = {
   title: 'Windows program',
   keys: [hexKey(0, '4d5a')],
   most: 2 * GIB,
+  begins: (head) => head.length >= 64 && head[62] + head[63] === 0 && head[61] <= 16,
   async examine(file) {
     const at = await file.number(60, 4);
     if (!(at >= 64 && at <= 4096) || (await file.text(at, 4)) !== 'PE\0\0') return undefined;
