@@ -59,6 +59,11 @@ export class Content {
     this.size = Math.min(most, source.size - from);
   }
 
+  /** What begins at `at`, as a file of its own. */
+  inner(at: number): Content {
+    return new Content(this.#source, this.from + at, this.size - at);
+  }
+
   /** `length` bytes from `at` on; undefined where there are not so many, or they cannot be read. */
   async bytes(at: number, length: number): Promise<Uint8Array | undefined> {
     if (!(at >= 0) || !(length >= 0) || at + length > this.size) return undefined;

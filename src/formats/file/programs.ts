@@ -225,19 +225,3 @@ export const iso: Carver = {
     return size === 2048 && end <= file.size && (await file.text(32_769, 5)) === 'CD001' ? unchecked(end) : undefined;
   },
 };
-
-export const qcow: Carver = {
-  extension: 'qcow2',
-  title: 'QCOW2 disk',
-  keys: [hexKey(0, '514649fb000000')],
-  most: 256 * GIB,
-  async examine(file) {
-    const [version, bits] = [await file.number(4, 4, 'big'), await file.number(20, 4, 'big')];
-    if (![2, 3].includes(version) || !(bits >= 9 && bits <= 21)) return undefined;
-    const unit = 2 ** bits;
-    const [size, table] = [await file.number(24, 8, 'big'), await file.number(40, 8, 'big')];
-    if (!(table >= unit && table % unit === 0)) return undefined;
-    // How long the file is, its tables of references say: the last cluster with one.
-    return cut(unit, { facts: { disk: size } });
-  },
-};
