@@ -198,7 +198,7 @@ test('no carver throws or hangs on what only begins like its files', async () =>
       for (const { offset, bytes: key } of carver.keys)
         bytes.set(key.slice(0, Math.max(0, size - offset)), Math.min(offset, size));
       const found = await carver.examine(new Content(new MemorySource(bytes), 0, carver.most));
-      if (found !== undefined) expect(found.length).toBeLessThanOrEqual(size);
+      if (found !== undefined) expect(found.length, carver.title).toBeLessThanOrEqual(size);
       if (found?.isProved === true && round % 3 === 1) expect(`${carver.title}: noise is proved`).toBe('');
     }
   }

@@ -15,6 +15,8 @@ const le = (value: number, bytes: number): Buffer => {
 };
 const be = (value: number, bytes: number): Buffer => Buffer.from(le(value, bytes).toReversed());
 const hex = (digits: string): Buffer => Buffer.from(digits, 'hex');
+/** Words as text. */
+const say = (seed: number, length: number): string => words(seed, length).toString();
 const ascii = (text: string): Buffer => Buffer.from(text, 'latin1');
 const cat = (...parts: readonly Buffer[]): Buffer => Buffer.concat(parts);
 
@@ -291,7 +293,7 @@ function torrentFile(seed: number): Buffer {
 
 function cardFile(seed: number): Buffer {
   const one = (i: number): string =>
-    `BEGIN:VCARD\r\nVERSION:3.0\r\nFN:${words(seed + i, 20)}\r\nNOTE;CHARSET=UTF-8:${words(seed + i, 200)}\r\n ${words(seed, 50)}\r\nEND:VCARD\r\n`;
+    `BEGIN:VCARD\r\nVERSION:3.0\r\nFN:${say(seed + i, 20)}\r\nNOTE;CHARSET=UTF-8:${say(seed + i, 200)}\r\n ${say(seed, 50)}\r\nEND:VCARD\r\n`;
   return ascii(Array.from({ length: 30 }, (_, i) => one(i)).join(''));
 }
 
@@ -306,7 +308,7 @@ function pcapngFile(seed: number): Buffer {
 }
 
 function settingsFile(seed: number): Buffer {
-  const more = Array.from({ length: 60 }, (_, i) => `scsi0:${i}.note = "${words(seed + i, 60)}"\n`).join('');
+  const more = Array.from({ length: 60 }, (_, i) => `scsi0:${i}.note = "${say(seed + i, 60)}"\n`).join('');
   return ascii(
     `.encoding = "UTF-8"\nconfig.version = "8"\nvirtualHW.version = "13"\ndisplayName = "x"\nguestOS = "other"\n${more}`,
   );

@@ -8,6 +8,8 @@ const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 const TIB = 1024 * GIB;
 const SECTOR = 512;
+/** Tables of counts of one QCOW2 disk. */
+const MAX_COUNTS = MIB;
 /** Entries of one table that are followed. */
 const MAX_ENTRIES = 64 * MIB;
 const hexKey = (offset: number, hex: string) => ({ offset, bytes: [...Buffer.from(hex, 'hex')] });
@@ -53,9 +55,10 @@ export const qcow: Carver = {
     if (!(counts >= unit && counts % unit === 0 && clusters >= 1 && order <= 6)) return cut(unit, facts);
     // The last cluster that is counted is the last of the file; tables that count stand in order.
     const perBlock = (unit * 8) / 2 ** order;
-    const entries = Math.min((clusters * unit) / 8, MAX_ENTRIES);
-    for (let i = entries - 1; i >= 0; i--) {
-      const place = await file.number(counts + i * 8, 8, 'big');
+    const entries = Math.min((clusters * unit) / 8, MAX_COUNTS);
+    const list = await file.bytes(counts, entries * 8);
+    for (let i = entries - 1; list !== undefined && i >= 0; i--) {
+      const place = viewOf(list).getUint32(i * 8, false) * 2 ** 32 + viewOf(list).getUint32(i * 8 + 4, false);
       if (place === 0) continue;
       const block = place % unit === 0 ? await file.bytes(place, unit) : undefined;
       const last = block?.findLastIndex((byte) => byte !== 0);
@@ -79,7 +82,7 @@ export const vmdk: Carver = {
     const isSane = grain >= 1 && grain <= 2048 && [512, 1024, 4096].includes(perTable) && head >= 1 && capacity > 0;
     if (!isSane || (await file.text(73, 4)) !== '\n \r\n') return undefined;
     const facts = { facts: { disk: capacity * SECTOR } };
-    if ((flags & 0x30000) === 0x30000) return streamEnd(file, head * SECTOR, facts);
+    if ((flags & 0x30000) === 0x30000) return streamEnd(file, head * SECTOR, grain * SECTOR, facts);
     const tables = Math.ceil(capacity / grain / perTable);
     if (!(directory > 0 && tables <= MAX_ENTRIES)) return cut(SECTOR, facts);
     let end = head;
@@ -96,7 +99,8 @@ export const vmdk: Carver = {
 };
 
 /** Grains one behind the other, each packed, tables between them, and a mark at the end. */
-async function streamEnd(file: Content, from: number, facts: Pick<Carved, 'facts'>): Promise<Carved> {
+async function streamEnd(file: Content, from: number, grain: number, facts: Pick<Carved, 'facts'>): Promise<Carved> {
+  let last = from;
   for (let at = from; ; ) {
     const [value, size, type] = [await file.number(at, 8), await file.number(at + 8, 4), await file.number(at + 12, 4)];
     if (Number.isNaN(value) || Number.isNaN(type)) return cut(Math.min(at, file.size), facts);
@@ -104,9 +108,18 @@ async function streamEnd(file: Content, from: number, facts: Pick<Carved, 'facts
       const found = size <= 64 * MIB ? await inflate(pieces(file, at + 14, at + 12 + size)) : undefined;
       // In front of what is packed stand two bytes, behind it a checksum of four.
       if (found === undefined || found.consumed + 6 !== size) return cut(at, facts);
+      last = at;
       at += Math.ceil((size + 12) / SECTOR) * SECTOR;
-    } else if (type === 0 && value === 0) return whole(at + SECTOR, facts);
-    else if (type >= 1 && type <= 3 && value <= file.size / SECTOR) at += SECTOR * (1 + value);
+    } else if (type === 0 && value === 0) {
+      // Some writers leave out the mark, and room for the whole of the last grain.
+      const rest = await file.bytes(at, Math.max(SECTOR, last + grain - at));
+      const isFront = (await file.number(56, 8)) < 2 ** 32;
+      if (isFront && rest === undefined) return cut(at, facts);
+      return whole(
+        isFront && rest!.every((byte) => byte === 0) ? Math.max(at + SECTOR, last + grain) : at + SECTOR,
+        facts,
+      );
+    } else if (type >= 1 && type <= 3 && value <= file.size / SECTOR) at += SECTOR * (1 + value);
     else return cut(at, facts);
   }
 }
@@ -166,6 +179,7 @@ const BLOCKS = '6677c22d23f600429d64115e9bfd4a08';
 const METADATA = '06a27c8b90479a4bb8fe575f050f886e';
 const PARAMETERS = '3767a1ca36fa434db3b633f0aa44e76b';
 const MAX_REGIONS = 64;
+const TABLE_PIECE: number = 64 * 1024;
 
 export const vhdx: Carver = {
   extension: 'vhdx',
@@ -199,13 +213,20 @@ export const vhdx: Carver = {
     end = Math.max(end, (await file.number(64 * 1024 + 72, 8)) + (await file.number(64 * 1024 + 68, 4)));
     if (!(blocks > 0 && block >= MIB && block <= 256 * MIB && Number.isSafeInteger(end)))
       return cut(Math.min(file.size, MIB));
-    for (let i = 0; i < blockBytes / 8; i++) {
-      const low = await file.number(blocks + i * 8, 4);
-      const high = await file.number(blocks + i * 8 + 4, 4);
-      if (Number.isNaN(high)) return cut(MIB);
-      // Only blocks that are there, whole or in part, take room; every so many entries one is a bitmap of 1 MiB.
-      const place = (Math.floor(low / MIB) + high * 4096) * MIB;
-      if ((low & 7) >= 6 && place > 0) end = Math.max(end, place + ((low & 7) === 6 && block > MIB ? MIB : block));
+    // Between so many blocks stands the entry of a bitmap, which takes 1 MiB where it is there.
+    const ratio = (2 ** 23 * SECTOR) / block;
+    for (let from = 0; from < blockBytes; from += TABLE_PIECE) {
+      const table = await file.bytes(blocks + from, Math.min(TABLE_PIECE, blockBytes - from));
+      if (table === undefined) return cut(MIB);
+      const view = viewOf(table);
+      for (let at = 0; at + 8 <= table.length; at += 8) {
+        const low = view.getUint32(at, true);
+        // Only blocks that are there, whole or in part, take room.
+        if ((low & 7) < 6) continue;
+        const isBitmap = ((from + at) / 8) % (ratio + 1) === ratio;
+        const place = Math.floor(low / MIB) * MIB + view.getUint32(at + 4, true) * 2 ** 32;
+        end = Math.max(end, place + (isBitmap ? MIB : block));
+      }
     }
     return end <= file.size ? unchecked(end) : cut(Math.min(file.size, MIB));
   },

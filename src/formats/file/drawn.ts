@@ -18,7 +18,7 @@ export const emf: Carver = {
     let at = 0;
     for (let n = 1; n <= count; n++) {
       const [type, length] = [await file.number(at, 4), await file.number(at + 4, 4)];
-      if (!(type >= 1 && type <= 122 && length >= 8 && length % 4 === 0)) return cut(at);
+      if (!(type >= 1 && type <= 122 && length >= 8 && length % 4 === 0)) return cut(Math.min(at, file.size));
       at += length;
       if (type === EMF_END)
         return n === count && at === size && at <= file.size ? whole(at) : cut(Math.min(at, file.size));

@@ -1,5 +1,6 @@
 /** Film in packets: FLV, MPEG streams, ASF. Sources: the published formats. */
 import { type Carver, type Content, cut, unchecked, whole } from '../../core/carver.ts';
+import { endsAt } from './pieces.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -47,7 +48,8 @@ export const transport: Carver = {
       if (control !== 2) counters.set(pid, counter);
       at += PACKET;
     }
-    return at < LEAST_PACKETS * PACKET ? undefined : whole(at);
+    if (at < LEAST_PACKETS * PACKET) return undefined;
+    return ((await endsAt(file, at)) ? whole : cut)(at);
   },
 };
 

@@ -1,6 +1,7 @@
 /** Sound and film: RIFF, MP4 and its kin, Ogg, MP3, FLAC, Matroska. Source: carving.md section 1. */
 import { type Carved, type Carver, type Content, cut, unchecked, whole } from '../../core/carver.ts';
 import { viewOf } from '../../core/struct.ts';
+import { endsAt } from './pieces.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -192,7 +193,8 @@ export const mp3: Carver = {
     }
     if (frames < LEAST_FRAMES) return undefined;
     // An older tag may stand behind the sound.
-    return whole((await file.text(at, 3)) === 'TAG' ? Math.min(at + 128, file.size) : at, { facts: { frames } });
+    const end = (await file.text(at, 3)) === 'TAG' ? Math.min(at + 128, file.size) : at;
+    return ((await endsAt(file, end)) ? whole : cut)(end, { facts: { frames } });
   },
 };
 

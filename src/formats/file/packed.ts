@@ -15,7 +15,7 @@ const BLOCK_ROOM = 110_000;
 export const bzip2: Carver = {
   extension: 'bz2',
   title: 'bzip2 file',
-  keys: [...'123456789'].map((level) => hexKey(0, `425a683${level}314159265359`)),
+  keys: [1, 2, 3, 4, 5, 6, 7, 8, 9].map((level) => hexKey(0, `425a683${level}314159265359`)),
   most: 64 * GIB,
   async examine(file) {
     let at = 0;
@@ -63,7 +63,7 @@ export const lz4: Carver = {
       if (word === 0) break;
       const size = word % 2 ** 31;
       const block = size <= most ? await file.bytes(at + 4, size) : undefined;
-      if (block === undefined) return at > 19 ? cut(at) : undefined;
+      if (block === undefined) return at > 19 ? cut(Math.min(at, file.size)) : undefined;
       const given = word >= 2 ** 31 ? size : lz4Given(block, isLinked ? had : 0, most);
       if (given === undefined) return cut(at);
       had += given;

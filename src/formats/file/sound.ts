@@ -1,6 +1,7 @@
 /** Sound in frames: FLAC, WavPack, AAC. Frames are followed one by one, with their checksums. Sources: the published formats. */
 import { type Carver, cut, whole } from '../../core/carver.ts';
 import { viewOf } from '../../core/struct.ts';
+import { endsAt } from './pieces.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -213,7 +214,7 @@ export const aac: Carver = {
       const head = await file.bytes(at, 7);
       const frame = head && adtsOf(head, 0);
       if (frame === undefined || (frames > 0 && frame.kind !== kind) || at + frame.length > file.size)
-        return frames < LEAST_FRAMES ? undefined : whole(at, { facts: { frames } });
+        return frames < LEAST_FRAMES ? undefined : ((await endsAt(file, at)) ? whole : cut)(at, { facts: { frames } });
       kind = frame.kind;
       at += frame.length;
     }
@@ -245,7 +246,7 @@ export const iff: Carver = {
     let at = from + 12;
     while (at + 8 <= end) {
       const [name, length] = [await file.text(at, 4), await file.number(at + 4, 4, 'big')];
-      if (!/^[ -~]{4}$/.test(name) || Number.isNaN(length)) return cut(at, { extension });
+      if (!/^[ -~]{4}$/.test(name) || Number.isNaN(length)) return cut(Math.min(at, file.size), { extension });
       at += 8 + length + (length % 2);
     }
     // The last part of a DjVu document need not be filled up.

@@ -20,7 +20,7 @@ export const berkeley: Carver = {
       const [number, kind] = [await file.number(n * page + 8, 4), await file.number(n * page + 25, 1)];
       // Pages that were set aside and not written yet are zeros.
       const isFresh = number === 0 && kind === 0 && n > 0;
-      if (Number.isNaN(kind) || (number !== n && !isFresh) || kind > 13) return cut(n * page);
+      if (Number.isNaN(kind) || (number !== n && !isFresh) || kind > 13) return cut(Math.min(n * page, file.size));
     }
     const end = (last + 1) * page;
     return end <= file.size ? whole(end, { facts: { pages: last + 1, pageBytes: page } }) : cut(file.size);
@@ -135,7 +135,9 @@ export const card: Carver = {
       if (stop < 0) break;
     }
     if (cards === 0) return cut(Math.max(11, at), { extension });
-    return open.length === 0 ? whole(end, { extension, facts: { cards } }) : cut(end, { extension });
+    return open.length === 0 && end <= file.size
+      ? whole(end, { extension, facts: { cards } })
+      : cut(end, { extension });
   },
 };
 
