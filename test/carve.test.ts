@@ -13,6 +13,7 @@ import { carvers } from '../src/formats/file/index.ts';
 import { startsIn } from '../src/scan/starts.ts';
 import { BROKEN, CARVED, UNCHECKED } from '../src/stack/carve.ts';
 import { locate } from '../src/stack/locate.ts';
+import { Places } from '../src/stack/places.ts';
 import { Stack } from '../src/stack/stack.ts';
 import { build, salvor } from './cli/salvor.ts';
 import { dice } from './faults/faults.ts';
@@ -250,6 +251,26 @@ test.skipIf(ext2progsAbsent !== undefined)(
     }
   },
 );
+
+test('a million places are kept in columns, in order and by where they begin', () => {
+  const places = new Places();
+  const facts = { width: 1, height: 2 };
+  for (let i = 0; i < 5000; i++)
+    places.add({
+      at: i * 512,
+      carver: i % 7,
+      found: { length: i + 1, isWhole: i % 2 === 0, isProved: i % 3 === 0, facts },
+    });
+  const all = [...places];
+  expect(all.length).toBe(5000);
+  expect(all[4321]).toEqual({
+    at: 4321 * 512,
+    carver: 2,
+    found: { length: 4322, isWhole: false, isProved: false, facts },
+  });
+  expect([...places.from(77 * 512)]).toEqual([all[77]]);
+  expect([...places.from(3)]).toEqual([]);
+});
 
 test('at every byte only where that is asked for', async () => {
   const png = pngFile(3, 80, 80);

@@ -7,6 +7,7 @@ import type { Source } from '../core/source.ts';
 import { carvers } from '../formats/file/index.ts';
 import { startsIn } from '../scan/starts.ts';
 import { firstInUse, freeOf } from './free.ts';
+import { type Place, Places } from './places.ts';
 import type { CarvedName } from './residue.ts';
 import type { Stack } from './stack.ts';
 
@@ -74,13 +75,6 @@ async function bytesOf(stack: Stack, node: Node): Promise<Source | undefined> {
   return inside?.kind === 'disk' ? inside.bytes?.() : node.bytes?.();
 }
 
-/** A file that was found, as little as a million of them can be kept. */
-interface Place {
-  readonly at: number;
-  readonly carver: Carver;
-  readonly found: Carved;
-}
-
 class Carvings {
   /** All bytes, and those to look at: the same, or with what is in use missing. */
   readonly #source: Source;
@@ -88,7 +82,7 @@ class Carvings {
   readonly #everywhere: boolean;
   readonly #locator: string;
   readonly #signal: AbortSignal;
-  #found: Promise<Map<string, Place[]>> | undefined;
+  #found: Promise<Map<string, Places>> | undefined;
 
   constructor(source: Source, free: Source | undefined, everywhere: boolean, locator: string, signal: AbortSignal) {
     this.#source = source;
@@ -114,13 +108,13 @@ class Carvings {
     for (const carver of carvers) {
       const found = at < this.#source.size ? await this.#followed(carver, at) : undefined;
       if (found === undefined || shelfOf(found) !== undefined) continue;
-      const node = fileNode(this.#source, this.#locator, { at, carver, found });
+      const node = fileNode(this.#source, this.#locator, { at, carver: carvers.indexOf(carver), found });
       if (node.rawName === rawName) return node;
     }
     return undefined;
   }
 
-  #shelf(name: string, places: readonly Place[]): Node {
+  #shelf(name: string, places: Places): Node {
     const [source, locator] = [this.#source, `${this.#locator}/${name}`];
     return {
       name,
@@ -131,8 +125,7 @@ class Carvings {
       facts: { details: { what: SHELVES[name] } },
       damage: [],
       child: async (rawName) => {
-        const at = placeOf(rawName);
-        const nodes = places.filter((place) => place.at === at).map((place) => fileNode(source, locator, place));
+        const nodes = [...places.from(placeOf(rawName))].map((place) => fileNode(source, locator, place));
         return nodes.find((node) => node.rawName === rawName);
       },
       async *children() {
@@ -141,13 +134,13 @@ class Carvings {
     };
   }
 
-  #all(): Promise<Map<string, Place[]>> {
+  #all(): Promise<Map<string, Places>> {
     this.#found ??= this.#look();
     return this.#found;
   }
 
-  async #look(): Promise<Map<string, Place[]>> {
-    const out = new Map<string, Place[]>();
+  async #look(): Promise<Map<string, Places>> {
+    const out = new Map<string, Places>();
     let end = 0;
     let count = 0;
     const how = { carvers, everywhere: this.#everywhere, signal: this.#signal };
@@ -159,9 +152,9 @@ class Carvings {
       if (found === undefined) continue;
       count++;
       const shelf = shelfOf(found) ?? WHOLE;
-      const list = out.get(shelf);
-      if (list === undefined) out.set(shelf, [{ at, carver, found }]);
-      else list.push({ at, carver, found });
+      const list = out.get(shelf) ?? new Places();
+      out.set(shelf, list);
+      list.add({ at, carver: carvers.indexOf(carver), found });
       if (shelf === WHOLE) end = at + found.length;
     }
     return out;
@@ -202,7 +195,8 @@ async function followed(source: Source, carver: Carver, at: number): Promise<Car
   return undefined;
 }
 
-function fileNode(source: Source, folder: string, { at, carver, found }: Place): Node {
+function fileNode(source: Source, folder: string, { at, carver: number, found }: Place): Node {
+  const carver = carvers[number];
   const rawName = `f${String(at).padStart(12, '0')}.${found.extension ?? carver.extension}`;
   const { length, isWhole, isProved = false } = found;
   const code = `carved.${shelfOf(found) ?? (isProved ? 'checksum' : 'structure')}`;
