@@ -45,6 +45,18 @@ test.each(made.map(([kind, bytes], n) => [kind, n, bytes] as const))(
   },
 );
 
+test('another picture in the middle of one is no part of it', async () => {
+  const pictures = made.filter(([kind]) => kind === 'jpg').map(([, bytes]) => bytes);
+  for (const [i, bytes] of pictures.entries()) {
+    const other = pictures[(i + 1) % pictures.length];
+    for (const units of [1, 2, 3]) {
+      // Coded bytes look like coded bytes: only decoding tells them apart.
+      const put = [bytes.subarray(0, units * UNIT), other.subarray(UNIT, 2 * UNIT), bytes.subarray(units * UNIT)];
+      for (const one of await carved(Buffer.concat(put))) expect(one.isWhole, `${i} at ${units}`).toBe(false);
+    }
+  }
+});
+
 test('there are about 60 kinds that can be told to be whole', () => {
   expect(carvers.length).toBeGreaterThanOrEqual(70);
   expect(new Set(carvers.map(({ title }) => title)).size).toBe(carvers.length);

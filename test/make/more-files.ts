@@ -76,9 +76,30 @@ export function toolFiles(seed: number): [string, Buffer][] {
       'db',
       tool('perl', ['-MDB_File', '-e', 'tie my %h,"DB_File","x.db"; $h{$_}=$_ x 40 for 1..900; untie %h'], 'x.db', {}),
     ],
+    [
+      'jpg',
+      tool('cjpeg', ['-progressive', '-outfile', 'x.jpg', 'x.ppm'], 'x.jpg', { 'x.ppm': pixels(seed, 301, 203) }),
+    ],
+    [
+      'jpg',
+      tool('cjpeg', ['-progressive', '-restart', '2', '-sample', '2x1', '-outfile', 'x.jpg', 'x.ppm'], 'x.jpg', {
+        'x.ppm': pixels(seed + 1, 255, 330),
+      }),
+    ],
+    [
+      'jpg',
+      tool('cjpeg', ['-baseline', '-outfile', 'x.jpg', 'x.ppm'], 'x.jpg', { 'x.ppm': pixels(seed + 2, 301, 203) }),
+    ],
     ['lz', tool('python3', ['-c', LZIP], 'x.lz', { x: text })],
   ];
   return made.filter((one): one is [string, Buffer] => one[1] !== undefined);
+}
+
+/** A picture of slopes with noise on them. */
+function pixels(seed: number, width: number, height: number): Buffer {
+  const grain = noise(seed, width * height * 3);
+  const body = grain.map((byte, i) => (byte % 60) + ((i / 3) % width) / 3 + Math.floor(i / 3 / width) / 4);
+  return cat(ascii(`P6\n${width} ${height}\n255\n`), Buffer.from(body));
 }
 
 const LZIP = [
