@@ -3,7 +3,6 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import * as zlib from 'node:zlib';
 import { seeded } from './content.ts';
 import { words } from './files.ts';
 
@@ -56,7 +55,6 @@ export function toolFiles(seed: number): [string, Buffer][] {
     noise(seed + 1, 70_000),
     Buffer.alloc(1_000_000 - 440_000),
   );
-  disk.copy(disk, 900_000, 0, 50_000);
   const qemu = (format: string, ...options: string[]): Buffer | undefined =>
     tool('qemu-img', ['convert', '-f', 'raw', '-O', format, ...options, 'x.raw', 'out'], 'out', { 'x.raw': disk });
   const made: readonly (readonly [string, Buffer | undefined])[] = [
@@ -103,10 +101,8 @@ function pixels(seed: number, width: number, height: number): Buffer {
 }
 
 const LZIP = [
-  'import lzma,zlib,struct',
-  'd=open("x","rb").read()',
-  'f=[{"id":lzma.FILTER_LZMA1,"dict_size":1<<20,"lc":3,"lp":0,"pb":2}]',
-  'b=lzma.compress(d,format=lzma.FORMAT_RAW,filters=f)',
+  'import lzma,zlib,struct;d=open("x","rb").read()',
+  'b=lzma.compress(d,format=lzma.FORMAT_RAW,filters=[{"id":lzma.FILTER_LZMA1,"dict_size":1<<20,"lc":3,"lp":0,"pb":2}])',
   'open("x.lz","wb").write(b"LZIP\\x01\\x14"+b+struct.pack("<IQQ",zlib.crc32(d),len(d),len(b)+26))',
 ].join('\n');
 
@@ -400,9 +396,4 @@ function dexFile(seed: number): Buffer {
     b = (b + a) % 65_521;
   }
   return cat(ascii('dex\n035\0'), le(b * 65_536 + a, 4), body);
-}
-
-/** A gzip file whose members follow each other, as logs that were rotated and joined. */
-export function joinedGzip(seed: number): Buffer {
-  return cat(zlib.gzipSync(words(seed, 40_000)), zlib.gzipSync(words(seed + 1, 50_000)));
 }

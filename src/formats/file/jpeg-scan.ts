@@ -58,6 +58,8 @@ const PIECE = 64 * 1024;
 /** Bytes of coded data that are judged together: they look random, and never hold a run of zeros. */
 const LOOK = 512;
 const LEAST_HIGH = 96;
+/** Looks at what does not seem coded before what is decoded is given up: 64 KiB. */
+const PATIENCE = 128;
 
 /** Finds the end of one scan. */
 export class Scan {
@@ -97,6 +99,9 @@ export class Scan {
   /** The next marker that is none of a restart, with restarts in their turn, and data that looks as if it were coded. */
   async #marked(): Promise<End> {
     let turn = 0;
+    // What is decoded need not look like anything: an empty picture is zeros.
+    const patience = this.#frame.isBaseline || this.#frame.isProgressive ? PATIENCE : 0;
+    let dull = 0;
     let at = this.#from;
     for (;;) {
       const length = Math.min(PIECE, this.#file.size - at);
@@ -105,8 +110,10 @@ export class Scan {
       let i = 0;
       for (; i + 1 < block.length; i++) {
         // What was passed without a marker is judged: before, its end may have been in it.
-        if ((at + i - this.#from) % LOOK === 0 && i >= LOOK && !looksCoded(block, i - LOOK))
-          return { at: at + i - LOOK, isSound: false };
+        if ((at + i - this.#from) % LOOK === 0 && i >= LOOK) {
+          dull = looksCoded(block, i - LOOK) ? 0 : dull + 1;
+          if (dull > patience) return { at: at + i - LOOK, isSound: false };
+        }
         if (block[i] !== 0xff) continue;
         const next = block[i + 1];
         if (next === 0) i++;
