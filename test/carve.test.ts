@@ -1,4 +1,5 @@
 /** Files by their content alone: whole ones exactly, and nothing that is not one. */
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,12 +10,15 @@ import { Content } from '../src/core/carver.ts';
 import { MemorySource } from '../src/core/memory.ts';
 import type { Node } from '../src/core/node.ts';
 import { carvers } from '../src/formats/file/index.ts';
+import { startsIn } from '../src/scan/starts.ts';
 import { BROKEN, CARVED, UNCHECKED } from '../src/stack/carve.ts';
 import { locate } from '../src/stack/locate.ts';
+import { Places } from '../src/stack/places.ts';
 import { Stack } from '../src/stack/stack.ts';
 import { build, salvor } from './cli/salvor.ts';
 import { dice } from './faults/faults.ts';
 import { seeded } from './make/content.ts';
+import { ext2progsAbsent, makeExt } from './make/ext.ts';
 import {
   bmpFile,
   jpegFile,
@@ -31,6 +35,7 @@ import {
 const root = fs.mkdtempSync(join(tmpdir(), 'salvor-carve-'));
 afterAll(() => fs.rmSync(root, { recursive: true, force: true }));
 const UNIT = 4096;
+const withSbin = { ...process.env, PATH: `/usr/sbin:/sbin:${process.env.PATH ?? ''}` };
 const sha256 = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
 const noise = (seed: number, length: number): Buffer => Buffer.from(seeded(seed, length).read(0, length));
 
@@ -194,7 +199,7 @@ test('no carver throws or hangs on what only begins like its files', async () =>
       for (const { offset, bytes: key } of carver.keys)
         bytes.set(key.slice(0, Math.max(0, size - offset)), Math.min(offset, size));
       const found = await carver.examine(new Content(new MemorySource(bytes), 0, carver.most));
-      if (found !== undefined) expect(found.length).toBeLessThanOrEqual(size);
+      if (found !== undefined) expect(found.length, carver.title).toBeLessThanOrEqual(size);
       if (found?.isProved === true && round % 3 === 1) expect(`${carver.title}: noise is proved`).toBe('');
     }
   }
@@ -215,3 +220,89 @@ test('one changed byte is never proved', async () => {
     }
   }
 });
+
+test.skipIf(ext2progsAbsent !== undefined)(
+  'only what no live file has is looked at, unless all is asked for',
+  async () => {
+    const dir = join(root, 'ext');
+    const [kept, lost] = [pngFile(1, 120, 90), pngFile(2, 130, 90)];
+    fs.mkdirSync(dir);
+    fs.writeFileSync(join(dir, 'kept.png'), kept);
+    fs.writeFileSync(join(dir, 'lost.png'), lost);
+    const volume = join(root, 'ext.img');
+    makeExt(volume, '16M', dir, ['-t', 'ext4', '-b', '1024']);
+    execFileSync('debugfs', ['-w', '-R', 'rm /lost.png', volume], { stdio: 'ignore', env: withSbin });
+    const disk = join(root, 'parted.img');
+    fs.writeFileSync(disk, Buffer.concat([oneLinux(32_768), Buffer.alloc(1024 * 1024 - 512), fs.readFileSync(volume)]));
+    for (const [file, inner] of [
+      [volume, ''],
+      [disk, ''],
+      [disk, '::mbr/p1::ext'],
+    ]) {
+      const names = async (folder: string): Promise<string[]> => {
+        const stack = new Stack([file], { only: true });
+        const { node } = await locate(stack, `${file}${inner}/${folder}`);
+        const out = await Promise.all((await listed(node)).filter(({ kind }) => kind === 'file').map(bytesOf));
+        stack.close();
+        return out.map(sha256).sort();
+      };
+      expect(await names('+carved'), `${file}${inner}`).toEqual([sha256(lost)]);
+      expect(await names('+carved-all'), `${file}${inner}`).toEqual([sha256(kept), sha256(lost)].sort());
+    }
+  },
+);
+
+test('a million places are kept in columns, in order and by where they begin', () => {
+  const places = new Places();
+  const facts = { width: 1, height: 2 };
+  for (let i = 0; i < 5000; i++)
+    places.add({
+      at: i * 512,
+      carver: i % 7,
+      found: { length: i + 1, isWhole: i % 2 === 0, isProved: i % 3 === 0, facts },
+    });
+  const all = [...places];
+  expect(all.length).toBe(5000);
+  expect(all[4321]).toEqual({
+    at: 4321 * 512,
+    carver: 2,
+    found: { length: 4322, isWhole: false, isProved: false, facts },
+  });
+  expect([...places.from(77 * 512)]).toEqual([all[77]]);
+  expect([...places.from(3)]).toEqual([]);
+});
+
+test('at every byte only where that is asked for', async () => {
+  const png = pngFile(3, 80, 80);
+  const bytes = Buffer.concat([noise(1, 70_001), png, words(2, 50_000)]);
+  const stack = new Stack([{ name: 'x', source: new MemorySource(bytes) }], { only: true });
+  const names = async (folder: string): Promise<string[]> =>
+    (await listed((await stack.child(stack.roots[0], folder))!)).map(({ rawName }) => rawName);
+  expect(await names('+carved')).toEqual([]);
+  expect(await names('+carved-any')).toEqual(['f000000070001.png']);
+  expect(await stack.child(stack.roots[0], '+carved-none')).toBeUndefined();
+  stack.close();
+});
+
+test('a name across two windows, and files at their edges', async () => {
+  const window = 4 * 1024 * 1024;
+  const bytes = Buffer.alloc(2 * window + 100_000);
+  const put = [pngFile(4, 60, 60), pngFile(5, 60, 60), tarFile([['one', words(1, 5000)]])];
+  const places = [window - 3, 2 * window, 2 * window + 50_001];
+  for (const [i, at] of places.entries()) put[i].copy(bytes, at);
+  const how = { carvers, everywhere: true, signal: new AbortController().signal };
+  const found: number[] = [];
+  for await (const { at, carver } of startsIn(new MemorySource(bytes), how))
+    if (['png', 'tar'].includes(carver.extension)) found.push(at);
+  expect(found).toEqual(places);
+});
+
+/** A sector with a partition table of one Linux volume behind the first MiB. */
+function oneLinux(sectors: number): Buffer {
+  const out = Buffer.alloc(512);
+  out[450] = 0x83;
+  out.writeUInt32LE(2048, 454);
+  out.writeUInt32LE(sectors, 458);
+  out.writeUInt16LE(0xaa55, 510);
+  return out;
+}

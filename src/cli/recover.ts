@@ -11,7 +11,9 @@ import {
   recover,
   recoveryLines,
 } from '../export/index.ts';
+import { carvedName } from '../stack/carve.ts';
 import { locate } from '../stack/locate.ts';
+import type { CarvedName } from '../stack/residue.ts';
 import type { Stack } from '../stack/stack.ts';
 import {
   type CommonOptions,
@@ -41,6 +43,8 @@ interface Options extends CommonOptions {
   readonly guestFiles?: boolean;
   readonly deep?: boolean;
   readonly carve?: boolean;
+  readonly carveAll?: boolean;
+  readonly carveAny?: boolean;
   readonly mend?: boolean;
   readonly target?: string;
   readonly ova?: boolean;
@@ -83,9 +87,11 @@ export function register(program: Command): void {
     )
     .option(
       '--carve',
-      'also files that are known by their content alone, in file systems and in disks without one: DIR/+carved; what ' +
-        'cannot be followed to its end, or checked, is kept apart in it',
+      'also files that are known by their content alone, in what live files leave free and in disks without a file ' +
+        'system: DIR/+carved; what cannot be followed to its end, or checked, is kept apart in it',
     )
+    .option('--carve-all', 'as --carve, also in what live files have')
+    .option('--carve-any', 'as --carve, with files that begin at any byte, not only where sectors do')
     .option('--no-mend', 'do not make anew the descriptors and configurations that machines lack')
     .addOption(
       new Option(
@@ -167,12 +173,19 @@ async function withScan(
   }
 }
 
+/** The directory of files known by content that was asked for. */
+function carvedOf({ carve, carveAll, carveAny }: Options): CarvedName | undefined {
+  const isAsked = carve === true || carveAll === true || carveAny === true;
+  return isAsked ? carvedName(carveAll === true, carveAny === true) : undefined;
+}
+
 /** Threads of the scan before a deep recovery. */
 const SCAN_THREADS = 2;
 
 async function run(stack: Stack, from: Node | undefined, options: Options, signal: AbortSignal): Promise<number> {
   const json = options.json === true;
   const line = progressLine(json);
+  const carve = carvedOf(options);
   try {
     const manifest = await recover(stack, {
       out: options.out,
@@ -186,7 +199,7 @@ async function run(stack: Stack, from: Node | undefined, options: Options, signa
       symlinks: options.symlinks,
       system: options.system === true,
       deep: options.deep === true,
-      carve: options.carve === true,
+      ...(carve !== undefined && { carve }),
       mend: options.mend !== false,
       command: process.argv.slice(2),
       signal,

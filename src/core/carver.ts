@@ -24,13 +24,22 @@ export interface Carver {
   readonly title: string;
   /** What stands near its start. Places are even; the first two bytes are looked up. */
   readonly keys: readonly Key[];
+  /**
+   * A first look at up to FIRST bytes from its start, fewer near the end of what is looked through, without waiting: what
+   * short keys meet by chance is let go of here. False where it is no such file.
+   */
+  begins?(head: Uint8Array): boolean;
   /** No file of the kind is longer. */
   readonly most: number;
   /** Follows the structure from the start; undefined where it is no such file after all. */
   examine(file: Content): Promise<Carved | undefined>;
 }
 
+/** Bytes that `begins` may look at. */
+export const FIRST = 1024;
 const WINDOW = 1024 * 1024;
+/** Bytes of the first read; each further one is larger, as most that begins like a file is none. */
+const FIRST_READ = 16 * 1024;
 
 /** Bytes from a place on, read in large pieces. */
 export class Content {
@@ -41,6 +50,7 @@ export class Content {
   readonly #source: Source;
   #window: Uint8Array = new Uint8Array(0);
   #at = 0;
+  #unit = FIRST_READ;
   #view: DataView = new DataView(this.#window.buffer);
 
   constructor(source: Source, from: number, most: number) {
@@ -49,11 +59,17 @@ export class Content {
     this.size = Math.min(most, source.size - from);
   }
 
+  /** What begins at `at`, as a file of its own. */
+  inner(at: number): Content {
+    return new Content(this.#source, this.from + at, this.size - at);
+  }
+
   /** `length` bytes from `at` on; undefined where there are not so many, or they cannot be read. */
   async bytes(at: number, length: number): Promise<Uint8Array | undefined> {
     if (!(at >= 0) || !(length >= 0) || at + length > this.size) return undefined;
     if (at < this.#at || at + length > this.#at + this.#window.length) {
-      const window = new Uint8Array(Math.min(Math.max(WINDOW, length), this.size - at));
+      const window = new Uint8Array(Math.min(Math.max(this.#unit, length), this.size - at));
+      this.#unit = Math.min(WINDOW, this.#unit * 4);
       const gaps = await this.#source.read(this.from + at, window);
       const had = gaps.reduce((least, gap) => Math.min(least, gap.offset - this.from - at), window.length);
       this.#window = window.subarray(0, Math.max(0, had));

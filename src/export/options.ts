@@ -1,5 +1,6 @@
 /** What a recovery is asked for, and what it says on the way. */
 import type { Node } from '../core/node.ts';
+import type { CarvedName } from '../stack/residue.ts';
 import type { Fill } from './jobs.ts';
 
 export interface RecoverOptions {
@@ -25,8 +26,8 @@ export interface RecoverOptions {
   readonly system: boolean;
   /** Also what was deleted or lost its directory, as +deleted and +orphan. */
   readonly deep?: boolean;
-  /** Also files that are known by their content alone, as +carved. */
-  readonly carve?: boolean;
+  /** Also files that are known by their content alone, in the directory that looks so far. */
+  readonly carve?: CarvedName;
   /** Also descriptors and configurations that machines lack, made anew beside what was recovered; true if absent. */
   readonly mend?: boolean;
   /** As it was typed, for the journal. */

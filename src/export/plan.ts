@@ -6,6 +6,7 @@ import { DATA, type RunList } from '../core/run.ts';
 import { guestTree } from '../stack/inside.ts';
 import { isConfiguration, type Machine, machinesAt, machinesOf } from '../stack/machines.ts';
 import { mendedOf } from '../stack/mend.ts';
+import type { CarvedName } from '../stack/residue.ts';
 import type { Stack } from '../stack/stack.ts';
 import { ExportError, interrupted } from './error.ts';
 import { globs } from './glob.ts';
@@ -30,6 +31,19 @@ export interface Plan {
   readonly items: number;
 }
 
+/** What carving did not look at, and what does. */
+const CARVE_NOTES: Readonly<Record<CarvedName, string>> = {
+  '+carved':
+    'Files were looked for by their content where sectors begin, and only in what no live file has where a file system ' +
+    'can say so; --carve-all looks in the rest, too, and --carve-any at every byte.',
+  '+carved-any':
+    'Files were looked for by their content at every byte, and only in what no live file has where a file system can ' +
+    'say so; --carve-all looks in the rest, too.',
+  '+carved-all':
+    'Files were looked for by their content where sectors begin, also in what live files have; --carve-any looks at every byte.',
+  '+carved-all-any': 'Files were looked for by their content at every byte, also in what live files have.',
+};
+
 /** Files take whole blocks. */
 const BLOCK = 4096;
 const NAMED_CONFLICTS = 5;
@@ -43,10 +57,11 @@ export async function planOf(
   meter: Meter,
 ): Promise<Plan> {
   const { from } = options;
-  const carve = options.carve === true;
+  const { carve } = options;
   const stores =
     from === undefined ? await treesOf(stack, options.deep === true, carve) : await treesFrom(stack, from, carve);
   const { notes } = stores;
+  if (carve !== undefined) notes.push(CARVE_NOTES[carve]);
   const selection = await selectionOf(stack, stores.trees, options);
   const trees = options.guests === true ? [{ node: await guestTree(stack, from), path: '' }] : stores.trees;
   const sum = { files: 0, directories: 0, bytes: 0, bytesOnDisk: 0, gapsBytes: 0 };
@@ -125,7 +140,7 @@ async function selectionOf(stack: Stack, trees: readonly Tree[], options: Recove
   const base = {
     system: options.system,
     deep: options.deep === true,
-    carve: options.carve === true,
+    ...(options.carve !== undefined && { carve: options.carve }),
     mend: options.mend !== false,
     ...(options.paths?.length && { paths: globs(options.paths) }),
   };

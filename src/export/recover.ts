@@ -6,6 +6,7 @@ import { MAX_NOTES } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
 import type { Source } from '../core/source.ts';
+import { CARVED } from '../stack/carve.ts';
 import { sentenceOf } from '../stack/encrypted.ts';
 import type { Machine } from '../stack/machines.ts';
 import { mendedOf, originsOf } from '../stack/mend.ts';
@@ -144,7 +145,7 @@ function headerOf(options: RecoverOptions, plan: Plan): Header {
     mend: mend !== false,
     from: from?.locator ?? null,
     guests: guests === true,
-    carve: carve === true,
+    carve: carve === CARVED ? true : (carve ?? false),
   };
   return { schema: 1, command: options.command, evidence: plan.evidence, options: given };
 }

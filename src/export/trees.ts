@@ -2,8 +2,8 @@
 import { MAX_LAYERS } from '../core/limits.ts';
 import type { Kind, Node } from '../core/node.ts';
 import { beneath } from '../stack/beneath.ts';
-import { CARVED } from '../stack/carve.ts';
 import { filesystems } from '../stack/home.ts';
+import type { CarvedName } from '../stack/residue.ts';
 import { passesThrough, type Stack } from '../stack/stack.ts';
 import { counted } from '../stack/words.ts';
 import { ExportError } from './error.ts';
@@ -11,13 +11,17 @@ import { Names, OWN_NAMES } from './names.ts';
 import type { Tree } from './walk.ts';
 
 /** The trees at and below a node that a person named. Throws ExportError('nothing') where it holds no files. */
-export async function treesFrom(stack: Stack, from: Node, carve = false): Promise<{ trees: Tree[]; notes: string[] }> {
+export async function treesFrom(
+  stack: Stack,
+  from: Node,
+  carve?: CarvedName,
+): Promise<{ trees: Tree[]; notes: string[] }> {
   if (from.kind === 'directory' || from.kind === 'filesystem') return { trees: [{ node: from, path: '' }], notes: [] };
   if (WAYS.includes(from.kind)) {
     const nodes = await filesystems(stack, from);
     if (nodes.length > 0) return { trees: named(nodes), notes: [] };
-    const carved = carve ? await stack.child(from, CARVED) : undefined;
-    if (carved !== undefined) return { trees: [{ node: carved, path: CARVED }], notes: [] };
+    const carved = carve && (await stack.child(from, carve));
+    if (carved !== undefined) return { trees: [{ node: carved, path: carved.rawName }], notes: [] };
     const next = `See what is there with "salvor inspect", or copy its bytes with "salvor cat '${from.locator}'".`;
     throw new ExportError('nothing', `No file system was found in ${from.locator}. ${next}`);
   }
@@ -51,7 +55,11 @@ function named(nodes: readonly Node[]): Tree[] {
  * The trees of a stack, with the directories they go to; with `deep`, or where nothing lives there, also what lay on the
  * evidence before. Throws ExportError('nothing') where there is none.
  */
-export async function treesOf(stack: Stack, deep: boolean, carve = false): Promise<{ trees: Tree[]; notes: string[] }> {
+export async function treesOf(
+  stack: Stack,
+  deep: boolean,
+  carve?: CarvedName,
+): Promise<{ trees: Tree[]; notes: string[] }> {
   const found = new Map<string, Node>();
   const plain: Node[] = [];
   const notes: string[] = [];
@@ -67,7 +75,7 @@ export async function treesOf(stack: Stack, deep: boolean, carve = false): Promi
   const nodes = [...found.values(), ...plain];
   const older = deep || nodes.length === 0 ? await olderOf(stack) : [];
   if (nodes.length + older.length === 0) {
-    const carved = carve ? await carvedOf(stack) : [];
+    const carved = carve === undefined ? [] : await carvedOf(stack, carve);
     if (carved.length > 0) return { trees: carved, notes };
     const given = stack.roots.map((root) => root.locator).join(', ') || 'nothing';
     const next = 'See what is there with "salvor inspect", or force a format with --as FORMAT@OFFSET.';
@@ -82,12 +90,12 @@ export async function treesOf(stack: Stack, deep: boolean, carve = false): Promi
 }
 
 /** What is known by its content alone of sources that nothing else is known of. */
-async function carvedOf(stack: Stack): Promise<Tree[]> {
+async function carvedOf(stack: Stack, name: CarvedName): Promise<Tree[]> {
   const names = new Names(OWN_NAMES);
   const out: Tree[] = [];
   for (const root of stack.roots) {
-    const node = root.kind === 'evidence' ? await stack.child(root, CARVED) : undefined;
-    const path = stack.roots.length === 1 ? CARVED : names.take(`${root.rawName}${CARVED}`, false);
+    const node = root.kind === 'evidence' ? await stack.child(root, name) : undefined;
+    const path = stack.roots.length === 1 ? name : names.take(`${root.rawName}${name}`, false);
     if (node !== undefined) out.push({ node, path });
   }
   return out;

@@ -2,7 +2,7 @@
 import { MAX_PATH_BYTES, MAX_PATH_DEPTH } from '../core/limits.ts';
 import type { Node } from '../core/node.ts';
 import { mendedNodes, mendedOf, Pieces, stripesIn } from '../stack/mend.ts';
-import { childrenWith, type Depth } from '../stack/residue.ts';
+import { type CarvedName, childrenWith, type Depth } from '../stack/residue.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { Match } from './glob.ts';
 import { Names, OWN_NAMES } from './names.ts';
@@ -24,7 +24,7 @@ export interface Selection {
   /** Also what file systems no longer show. */
   readonly deep?: boolean;
   /** Also files that content alone tells of. */
-  readonly carve?: boolean;
+  readonly carve?: CarvedName;
   /** Also what folders lack, made anew. */
   readonly mend?: boolean;
 }
@@ -143,7 +143,7 @@ function levelOf(stack: Stack, node: Node, path: string, inner: string, names: N
 
 /** How far to look below a node: content is searched only where something was chosen of what that finds. */
 function depthOf(node: Node, { deep, carve, onWay, machine }: Selection): Depth {
-  if (carve === true) return 'files';
+  if (carve !== undefined) return carve;
   if (deep !== true) return 'live';
   if (onWay === undefined || machine?.folders.has(node.locator) === true) return 'carved';
   const carved = `${node.locator}/+carved`;

@@ -4,6 +4,7 @@ import { flatten } from '../core/resolve.ts';
 import { DATA, RunList } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { formats } from '../formats/index.ts';
+import { type Stretch, stretchesOf } from './free.ts';
 import { filesystems } from './home.ts';
 import type { Stack } from './stack.ts';
 
@@ -19,7 +20,7 @@ export async function beneath(stack: Stack, node: Node): Promise<Node[]> {
   const inside = await stack.inside(node);
   const live = inside === undefined ? [] : await filesystems(stack, node);
   const known = new Set(live.map((one) => one.locator));
-  const grounds = await Promise.all(live.map((one) => groundOf(stack, one)));
+  const grounds = await Promise.all(live.map(async (one) => (await stretchesOf(stack, one)) ?? []));
   for (const format of formats.filter((one) => one.lastResort)) {
     const opened = inside?.format === format.title ? inside : await stack.openAs(node, format);
     if (opened === undefined) continue;
@@ -45,49 +46,20 @@ async function overwritten(stack: Stack, disk: Node): Promise<Node[]> {
   return [];
 }
 
-/** A stretch of a volume, and where it lies at the bottom of all layers. */
-interface Stretch extends Bottom {
-  readonly from: number;
-  readonly length: number;
-}
-
 interface Bottom {
   readonly source: Source | undefined;
   readonly at: number;
 }
 
-/** A live file system that can say what is free, and where its volume lies. */
-interface Ground {
-  readonly filesystem: Node;
-  readonly stretches: readonly Stretch[];
-}
-
-async function groundOf(stack: Stack, filesystem: Node): Promise<Ground> {
-  const volume = filesystem.isFree === undefined ? undefined : await stack.parentOf(filesystem)?.bytes?.();
-  const stretches: Stretch[] = [];
-  const list = new RunList();
-  for (let at = 0; volume !== undefined && at < volume.size; ) {
-    list.clear();
-    let from = at;
-    at = await flatten(volume, at, volume.size, list);
-    for (let i = 0; i < list.n; i++) {
-      const length = list.length[i];
-      if (list.state(i) === DATA) stretches.push({ source: list.sourceOf(i), at: list.at[i], from, length });
-      from += length;
-    }
-  }
-  return { filesystem, stretches };
-}
-
 /** Whether an older file system is what a file of a live one holds. */
-async function isContent(stack: Stack, older: Node, grounds: readonly Ground[]): Promise<boolean> {
+async function isContent(stack: Stack, older: Node, grounds: readonly (readonly Stretch[])[]): Promise<boolean> {
   const volume = await stack.parentOf(older)?.bytes?.();
   const places = await sampled(volume);
   for (const ground of grounds) if (volume !== undefined && (await holds(ground, places, volume.size))) return true;
   return false;
 }
 
-async function holds({ filesystem, stretches }: Ground, places: readonly Bottom[], size: number): Promise<boolean> {
+async function holds(stretches: readonly Stretch[], places: readonly Bottom[], size: number): Promise<boolean> {
   const last = stretches.at(-1);
   // A disk lies in pieces, so what is behind its start need not be its own; what is as large as the volume is no disk in it.
   const isPart = last !== undefined && size < (last.from + last.length) / 2;
@@ -97,7 +69,7 @@ async function holds({ filesystem, stretches }: Ground, places: readonly Bottom[
     );
     const at = on === undefined ? 0 : on.from + place.at - on.at;
     // What starts where the live one starts is another explanation of the same bytes.
-    if (at === 0 || (await filesystem.isFree?.(at)) !== false) return false;
+    if (on === undefined || at === 0 || (await on.ground.isFree(at)) !== false) return false;
   }
   return places.length > 0;
 }

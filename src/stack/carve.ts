@@ -1,15 +1,17 @@
 /** Files by their content alone: the virtual directory +carved of whatever has bytes that nothing explains. */
 import { type Carved, type Carver, Content } from '../core/carver.ts';
-import type { Finder, Hit } from '../core/finder.ts';
 import { data, segments } from '../core/map-source.ts';
 import type { Node } from '../core/node.ts';
 import { GUESSED, INFERRED } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { carvers } from '../formats/file/index.ts';
-import { Sweep } from '../scan/sweep.ts';
+import { startsIn } from '../scan/starts.ts';
+import { firstInUse, freeOf } from './free.ts';
+import { type Place, Places } from './places.ts';
+import type { CarvedName } from './residue.ts';
 import type { Stack } from './stack.ts';
 
-export const CARVED = '+carved';
+export const CARVED: CarvedName = '+carved';
 /** Where lies what begins like a file and cannot be followed to its end. */
 export const BROKEN = 'broken';
 /** Where lies what ends where its head says, with nothing behind that could be checked. */
@@ -20,26 +22,49 @@ const SHELVES: Readonly<Record<string, string>> = {
 };
 /** Files that are listed at most. */
 const MAX_CARVED = 1_000_000;
-const WINDOW = 4 * 1024 * 1024;
-/** Bytes behind a window that the look at what begins in it may need. */
-const NEED = 1024;
 
-/** The directory of carved files of a node; undefined where it has no bytes to look through. */
-export async function carvedFolder(stack: Stack, node: Node): Promise<Node | undefined> {
-  const source = await bytesOf(stack, node);
-  if (source === undefined) return undefined;
-  const files = new Carvings(source, `${node.locator}/${CARVED}`, stack.signal);
+/** Virtual directories of carved files, by what is looked at: the free space or all, sector starts or every byte. */
+const FOLDERS: Readonly<Record<string, Reach>> = {
+  [CARVED]: { all: false, everywhere: false },
+  '+carved-any': { all: false, everywhere: true },
+  '+carved-all': { all: true, everywhere: false },
+  '+carved-all-any': { all: true, everywhere: true },
+};
+
+interface Reach {
+  /** Also what file systems have given to files that live. */
+  readonly all: boolean;
+  /** Files may begin at every byte, not only at sectors. */
+  readonly everywhere: boolean;
+}
+
+/** The name of the directory of carved files that looks so far. */
+export function carvedName(all: boolean, everywhere: boolean): CarvedName {
+  return `+carved${all ? '-all' : ''}${everywhere ? '-any' : ''}`;
+}
+
+/** The directory `name` of carved files of a node; undefined where it has no bytes to look through, or there is none such. */
+export async function carvedFolder(stack: Stack, node: Node, name: string): Promise<Node | undefined> {
+  const reach = Object.hasOwn(FOLDERS, name) ? FOLDERS[name] : undefined;
+  const source = reach && (await bytesOf(stack, node));
+  if (reach === undefined || source === undefined) return undefined;
+  const free = reach.all ? undefined : await freeOf(stack, node, source);
+  const files = new Carvings(source, free, reach.everywhere, `${node.locator}/${name}`, stack.signal);
   return {
-    name: CARVED,
-    rawName: CARVED,
-    locator: `${node.locator}/${CARVED}`,
+    name,
+    rawName: name,
+    locator: `${node.locator}/${name}`,
     kind: 'directory',
     state: 'carved',
-    facts: {},
+    facts: { details: { looksAt: looksAt(reach, free !== undefined) } },
     damage: [],
     child: (rawName) => files.child(rawName),
     children: () => files.children(),
   };
+}
+
+function looksAt({ everywhere }: Reach, isFree: boolean): string {
+  return `${everywhere ? 'every byte' : 'every sector start'} of ${isFree ? 'what no live file has' : 'all bytes'}`;
 }
 
 /** What is looked through: of a file system all of the volume that it lies on. */
@@ -51,63 +76,106 @@ async function bytesOf(stack: Stack, node: Node): Promise<Source | undefined> {
 }
 
 class Carvings {
+  /** All bytes, and those to look at: the same, or with what is in use missing. */
   readonly #source: Source;
+  readonly #free: Source | undefined;
+  readonly #everywhere: boolean;
   readonly #locator: string;
   readonly #signal: AbortSignal;
-  #found: Promise<Node[]> | undefined;
+  #found: Promise<Map<string, Places>> | undefined;
 
-  constructor(source: Source, locator: string, signal: AbortSignal) {
+  constructor(source: Source, free: Source | undefined, everywhere: boolean, locator: string, signal: AbortSignal) {
     this.#source = source;
+    this.#free = free;
+    this.#everywhere = everywhere;
     this.#locator = locator;
     this.#signal = signal;
   }
 
   async *children(): AsyncGenerator<Node> {
-    yield* await this.#all();
+    const all = await this.#all();
+    for (const place of all.get(WHOLE) ?? []) yield fileNode(this.#source, this.#locator, place);
+    for (const shelf of all.keys()) if (shelf !== WHOLE) yield this.#shelf(shelf, all.get(shelf)!);
   }
 
   /** A name says where its file begins, so one file is found without looking for all. */
   async child(rawName: string): Promise<Node | undefined> {
-    if (SHELVES[rawName] !== undefined) return (await this.#all()).find((node) => node.rawName === rawName);
-    const place = /^f(\d{1,16})\./.exec(rawName);
-    if (place === null) return undefined;
-    const at = Number(place[1]);
+    if (SHELVES[rawName] !== undefined) {
+      const places = (await this.#all()).get(rawName);
+      return places && this.#shelf(rawName, places);
+    }
+    const at = placeOf(rawName);
     for (const carver of carvers) {
-      const found = at < this.#source.size ? await followed(this.#source, carver, at) : undefined;
+      const found = at < this.#source.size ? await this.#followed(carver, at) : undefined;
       if (found === undefined || shelfOf(found) !== undefined) continue;
-      const node = fileNode(this.#source, this.#locator, carver, at, found);
+      const node = fileNode(this.#source, this.#locator, { at, carver: carvers.indexOf(carver), found });
       if (node.rawName === rawName) return node;
     }
     return undefined;
   }
 
-  #all(): Promise<Node[]> {
+  #shelf(name: string, places: Places): Node {
+    const [source, locator] = [this.#source, `${this.#locator}/${name}`];
+    return {
+      name,
+      rawName: name,
+      locator,
+      kind: 'directory',
+      state: 'carved',
+      facts: { details: { what: SHELVES[name] } },
+      damage: [],
+      child: async (rawName) => {
+        const nodes = [...places.from(placeOf(rawName))].map((place) => fileNode(source, locator, place));
+        return nodes.find((node) => node.rawName === rawName);
+      },
+      async *children() {
+        for (const place of places) yield fileNode(source, locator, place);
+      },
+    };
+  }
+
+  #all(): Promise<Map<string, Places>> {
     this.#found ??= this.#look();
     return this.#found;
   }
 
-  async #look(): Promise<Node[]> {
-    const files: Node[] = [];
-    const shelves = new Map<string, Node[]>();
+  async #look(): Promise<Map<string, Places>> {
+    const out = new Map<string, Places>();
     let end = 0;
     let count = 0;
-    for await (const { at, carver } of starts(this.#source, this.#signal)) {
+    const how = { carvers, everywhere: this.#everywhere, signal: this.#signal };
+    for await (const { at, carver } of startsIn(this.#free ?? this.#source, how)) {
       // What lies inside a file that is whole belongs to it.
-      if (at < end || count >= MAX_CARVED) continue;
-      const found = await followed(this.#source, carver, at);
+      if (at < end) continue;
+      if (count >= MAX_CARVED) break;
+      const found = await this.#followed(carver, at);
       if (found === undefined) continue;
       count++;
-      const shelf = shelfOf(found);
-      const folder = shelf === undefined ? this.#locator : `${this.#locator}/${shelf}`;
-      const node = fileNode(this.#source, folder, carver, at, found);
-      if (shelf === undefined) {
-        files.push(node);
-        end = at + found.length;
-      } else shelves.set(shelf, [...(shelves.get(shelf) ?? []), node]);
+      const shelf = shelfOf(found) ?? WHOLE;
+      const list = out.get(shelf) ?? new Places();
+      out.set(shelf, list);
+      list.add({ at, carver: carvers.indexOf(carver), found });
+      if (shelf === WHOLE) end = at + found.length;
     }
-    for (const [shelf, list] of shelves) files.push(shelfNode(`${this.#locator}/${shelf}`, shelf, list));
-    return files;
+    return out;
   }
+
+  /** What a carver makes of a place. What lives there now ends it: nothing that is lost goes on in what is in use. */
+  async #followed(carver: Carver, at: number): Promise<Carved | undefined> {
+    const found = await followed(this.#free ?? this.#source, carver, at);
+    if (found === undefined || this.#free === undefined) return found;
+    const used = await firstInUse(this.#free, at, at + found.length);
+    if (used === undefined) return found;
+    return used > at ? { ...found, length: used - at, isWhole: false, isProved: false } : undefined;
+  }
+}
+
+const WHOLE = '';
+
+/** Where the file of a name begins; infinite where it is no name of one. */
+function placeOf(rawName: string): number {
+  const place = /^f(\d{1,16})\./.exec(rawName);
+  return place === null ? Number.POSITIVE_INFINITY : Number(place[1]);
 }
 
 /** The directory that a file is kept in, apart from those that were followed to their ends. */
@@ -127,7 +195,8 @@ async function followed(source: Source, carver: Carver, at: number): Promise<Car
   return undefined;
 }
 
-function fileNode(source: Source, folder: string, carver: Carver, at: number, found: Carved): Node {
+function fileNode(source: Source, folder: string, { at, carver: number, found }: Place): Node {
+  const carver = carvers[number];
   const rawName = `f${String(at).padStart(12, '0')}.${found.extension ?? carver.extension}`;
   const { length, isWhole, isProved = false } = found;
   const code = `carved.${shelfOf(found) ?? (isProved ? 'checksum' : 'structure')}`;
@@ -142,53 +211,5 @@ function fileNode(source: Source, folder: string, carver: Carver, at: number, fo
     facts: { size: length, details: { what: carver.title, isWhole, isProved, ...found.facts } },
     damage: [],
     bytes: async () => segments([data(source, at, length, certainty, why)]),
-  };
-}
-
-function shelfNode(locator: string, name: string, files: readonly Node[]): Node {
-  return {
-    name,
-    rawName: name,
-    locator,
-    kind: 'directory',
-    state: 'carved',
-    facts: { details: { what: SHELVES[name] } },
-    damage: [],
-    child: async (rawName) => files.find((node) => node.rawName === rawName),
-    async *children() {
-      yield* files;
-    },
-  };
-}
-
-/** Places at which a file may begin, in order: sectors that hold the start of one. */
-async function* starts(source: Source, signal: AbortSignal): AsyncGenerator<{ at: number; carver: Carver }> {
-  const sweep = new Sweep(carvers.map(finderOf));
-  const byKind = new Map(carvers.map((carver) => [carver.title, carver]));
-  const window = new Uint8Array(WINDOW + 65_536);
-  for (let from = 0; from < source.size && !signal.aborted; from += WINDOW) {
-    const length = Math.min(window.length, source.size - from);
-    // Whole pairs of bytes are looked at; an odd one at the end starts nothing.
-    const part = window.subarray(0, length - (length % 2));
-    await source.read(from, part);
-    const hits: Hit[] = [];
-    sweep.run(
-      part,
-      from,
-      (at, need) => (at >= from ? part.subarray(at - from, at - from + need) : undefined),
-      (hit) => hits.push(hit),
-    );
-    hits.sort((a, b) => a.at - b.at);
-    for (const { at, kind } of hits) if (at < from + WINDOW) yield { at, carver: byKind.get(kind)! };
-  }
-}
-
-/** Carvers as finders: the key is all that is looked at while bytes go by. */
-function finderOf(carver: Carver): Finder {
-  return {
-    align: 512,
-    keys: carver.keys,
-    need: NEED,
-    examine: (_, at, emit) => emit({ kind: carver.title, at, length: NEED }),
   };
 }

@@ -187,7 +187,7 @@ export class Stack {
   /** Directories that no format knows of: they are made from what several of them say. */
   #virtual(node: Node, rawName: string): Promise<Node | undefined> | undefined {
     if (rawName === MENDED) return mendedFolder(this, node);
-    return rawName === CARVED ? carvedFolder(this, node) : undefined;
+    return rawName.startsWith(CARVED) ? carvedFolder(this, node, rawName) : undefined;
   }
 
   parentOf(node: Node): Node | undefined {

@@ -128,7 +128,11 @@ const STREAMS: readonly (readonly [string, string])[] = [
   ['Catalog', 'db'],
 ];
 
+/** The class of the root of a package of Windows Installer. */
+const INSTALLER: string = Buffer.from('84100c0000000000c000000000000046', 'hex').toString('latin1');
+
 async function officeKind(file: Content, directory: number, unit: number, fats: readonly number[]): Promise<string> {
+  if ((await file.text((directory + 1) * unit + 80, 16)) === INSTALLER) return 'msi';
   let sector = directory;
   for (let n = 0; n < 64 && sector < CHAIN_END; n++) {
     for (let at = 0; at < unit; at += 128) {

@@ -15,6 +15,7 @@ interface Frame {
   readonly width: number;
   readonly height: number;
   readonly isBaseline: boolean;
+  readonly isProgressive: boolean;
   readonly components: readonly Component[];
 }
 
@@ -93,5 +94,11 @@ function frameOf(body: Uint8Array, kind: number): Frame | undefined {
     return { id: body[at], across: body[at + 1] >>> 4, down: body[at + 1] & 15 };
   });
   if (components.some(({ across, down }) => across < 1 || across > 4 || down < 1 || down > 4)) return undefined;
-  return { width, height, isBaseline: (kind === 0xc0 || kind === 0xc1) && body[0] === 8, components };
+  return {
+    width,
+    height,
+    isBaseline: (kind === 0xc0 || kind === 0xc1) && body[0] === 8,
+    isProgressive: kind === 0xc2 && body[0] === 8,
+    components,
+  };
 }

@@ -1,5 +1,7 @@
 /** Sound and film: RIFF, MP4 and its kin, Ogg, MP3, FLAC, Matroska. Source: carving.md section 1. */
 import { type Carved, type Carver, type Content, cut, unchecked, whole } from '../../core/carver.ts';
+import { viewOf } from '../../core/struct.ts';
+import { endsAt } from './pieces.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -46,38 +48,53 @@ export const mp4: Carver = {
   title: 'MP4 film or its kin',
   keys: [text(4, 'ftyp')],
   most: 256 * GIB,
-  async examine(file) {
-    const brand = await file.text(8, 4);
-    const first = await file.number(0, 4, 'big');
-    if (!/^[ -~]{4}$/.test(brand) || !(first >= 16 && first <= 1024)) return undefined;
-    const kinds: readonly (readonly [RegExp, string])[] = [
-      [/^(heic|heix|mif1|msf1)/, 'heic'],
-      [/^avi[fs]/, 'avif'],
-      [/^crx/, 'cr3'],
-      [/^qt/, 'mov'],
-      [/^M4A/, 'm4a'],
-      [/^3g/, '3gp'],
-    ];
-    const extension = kinds.find(([is]) => is.test(brand))?.[1] ?? 'mp4';
-    const met = new Set<string>();
-    let at = 0;
-    let last = '';
-    for (;;) {
-      const [small, type] = [await file.number(at, 4, 'big'), await file.text(at + 4, 4)];
-      const size = small === 1 ? await file.number(at + 8, 8, 'big') : small;
-      // Behind the last box something else begins, or nothing.
-      if (!BOXES.test(type) || !(size >= 8)) break;
-      if (at + size > file.size) return cut(at, { extension });
-      met.add(type);
-      last = type;
-      at += size;
-    }
-    const isMovie = met.has('moov') && (met.has('mdat') || met.has('moof'));
-    const isPicture = met.has('meta') && (met.has('mdat') || met.has('idat'));
-    if (!isMovie && !isPicture) return cut(at, { extension });
-    return (last === 'mdat' ? unchecked : whole)(at, { extension });
-  },
+  examine: (file) => boxes(file),
 };
+
+/** Film of QuickTime's first years, which does not begin with its brand. */
+export const quickTime: Carver = {
+  extension: 'mov',
+  title: 'QuickTime film',
+  keys: [text(4, 'moov'), text(4, 'mdat'), text(4, 'wide')],
+  most: 256 * GIB,
+  examine: (file) => follower(file, 'mov'),
+};
+
+async function boxes(file: Content): Promise<Carved | undefined> {
+  const brand = await file.text(8, 4);
+  const first = await file.number(0, 4, 'big');
+  if (!/^[ -~]{4}$/.test(brand) || !(first >= 16 && first <= 1024)) return undefined;
+  const kinds: readonly (readonly [RegExp, string])[] = [
+    [/^(heic|heix|mif1|msf1)/, 'heic'],
+    [/^avi[fs]/, 'avif'],
+    [/^crx/, 'cr3'],
+    [/^qt/, 'mov'],
+    [/^M4A/, 'm4a'],
+    [/^3g/, '3gp'],
+  ];
+  return follower(file, kinds.find(([is]) => is.test(brand))?.[1] ?? 'mp4');
+}
+
+/** Boxes one behind the other; undefined where the first is none with another one behind it. */
+async function follower(file: Content, extension: string): Promise<Carved | undefined> {
+  const met = new Set<string>();
+  let at = 0;
+  let last = '';
+  for (;;) {
+    const [small, type] = [await file.number(at, 4, 'big'), await file.text(at + 4, 4)];
+    const size = small === 1 ? await file.number(at + 8, 8, 'big') : small;
+    // Behind the last box something else begins, or nothing.
+    if (!BOXES.test(type) || !(size >= 8)) break;
+    if (at + size > file.size) return met.size > 0 ? cut(at, { extension }) : undefined;
+    met.add(type);
+    last = type;
+    at += size;
+  }
+  const isMovie = met.has('moov') && (met.has('mdat') || met.has('moof'));
+  const isPicture = met.has('meta') && (met.has('mdat') || met.has('idat'));
+  if (!isMovie && !isPicture) return met.size > 1 ? cut(at, { extension }) : undefined;
+  return (last === 'mdat' ? unchecked : whole)(at, { extension });
+}
 
 /** Bytes of an Ogg page's checksum: polynomial 04C11DB7, most significant bit first. */
 const OGG = new Uint32Array(256).map((_, i) => {
@@ -119,13 +136,25 @@ const LOW_BITRATES = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 1
 const RATES = [44_100, 48_000, 32_000];
 const LEAST_FRAMES = 8;
 
-/** Bytes of the MP3 frame at `at`; undefined where there is none like `like`. */
-async function frameAt(
-  file: Content,
-  at: number,
-  like?: number,
-): Promise<{ length: number; kind: number } | undefined> {
-  const head = await file.number(at, 4, 'big');
+interface Frame {
+  readonly length: number;
+  readonly kind: number;
+}
+
+/** The MP3 frame at `at`; undefined where there is none like `like`. */
+async function frameAt(file: Content, at: number, like?: number): Promise<Frame | undefined> {
+  return frameOf(await file.number(at, 4, 'big'), like);
+}
+
+/** Whether a frame is followed by another one, as far as `head` reaches. */
+function isLikeNext(head: Uint8Array): boolean {
+  const word = (at: number): number => viewOf(head).getUint32(at, false);
+  const frame = head.length < 4 ? undefined : frameOf(word(0));
+  if (frame === undefined) return false;
+  return frame.length + 4 > head.length || frameOf(word(frame.length), frame.kind) !== undefined;
+}
+
+function frameOf(head: number, like?: number): Frame | undefined {
   if (Number.isNaN(head) || head >>> 21 !== 0x7ff || ((head >>> 17) & 3) !== 1) return undefined;
   const [version, rate, bitrate] = [(head >>> 19) & 3, (head >>> 10) & 3, (head >>> 12) & 15];
   if (version === 1 || rate === 3 || bitrate === 0 || bitrate === 15) return undefined;
@@ -145,6 +174,7 @@ export const mp3: Carver = {
     ...['fffb', 'fff3', 'fff2', 'fffa'].map((hex) => ({ offset: 0, bytes: [...Buffer.from(hex, 'hex')] })),
   ],
   most: 1 * GIB,
+  begins: (head) => head[0] === 0x49 || isLikeNext(head),
   async examine(file) {
     let at = 0;
     if ((await file.text(0, 3)) === 'ID3') {
@@ -163,7 +193,8 @@ export const mp3: Carver = {
     }
     if (frames < LEAST_FRAMES) return undefined;
     // An older tag may stand behind the sound.
-    return whole((await file.text(at, 3)) === 'TAG' ? Math.min(at + 128, file.size) : at, { facts: { frames } });
+    const end = (await file.text(at, 3)) === 'TAG' ? Math.min(at + 128, file.size) : at;
+    return ((await endsAt(file, end)) ? whole : cut)(end, { facts: { frames } });
   },
 };
 
@@ -217,21 +248,3 @@ async function vint(
   }
   return Number.isSafeInteger(value) ? { value, bytes, isUnknown } : undefined;
 }
-
-export const flac: Carver = {
-  extension: 'flac',
-  title: 'FLAC sound',
-  keys: [text(0, 'fLaC')],
-  most: 4 * GIB,
-  async examine(file) {
-    let at = 4;
-    for (let isLast = false; !isLast; ) {
-      const head = await file.number(at, 4, 'big');
-      if (Number.isNaN(head) || ((head >>> 24) & 0x7f) > 6 || (at === 4 && head % 2 ** 31 !== 34)) return undefined;
-      isLast = head >>> 31 === 1;
-      at += 4 + (head & 0xffffff);
-    }
-    // Frames say nothing of their length: the last one is where the next thing begins, which only a decoder finds.
-    return cut(Math.min(at, file.size));
-  },
-};

@@ -72,6 +72,8 @@ export const bmp: Carver = {
   title: 'BMP picture',
   keys: [key(0, '424d')],
   most: 256 * MIB,
+  begins: (head) =>
+    head.length >= 30 && head[6] + head[7] + head[8] + head[9] === 0 && head[15] + head[16] + head[17] === 0,
   async examine(file) {
     const [size, pixels, head] = [await file.number(2, 4), await file.number(10, 4), await file.number(14, 4)];
     if (![40, 52, 56, 108, 124].includes(head) || (await file.number(6, 4)) !== 0) return undefined;

@@ -10,3 +10,16 @@ export function pieces(file: Content, from: number, end = file.size): (at: numbe
     return length > 0 ? file.bytes(from + at, length) : undefined;
   };
 }
+
+/** Sectors are written whole, and what is left of a file's last one is zeros. */
+const SECTOR = 512;
+
+/**
+ * Whether a row of frames without an end of its own can end at `at`: at the end of a sector, or with zeros up to there. Where
+ * the last frame goes on in another piece, what stands behind it here is neither.
+ */
+export async function endsAt(file: Content, at: number): Promise<boolean> {
+  const rest = (SECTOR - ((file.from + at) % SECTOR)) % SECTOR;
+  const fill = await file.bytes(at, Math.min(rest, file.size - at));
+  return fill?.every((byte) => byte === 0) === true;
+}

@@ -11,6 +11,7 @@ export const pe: Carver = {
   title: 'Windows program',
   keys: [hexKey(0, '4d5a')],
   most: 2 * GIB,
+  begins: (head) => head.length >= 64 && head[62] + head[63] === 0 && head[61] <= 16,
   async examine(file) {
     const at = await file.number(60, 4);
     if (!(at >= 64 && at <= 4096) || (await file.text(at, 4)) !== 'PE\0\0') return undefined;
@@ -222,21 +223,5 @@ export const iso: Carver = {
     const [blocks, size] = [await file.number(32_768 + 80, 4), await file.number(32_768 + 128, 2)];
     const end = blocks * size;
     return size === 2048 && end <= file.size && (await file.text(32_769, 5)) === 'CD001' ? unchecked(end) : undefined;
-  },
-};
-
-export const qcow: Carver = {
-  extension: 'qcow2',
-  title: 'QCOW2 disk',
-  keys: [hexKey(0, '514649fb000000')],
-  most: 256 * GIB,
-  async examine(file) {
-    const [version, bits] = [await file.number(4, 4, 'big'), await file.number(20, 4, 'big')];
-    if (![2, 3].includes(version) || !(bits >= 9 && bits <= 21)) return undefined;
-    const unit = 2 ** bits;
-    const [size, table] = [await file.number(24, 8, 'big'), await file.number(40, 8, 'big')];
-    if (!(table >= unit && table % unit === 0)) return undefined;
-    // How long the file is, its tables of references say: the last cluster with one.
-    return cut(unit, { facts: { disk: size } });
   },
 };

@@ -42,6 +42,16 @@ export class Allocation {
     return bitmap.allocated(place.resource) ? undefined : 'vmfs.not-allocated';
   }
 
+  /** Whether the block that holds the byte `at` of the volume is free; undefined where no bitmap that checks speaks of it. */
+  async isFree(at: number): Promise<boolean | undefined> {
+    await this.load(at);
+    const place = this.#placeOf(at);
+    const bitmap = place && this.#pages.get(place.page)?.[place.inPage];
+    return place === undefined || bitmap === undefined || place.resource >= bitmap.total
+      ? undefined
+      : !bitmap.allocated(place.resource);
+  }
+
   /** Reads the bitmaps that speak of the block at `start` of the volume. */
   async load(start: number): Promise<void> {
     const place = this.#placeOf(start);

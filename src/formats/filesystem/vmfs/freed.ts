@@ -4,7 +4,6 @@
  */
 import type { Look } from '../../../core/node.ts';
 import { FILE_BLOCK, fileBlockAt, fileBlockFits, TBZ_NO, tbzOf, typeOf } from './address.ts';
-import { UNREAD } from './allocation.ts';
 import { bitmaps } from './bitmaps.ts';
 import { levelsOf } from './blocks.ts';
 import type { Descriptor } from './descriptor.ts';
@@ -71,7 +70,7 @@ async function freeBlocks(volume: Volume): Promise<Set<number>> {
   for (let i = 0; i < SAMPLES; i++) {
     const wanted = Math.floor(((i + 0.5) * total) / SAMPLES);
     for (let block = wanted; block < Math.min(total, wanted + TRIES); block++) {
-      if (out.has(block * blockSize) || !(await isFree(volume, block * blockSize))) continue;
+      if (out.has(block * blockSize) || (await volume.allocation.isFree(block * blockSize)) !== true) continue;
       out.add(block * blockSize);
       break;
     }
@@ -115,16 +114,10 @@ async function blocksOf(volume: Volume, fd: Descriptor, out: Set<number>): Promi
     if (typeOf(low) !== FILE_BLOCK || tbzOf(g, low) !== TBZ_NO || !fileBlockFits(g, low, high)) continue;
     const start = fileBlockAt(g, low, high);
     if (start <= 0 || start + g.blockSize > volume.volume.size || out.has(start)) continue;
-    if (!(await isFree(volume, start))) continue;
+    if ((await volume.allocation.isFree(start)) !== true) continue;
     out.add(start);
     taken++;
   }
-}
-
-/** Whether the bitmaps call the file block free that holds the byte `start` of the volume. */
-export async function isFree(volume: Volume, start: number): Promise<boolean> {
-  if (volume.allocation.verdict(FILE_BLOCK, start) === UNREAD) await volume.allocation.load(start);
-  return volume.allocation.verdict(FILE_BLOCK, start) === 'vmfs.not-allocated';
 }
 
 async function sampled(volume: Volume, starts: ReadonlySet<number>): Promise<Count> {

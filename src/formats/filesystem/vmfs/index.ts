@@ -12,7 +12,7 @@ import type { Source } from '../../../core/source.ts';
 import { CarvedOf } from './carve-node.ts';
 import { rootNode } from './files.ts';
 import { vmfsFinder } from './find.ts';
-import { freedBlocks, isFree } from './freed.ts';
+import { freedBlocks } from './freed.ts';
 import { readHeartbeats } from './heartbeats.ts';
 import { ResidueOf } from './residue.ts';
 import {
@@ -165,7 +165,7 @@ async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
     format: `VMFS${geometry.version} file system`,
     notices,
     look: () => freedBlocks(volume),
-    isFree: (at) => isFree(volume, at),
+    isFree: (at) => volume.allocation.isFree(at),
     facts: {
       ...root.facts,
       size: volume.volume.size,
