@@ -135,7 +135,12 @@ function stemOf(name: string): string {
   const safe = fileName(Buffer.from(name, 'utf8').toString('latin1'))
     .replace(/[^\p{L}\p{N} ._@+-]/gu, '_')
     .replace(/^[-. ]+|[. ]+$/g, '');
-  return safe === '' ? NAMELESS : safe.slice(0, MAX_STEM);
+  let stem = '';
+  for (const letter of safe) {
+    if (Buffer.byteLength(stem + letter) > MAX_STEM) break;
+    stem += letter;
+  }
+  return stem === '' ? NAMELESS : stem;
 }
 
 /** The number that a machine had where numbers are names: by its configuration, or by its disks. */

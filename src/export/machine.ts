@@ -121,7 +121,7 @@ function compare(dir: string, before: Header, now: Header): void {
 function refuseTaken(dir: string, plan: MachinePlan, past: Past | undefined, archive: string | undefined): void {
   const { target, texts, writer } = plan;
   const names = [
-    ...target.disks.flatMap(({ file }) => [file, ...partsOf(file, writer)]),
+    ...target.disks.flatMap(({ file }) => [file, mapOf(file), ...partsOf(file, writer)]),
     ...texts.map(({ name }) => name),
     ...(writer.hashes === undefined ? [] : [writer.hashes(target, []).name]),
     ...(archive === undefined ? [] : [archive]),
@@ -142,22 +142,26 @@ interface Run {
   readonly options: MachineOptions;
 }
 
+/** Where a conversion names what could not be had. */
+function mapOf(file: string): string {
+  return `${file}.map`;
+}
+
 async function convertedDisk(stack: Stack, disk: BootableDisk, out: string, run: Run): Promise<FileEntry[]> {
   const { journal, past, options } = run;
   const dir = path.dirname(out);
   const own = path.basename(out);
   const parts = partsOf(own, options.writer);
   const done = [...parts, own].map((name) => past?.files.get(name)?.done).filter((entry) => entry !== undefined);
-  const map = `${out}.map`;
+  const map = mapOf(out);
   const maps = (): FileEntry[] => (isThere(map) ? [mapEntry(map, disk)] : []);
   if (done.at(-1)?.path === own && isThere(out)) return [...done, ...maps()];
   // Noted before, and never noted as done: it is this program's own, from a run that ended just then.
-  for (const name of [...parts, own])
-    if (past?.files.has(name) === true) fs.rmSync(path.join(dir, name), { force: true });
-  if (past?.files.has(own) === true) fs.rmSync(map, { force: true });
+  const names = [...parts, mapOf(own), own];
+  for (const name of names) if (past?.files.has(name) === true) fs.rmSync(path.join(dir, name), { force: true });
   const variant = options.writer.platform.variant;
   const writer = [...writers, ...packers].find(({ variants }) => variants.includes(variant))!;
-  for (const name of [...parts, own]) journal.add({ t: 'file', path: name, locator: disk.node.locator });
+  for (const name of names) journal.add({ t: 'file', path: name, locator: disk.node.locator });
   const { command, signal, onProgress } = options;
   const converted = await convert(stack, disk.node, {
     out,

@@ -79,7 +79,7 @@ async function* piecesOf(
   }
 }
 
-/** One range of what is there; undefined where none can be had. Several at once are answered as a whole. */
+/** One range of what is there; undefined where none can be had, and where several are asked for at once. */
 export function rangeOf(
   header: string | undefined,
   size: number,

@@ -157,7 +157,9 @@ export class Child {
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
     this.#isGone = true;
     const how = this.#why ?? (signal === null ? `it ended with code ${code}` : `it was ended by ${signal}`);
-    const message = `The process that reads the evidence fell over: ${how}. It was started again; the evidence was not touched.`;
+    const message = this.#isClosing
+      ? 'The evidence was opened anew while this was asked. Ask again.'
+      : `The process that reads the evidence fell over: ${how}. It was started again; the evidence was not touched.`;
     const fault = new ChildFault({ message, code: 'crash', known: true });
     this.#settleOpened?.reject(fault);
     for (const id of this.#waiting.keys()) this.#settled(id)?.reject(fault);

@@ -83,6 +83,8 @@ export class Session {
       if (next.done === true) listing.ended = true;
       else this.#keep(listing, next.value, after);
     }
+    // Somebody who asked for a later page at the same time may have let go of this one.
+    if (after < listing.base) return this.page(parent, after, limit);
     const end = listing.base + listing.nodes.length;
     const nodes = listing.nodes.slice(after - listing.base, after - listing.base + limit);
     return {

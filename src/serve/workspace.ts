@@ -72,11 +72,21 @@ export class Workspace {
 
   /** Asks about the evidence. */
   async ask<T>(op: string, args: unknown): Promise<T> {
-    // A report reads manifests of recoveries that were made after this child was given its rights.
-    if (op === 'report' && this.#opening !== undefined && outsOf(this.#opening).join('\n') !== this.#outs.join('\n'))
-      await this.#start();
+    if (op === 'report' && this.#opening !== undefined) return this.#ofItsOwn(this.#opening, op, args);
     if (this.#child === undefined) return Promise.reject(new NothingOpen(this.#error ?? 'No evidence is open yet.'));
     return this.#child.ask<T>(op, args);
+  }
+
+  /** A report reads manifests of recoveries that were made after the child was given its rights: another one is asked. */
+  async #ofItsOwn<T>(opening: Opening, op: string, args: unknown): Promise<T> {
+    const outs = outsOf(opening);
+    if (this.#child !== undefined && outs.join('\n') === this.#outs.join('\n')) return this.#child.ask<T>(op, args);
+    const child = new Child(opening, rightsFor(opening, undefined, outs));
+    try {
+      return await child.ask<T>(op, args);
+    } finally {
+      child.kill();
+    }
   }
 
   /** Asks about this machine; a device that hangs is given up after a while. */

@@ -20,12 +20,16 @@ export async function beneath(stack: Stack, node: Node): Promise<Node[]> {
   const inside = await stack.inside(node);
   const live = inside === undefined ? [] : await filesystems(stack, node);
   const known = new Set(live.map((one) => one.locator));
-  const grounds = await Promise.all(live.map(async (one) => (await stretchesOf(stack, one)) ?? []));
+  let grounds: Promise<Stretch[][]> | undefined;
+  const groundsOf = (): Promise<Stretch[][]> => {
+    grounds ??= Promise.all(live.map(async (one) => (await stretchesOf(stack, one)) ?? []));
+    return grounds;
+  };
   for (const format of formats.filter((one) => one.lastResort)) {
     const opened = inside?.format === format.title ? inside : await stack.openAs(node, format);
     if (opened === undefined) continue;
     for (const one of await filesystems(stack, opened)) {
-      if (known.has(one.locator) || (await isContent(stack, one, grounds))) continue;
+      if (known.has(one.locator) || (await isContent(stack, one, await groundsOf()))) continue;
       out.set(one.locator, one);
     }
   }

@@ -118,6 +118,14 @@ export async function machinesAt(stack: Stack, config: Node, mend = true): Promi
   const parent = stack.parentOf(config);
   const folder = mendedOf(config) === undefined ? parent : parent?.parent;
   const out: Machine[] = [];
+  // One configuration may hold several machines of one name: people, and what they ask for, tell them apart by it.
+  const taken = new Set<string>();
+  const unique = (wanted: string): string => {
+    let name = wanted;
+    for (let n = 2; taken.has(name); n++) name = `${wanted};${n}`;
+    taken.add(name);
+    return name;
+  };
   for (const model of node.machines ?? []) {
     const disks: MachineDisk[] = [];
     const newer: { readonly at: number; readonly identity: string }[] = [];
@@ -126,7 +134,8 @@ export async function machinesAt(stack: Stack, config: Node, mend = true): Promi
       for (const identity of one.leaves) newer.push({ at: disks.length, identity });
       disks.push(one.disk);
     }
-    const name = model.name.value === '' ? base : printable(Buffer.from(model.name.value, 'utf8').toString('latin1'));
+    const called = model.name.value === '' ? base : printable(Buffer.from(model.name.value, 'utf8').toString('latin1'));
+    const name = unique(called);
     out.push({ name, node, model, config, folder, disks });
     // Another explanation of what is there is another machine, never mixed into the first one.
     for (const [i, { at, identity }] of newer.slice(0, MAX_NEWEST).entries()) {
@@ -135,7 +144,7 @@ export async function machinesAt(stack: Stack, config: Node, mend = true): Promi
       const file = disk.chain[0]?.rawName ?? '';
       const other = { ...model, disks: model.disks.map((own) => (own === disks[at].said ? { ...said, file } : own)) };
       const changed = disks.map((own, n) => (n === at ? { ...disk, file, said: { ...said, file } } : own));
-      out.push({ name: `${name};${i + 2}`, node, model: other, config, folder, disks: changed, newest: true });
+      out.push({ name: unique(`${name};${i + 2}`), node, model: other, config, folder, disks: changed, newest: true });
     }
   }
   return out;

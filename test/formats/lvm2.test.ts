@@ -105,6 +105,10 @@ test('a leg of a RAID that missed changes is not read while the others do; witho
   devices[0].set(before, 2 * MIB);
   const had = await logical(devices, 'copy');
   expect([sha256(had.data), had.weakest]).toEqual([sha256(now), STATED]);
+  // Two that were never made alike are not surer because a third one is older still.
+  const three = makeLvm2(14, 3, [{ ...spec, on: [0, 1, 2], stale: [2] }]);
+  for (const one of three.slice(0, 2)) one.fill(0, MIB + 40, MIB + 48);
+  expect((await logical(three, 'copy')).weakest).toBe(INFERRED);
   // Without their notes nothing says which of two legs is newer.
   const bare = makeLvm2(13, 2, [{ ...spec, stale: [] }]).map((one) => one.fill(0, MIB, MIB + 64));
   expect((await logical(bare, 'copy')).weakest).toBe(INFERRED);

@@ -169,3 +169,11 @@ test.skipIf(absent !== undefined)(
     expect(lost).toEqual([expect.stringContaining('web 01-disk1.vmdk.gz is packed as a whole; unpack it first')]);
   },
 );
+
+test.skipIf(absent !== undefined)('a map that somebody put beside the disks is never taken away', async () => {
+  const out = join(dir, 'mapped');
+  fs.mkdirSync(out);
+  fs.writeFileSync(join(out, 'web 01-disk1.qcow2.map'), 'mine');
+  for (let run = 0; run < 2; run++) await expect(recovered(out, false, 'kvm')).rejects.toThrow(/is there already/);
+  expect(fs.readdirSync(out)).toEqual(['web 01-disk1.qcow2.map']);
+});

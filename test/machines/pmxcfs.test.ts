@@ -74,6 +74,32 @@ test('a log beside the database makes all of it inferred, and is told', async ()
   expect(node?.notices?.join()).toContain('config.db-wal');
 });
 
+test('a change that was begun beside the database makes all of it inferred, and is told', async () => {
+  const file = made('hot/config.db', [102]);
+  fs.writeFileSync(`${file}-journal`, Buffer.from('d9d505f920a163d7000000010000000000000000', 'hex'));
+  const node = await opened(file);
+  expect(node?.machines?.[0].memory?.certainty).toBe(INFERRED);
+  expect(node?.notices?.join()).toContain('config.db-journal');
+});
+
+test('cells that lead to the same bytes again and again take no more memory than the file', async () => {
+  const file = made(
+    'same/config.db',
+    Array.from({ length: 40 }, (_, i) => 200 + i),
+    512,
+  );
+  const bytes = fs.readFileSync(file);
+  // All cells of each leaf become its first one.
+  for (let page = 512; page + 512 <= bytes.length; page += 512) {
+    if (bytes[page] !== 13) continue;
+    const cells = bytes.readUInt16BE(page + 3);
+    for (let i = 1; i < cells; i++) bytes.writeUInt16BE(bytes.readUInt16BE(page + 8), page + 8 + i * 2);
+  }
+  fs.writeFileSync(file, bytes);
+  const node = await opened(file);
+  expect(node?.damage.map(({ code }) => code)).toContain('pmxcfs.pages');
+});
+
 test('a damaged database answers what it can, ends, and never throws', async () => {
   const sound = fs.readFileSync(made('bad/config.db', [101, 102, 103, 104], 512));
   const noise = seeded(9, 4000).read(0, 4000);

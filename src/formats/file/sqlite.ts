@@ -13,6 +13,8 @@ const LEAF = 13;
 const MAX_PAGES = 65_536;
 const MAX_ROWS = 200_000;
 const MAX_ROW = 4 * 1024 * 1024;
+/** Bytes of all rows of a table; rows of their own are never more than the file has. */
+const MAX_BYTES = 256 * 1024 * 1024;
 const MAX_COLUMNS = 256;
 /** What a page's cells leave to other pages when they are long, by the format's own formula. */
 const MINIMUM = 32 / 255;
@@ -59,16 +61,30 @@ export class Database {
 
   /** The rows of a table by its name; undefined where there is no such table. */
   async table(name: string): Promise<Row[] | undefined> {
-    const list = await this.#rows(1);
-    const found = list.find(({ cells }) => cells[0] === 'table' && cells[1] === name)?.cells[3];
-    return typeof found === 'number' ? this.#rows(found) : undefined;
+    const root = await this.#rootOf(name);
+    return root === undefined ? undefined : this.#rows(root);
+  }
+
+  /** Whether there is a table of that name. */
+  async has(name: string): Promise<boolean> {
+    return (await this.#rootOf(name)) !== undefined;
+  }
+
+  async #rootOf(name: string): Promise<number | undefined> {
+    const found = (await this.#rows(1)).find(({ cells }) => cells[0] === 'table' && cells[1] === name)?.cells[3];
+    return typeof found === 'number' ? found : undefined;
   }
 
   async #rows(root: number): Promise<Row[]> {
     const out: Row[] = [];
     const seen = new Set<number>();
     const waiting = [root];
-    for (let number = waiting.pop(); number !== undefined && out.length < MAX_ROWS; number = waiting.pop()) {
+    let left = Math.min(this.#source.size, MAX_BYTES);
+    for (let number = waiting.pop(); number !== undefined; number = waiting.pop()) {
+      if (out.length >= MAX_ROWS || left < 0 || waiting.length > MAX_PAGES) {
+        this.faults++;
+        break;
+      }
       if (seen.has(number) || seen.size >= MAX_PAGES) {
         this.faults++;
         continue;
@@ -86,15 +102,20 @@ export class Database {
         continue;
       }
       const below: number[] = [];
-      for (let i = 0; i < cells; i++) {
+      const met = new Set<number>();
+      for (let i = 0; i < cells && left >= 0; i++) {
         const at = view.getUint16(first + i * 2, false);
-        if (at < first || at + 4 > page.length) this.faults++;
+        // Two pointers never lead to one cell.
+        if (met.has(at)) this.faults++;
+        else if (at < first || at + 4 > page.length) this.faults++;
         else if (kind === INTERIOR) below.push(view.getUint32(at, false));
         else {
-          const row = await this.#row(page, at);
+          left -= Math.min(varint(page, at)?.value ?? 0, MAX_ROW);
+          const row = left < 0 ? undefined : await this.#row(page, at);
           if (row === undefined) this.faults++;
           else out.push(row);
         }
+        met.add(at);
       }
       if (kind === INTERIOR) waiting.push(view.getUint32(base + 8, false), ...below.toReversed());
     }

@@ -4,6 +4,9 @@ import type { Socket } from 'node:net';
 /** Characters that an answer may have before it is given up. */
 const MAX_ANSWER = 4 * 1024 * 1024;
 
+/** How long an answer is waited for. */
+const ANSWER_MS = 20_000;
+
 interface Waiting {
   resolve(value: unknown): void;
   reject(error: Error): void;
@@ -28,7 +31,17 @@ export class Monitor {
   execute(command: string, args: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
     if (this.#socket.destroyed) return Promise.reject(new Error('the guest has ended'));
     this.#socket.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+    return new Promise((resolve, reject) => {
+      // Answers come in the order of the questions: where one does not come, none will.
+      const timer = setTimeout(() => this.#socket.destroy(), ANSWER_MS);
+      const settled = <T>(settle: (value: T) => void) => {
+        return (value: T): void => {
+          clearTimeout(timer);
+          settle(value);
+        };
+      };
+      this.#waiting.push({ resolve: settled(resolve), reject: settled(reject) });
+    });
   }
 
   #take(text: string): void {

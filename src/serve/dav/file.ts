@@ -36,14 +36,18 @@ export async function fileOf(c: Context, node: Node, options: DavOptions): Promi
   const modified = dateOf(node);
   if (modified !== undefined) headers['Last-Modified'] = modified;
   if (isPart) headers['Content-Range'] = `bytes ${from}-${end - 1}/${source.size}`;
+  // Zeros stand where it was said beforehand; what is found out only while it is read ends the answer.
+  let fine = 0;
   if (options.lost === 'zeros') {
     const missing = await missingIn(source, from, end, c.req.raw.signal);
     if (missing > 0) headers['Salvor-Missing'] = String(missing);
+    fine = missing;
   }
   if (c.req.method === 'HEAD') return c.body(null, isPart ? 206 : 200, headers);
   const pieces = piecesOf(source, from, end, (bytes) => {
     options.onLost?.(node.locator, bytes);
-    return options.lost === 'zeros';
+    fine -= bytes;
+    return options.lost === 'zeros' && fine >= 0;
   });
   try {
     return c.body(await streamOf(c, pieces), isPart ? 206 : 200, headers);

@@ -117,7 +117,10 @@ export async function* transactions(source: Source, log: Log, list: readonly Log
       const known = open.get(transaction);
       if (known === undefined) {
         // What began before the log's tail is in place already.
-        if ((flags & START) !== 0) open.set(transaction, { lsn, header: [], regions: [], bytes: 0, parts: 0 });
+        if ((flags & START) === 0) continue;
+        held += OVERHEAD;
+        if (held > MAX_HELD) throw new LogBreak('xfs.log.large', place.at);
+        open.set(transaction, { lsn, header: [], regions: [], bytes: OVERHEAD, parts: 0 });
         continue;
       }
       if ((flags & COMMIT) !== 0) {

@@ -66,6 +66,9 @@ export function compareLsn(a: Lsn, b: Lsn): number {
   return a.high - b.high || a.low - b.low;
 }
 
+/** Records of the longest log that is followed, in records of 4 KiB. */
+const MAX_RECORDS = 524_288;
+
 /** All records of the log; undefined where it is not here or cannot be read. */
 export async function records(source: Source, g: Geometry): Promise<Log | undefined> {
   const start = byteOf(g, g.super.logAt);
@@ -85,6 +88,7 @@ export async function records(source: Source, g: Geometry): Promise<Log | undefi
       cycles[(from + at) / SECTOR] = word === LOG_MAGIC ? view.getUint32(at + 4, false) : word;
       const found = word === LOG_MAGIC ? placeOf(part, at, from + at, g) : undefined;
       if (found !== undefined) list.push(found);
+      if (list.length > MAX_RECORDS) return undefined;
     }
   }
   return { start, size, list, cycles };

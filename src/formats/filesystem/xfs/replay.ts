@@ -71,6 +71,8 @@ class Replay {
   /** The same by place alone. */
   readonly #places = new Map<number, number>();
   readonly #begun = new Set<string>();
+  /** Something that the log changes could not be read: what else lies there is as it was before. */
+  #isUnread = false;
 
   constructor(source: Source, g: Geometry) {
     this.#g = g;
@@ -80,6 +82,7 @@ class Replay {
   /** Where no sums tell what is sound, and where a mount would go on with what was begun. */
   get doubt(): string | undefined {
     if (!this.#g.isChecked) return 'xfs.log.unchecked';
+    if (this.#isUnread) return 'xfs.log.unreadable';
     return this.#begun.size > 0 ? 'xfs.log.begun' : undefined;
   }
 
@@ -125,7 +128,7 @@ class Replay {
     // Of these only the list of inodes without names was logged, which nothing here reads.
     if ((head.flags & BUFFER_INODES) !== 0 || this.#cancelled.has(`${head.place}/${head.sectors}`)) return;
     const start = head.place * UNIT;
-    const block = await this.sheet.get(start, head.sectors * UNIT);
+    const block = await this.#get(start, head.sectors * UNIT);
     if (block === undefined) return;
     const before = this.#g.isChecked ? kindOf(block) : undefined;
     const isSound = before !== undefined && isOwn(block, before, start, this.#g) && isSummed(block, before);
@@ -144,6 +147,12 @@ class Replay {
       seal(block, kind.crc, isGood);
     }
     this.sheet.put(start, block);
+  }
+
+  async #get(at: number, length: number): Promise<Uint8Array | undefined> {
+    const bytes = await this.sheet.get(at, length);
+    this.#isUnread ||= bytes === undefined;
+    return bytes;
   }
 
   /** A chunk of inodes that was set aside: all free, each with its number. */
@@ -169,7 +178,7 @@ class Replay {
       view.setUint32(156, number % 2 ** 32);
       raw.set(Buffer.from(g.uuid, 'hex'), 160);
       seal(raw, INODE_CRC_AT, true);
-      if ((await this.sheet.get(start + i * g.inodeSize, g.inodeSize)) === undefined) return;
+      if ((await this.#get(start + i * g.inodeSize, g.inodeSize)) === undefined) return;
       this.sheet.put(start + i * g.inodeSize, raw);
     }
   }
@@ -181,7 +190,7 @@ class Replay {
     if (this.#cancelled.has(`${head.place}/${head.sectors}`)) return;
     const start = inodeByteOf(g, head.number);
     if (start === undefined) throw new LogBreak('xfs.log.inode', at);
-    const raw = await this.sheet.get(start, g.inodeSize);
+    const raw = await this.#get(start, g.inodeSize);
     if (raw === undefined) return;
     const view = viewOf(raw);
     const isThird = view.getUint16(0, false) === INODE_MAGIC && raw[4] === 3;

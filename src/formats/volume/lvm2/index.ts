@@ -19,6 +19,7 @@ export const lvm2: Format = {
   gaps: [
     'A cached volume is read from its origin, inferred: what its cache holds and was not written back is not looked for.',
     'VDO and integrity volumes, and thin volumes with an origin outside their pool, are named and missing.',
+    'RAID volumes that are or were laid out anew (reshaped) are inferred; where legs were last written when a host fell is not looked for.',
     'Mappings of thin pools whose metadata is damaged are not searched for.',
   ],
   laid: [0, 1, 2, 3].map((sector) => ({ table: label, at: sector * 512, mark: { at: 0, text: 'LABELONE' } })),

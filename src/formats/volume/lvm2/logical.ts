@@ -133,13 +133,16 @@ export class LogicalVolumes {
     if (columns === undefined) return undefined;
     const n = columns.length;
     if (type.startsWith('raid0')) return chunk > 0 ? striped(columns, chunk, length, this.#grade) : undefined;
-    const grade = await this.#settled(
+    // Legs that are being laid out anew, or were, hold their data elsewhere than this reads it.
+    const isMoved = [numberIn(section, 'reshape_count'), numberIn(section, 'data_offset')].some((value) => value > 0);
+    const settled = await this.#settled(
       columns,
       data,
       listIn(section, 'raids').filter((_, i) => i % 2 === 0),
       type,
       level,
     );
+    const grade = isMoved ? this.#doubt('lvm2.reshape', 'a RAID volume that was laid out anew') : settled;
     if (type === 'raid1') return mirrored(columns, length, grade);
     if (!(chunk > 0)) return undefined;
     const whole = columns.reduce((most, { source }) => Math.max(most, source?.size ?? 0), 0);
@@ -171,13 +174,14 @@ export class LogicalVolumes {
     if (!isSpared) this.#spare(columns, torn, most);
     // A leg that is not there has no notes; what the others say is all there is to know then.
     const known = isSure || (torn.length > 0 && behind.length === 0 && (await this.#agree(beside, torn)));
-    if (known || (isSpared && behind.length > 0)) return this.#grade;
+    if (known || (isSpared && behind.length > 0 && (await this.#agree(beside, [...torn, ...behind]))))
+      return this.#grade;
     return this.#doubt('lvm2.raid-state', 'legs of a RAID volume of which nothing says that they are alike');
   }
 
   /** Whether the legs that are there say of themselves that they were alike. */
-  async #agree(beside: readonly (Source | undefined)[], torn: readonly number[]): Promise<boolean> {
-    return (await legStates(beside.filter((_, i) => !torn.includes(i)))).isSure;
+  async #agree(beside: readonly (Source | undefined)[], without: readonly number[]): Promise<boolean> {
+    return (await legStates(beside.filter((_, i) => !without.includes(i)))).isSure;
   }
 
   #doubt(code: string, what: string): Grade {

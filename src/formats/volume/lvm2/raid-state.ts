@@ -19,9 +19,12 @@ export const raidSuper = struct('dm-raid superblock', 64, {
   recoveredHigh: u32(0x24),
   resynced: u32(0x28),
   resyncedHigh: u32(0x2c),
+  /** Bit 0: the array is being laid out anew. */
+  flags: u32(0x3c),
 });
 const MAGIC = 0x64526d44;
 const DONE = 0xffffffff;
+const RESHAPING = 1;
 
 export interface LegStates {
   /** Legs that do not hold what the array holds: they had failed, missed changes, or were still being filled. */
@@ -43,7 +46,9 @@ export async function legStates(metadata: readonly (Source | undefined)[]): Prom
     const isBehind = own.events < newest || own.recovered !== DONE || own.recoveredHigh !== DONE;
     return isBehind || now.some((one) => one !== own && hasFailed(one!, leg));
   });
-  const isAlike = notes.every((one) => one !== undefined && one.resynced === DONE && one.resyncedHigh === DONE);
+  const isSettled = (one: Superblock): boolean =>
+    one.resynced === DONE && one.resyncedHigh === DONE && (one.flags & RESHAPING) === 0;
+  const isAlike = notes.every((one) => one !== undefined && isSettled(one));
   return { stale, isSure: isAlike && !stale.includes(true) };
 }
 
