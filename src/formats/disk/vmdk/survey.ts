@@ -26,7 +26,8 @@ export interface Survey {
 
 /** Lost extents of one descriptor that are named. */
 const NAMED = 3;
-const HEX = /^[0-9a-f]{8}$/i;
+/** Some writers leave out zeros at the start. */
+const HEX = /^[0-9a-f]{1,8}$/i;
 /** Smaller files are no disks. */
 const LEAST = 1024 * 1024;
 
