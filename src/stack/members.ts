@@ -94,27 +94,33 @@ export class Members {
   async #placesOf(node: Node): Promise<Place[]> {
     const whole = await this.#identify(node);
     if (whole.identities.length > 0) return [whole];
-    if (node.kind === 'evidence') {
-      const disk = await this.#diskIn(node);
-      if (disk !== undefined) return this.#placesOf(disk);
-    }
+    const table = await this.#tableIn(node, false);
+    // Searching for what is left of a container reads megabytes of each member, so where a table stands that is left out.
+    const disk = node.kind === 'evidence' ? await this.#diskIn(node, table !== undefined) : undefined;
+    if (disk !== undefined) return this.#placesOf(disk);
     const out: Place[] = [];
-    for (const format of formats) {
-      // Only tables of partitions: opening a volume here would ask for its members again.
-      if (format.layer !== 'volume' || format.identity !== undefined) continue;
-      const table = await this.#stack.openAs(node, format).catch(() => undefined);
-      if (table === undefined) continue;
-      for await (const child of this.#stack.children(table)) out.push(await this.#identify(child));
-      break;
-    }
+    const found = table ?? (await this.#tableIn(node, true));
+    if (found !== undefined)
+      for await (const child of this.#stack.children(found)) out.push(await this.#identify(child));
     return out;
   }
 
+  /** A table of partitions: opening a volume here would ask for its members again. */
+  async #tableIn(node: Node, isLastResort: boolean): Promise<Node | undefined> {
+    for (const format of formats) {
+      if (format.layer !== 'volume' || format.identity !== undefined) continue;
+      if ((format.lastResort ?? false) !== isLastResort) continue;
+      const table = await this.#stack.openAs(node, format).catch(() => undefined);
+      if (table !== undefined) return table;
+    }
+    return undefined;
+  }
+
   /** Not by way of `inside`: that may be what is waiting for an answer here. */
-  async #diskIn(node: Node): Promise<Node | undefined> {
+  async #diskIn(node: Node, isKnown: boolean): Promise<Node | undefined> {
     for (const format of formats) {
       if (format.layer !== 'disk' || format.lastResort === true) continue;
-      const disk = await this.#stack.openAs(node, format).catch(() => undefined);
+      const disk = await this.#stack.openAs(node, format, isKnown).catch(() => undefined);
       if (disk?.kind === 'disk') return disk;
     }
     return undefined;

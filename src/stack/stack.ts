@@ -31,6 +31,9 @@ export interface OpenOptions {
 /** Interiors kept open by locator; volumes are few, files are opened one after the other. */
 const MAX_INTERIORS = 256;
 
+/** Those that are asked only where no other format knows the bytes come last. */
+const IN_ORDER = [...formats].sort((a, b) => Number(a.lastResort ?? 0) - Number(b.lastResort ?? 0));
+
 interface Ranked {
   readonly format: Format;
   readonly score: number;
@@ -194,11 +197,11 @@ export class Stack {
     return node.parent;
   }
 
-  /** Opens a node's bytes as one format; undefined where they are none of it. */
-  async openAs(node: Node, format: Format): Promise<Node | undefined> {
+  /** Opens a node's bytes as one format; undefined where they are none of it. `isKnown` as in Cx. */
+  async openAs(node: Node, format: Format, isKnown = false): Promise<Node | undefined> {
     const source = await node.bytes?.();
     if (source === undefined) return undefined;
-    const cx = this.#cx(node, format);
+    const cx = { ...this.#cx(node, format), isKnown };
     if ((await format.probe(source, cx)) === 0) return undefined;
     const layer = await this.#open(node, source, format, cx);
     return layer === undefined ? undefined : this.#joined(node, layer);
@@ -251,7 +254,7 @@ export class Stack {
   async #ranked(node: Node, source: Source, isThorough: boolean): Promise<Ranked[]> {
     const out: Ranked[] = [];
     let best = 0;
-    for (const format of [...formats].sort((a, b) => Number(a.lastResort ?? 0) - Number(b.lastResort ?? 0))) {
+    for (const format of IN_ORDER) {
       if (!worthALook(node, format) || (format.lastResort && out.length > 0)) continue;
       const cx = this.#cx(node, format);
       const score = await format.probe(source, { ...cx, isKnown: best >= SURE && !isThorough });
