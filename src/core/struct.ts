@@ -166,6 +166,10 @@ function getterOf(f: Field, little: boolean): (this: { view: DataView; at: numbe
       return function () {
         return this.view.getUint32(this.at + at, little);
       };
+    case 'u64':
+      return function () {
+        return readU64(this.view, this.at + at, little);
+      };
     default: {
       const code = KIND_CODES[f.kind];
       return function () {

@@ -7,7 +7,7 @@ import { MAX_PARTITIONS } from '../../core/limits.ts';
 import { NotThis } from '../../core/node.ts';
 import { INFERRED, VERIFIED } from '../../core/run.ts';
 import type { Source } from '../../core/source.ts';
-import { bytes, struct, text, u32, u64, type Values } from '../../core/struct.ts';
+import { bytes, struct, text, u32, u64, type Values, viewOf } from '../../core/struct.ts';
 import { mbrLaid } from './mbr.ts';
 import { type Entry, tableNode } from './partition.ts';
 
@@ -148,11 +148,12 @@ async function readTable(
 
 function entriesOf(array: Uint8Array, start: number, size: number, sector: number, sound: boolean): Entry[] {
   const out: Entry[] = [];
+  const view = viewOf(array);
   for (let i = 0; (i + 1) * size <= array.length; i++) {
-    const e = entryStruct.decode(array, i * size);
+    const e = entryStruct.over(view, i * size);
+    if (e.type.every((byte) => byte === 0)) continue;
     // The end in bytes has to be an offset that a number can hold.
-    const holds = e.last >= e.first && Number.isSafeInteger((e.last + 1) * sector);
-    if (e.type.every((byte) => byte === 0) || !holds) continue;
+    if (!(e.last >= e.first && Number.isSafeInteger((e.last + 1) * sector))) continue;
     const type = guid(e.type);
     const label = utf16(e.label);
     out.push({

@@ -1,6 +1,7 @@
 /** One member device of a VMFS volume: its header, its descriptor and its PE table. */
 import { vmwareUuid } from '../../../codec/vmware-uuid.ts';
 import type { Source } from '../../../core/source.ts';
+import { viewOf } from '../../../core/struct.ts';
 import {
   type DeviceHeader,
   deviceHeader,
@@ -142,15 +143,14 @@ const ENTRIES_PER_READ = 512;
 /** Takes the used entries of one block; false when the block's last entry is unused. */
 function takeEntries(member: Member, table: Uint8Array, at: number, out: Extent[]): boolean {
   let used = false;
+  const view = viewOf(table);
   for (let i = 0; i < table.length; i += PE_STRIDE) {
     used = table[i] === 1;
     if (!used) continue;
-    const entry = peEntry.decode(table, i);
+    const { logical, physical, length, volume } = peEntry.over(view, i);
     // The ends, too, have to be offsets that a number can hold.
-    const ends = [entry.logical + entry.length, entry.physical + entry.length];
-    const sane = entry.length > 0 && ends.every(Number.isSafeInteger);
-    if (!sane || entry.volume !== member.descriptor.index) continue;
-    const { logical, physical, length } = entry;
+    const sane = length > 0 && Number.isSafeInteger(logical + length) && Number.isSafeInteger(physical + length);
+    if (!sane || volume !== member.descriptor.index) continue;
     const last = out[out.length - 1];
     // 64 TiB are 262,144 entries of 256 MiB, nearly all of them in one row.
     if (last !== undefined && last.logical + last.length === logical && last.physical + last.length === physical) {
