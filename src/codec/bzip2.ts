@@ -1,4 +1,5 @@
 /** Blocks of bzip2: unpacked as far as it takes to hold their checksums against their bytes. */
+import { Bits } from './bits.ts';
 
 const BLOCK_HIGH = 0x314159;
 const BLOCK_LOW = 0x265359;
@@ -34,34 +35,6 @@ export function bzipPart(bytes: Uint8Array, from: number, mostOutput: number): B
   const last = transformed(bits, mostOutput);
   if (last === undefined || bits.isPast || origin >= last.length) return undefined;
   return checksum(last, origin) === crc ? { kind: 'block', end: bits.at, crc } : undefined;
-}
-
-class Bits {
-  readonly #bytes: Uint8Array;
-  at: number;
-
-  constructor(bytes: Uint8Array, at: number) {
-    this.#bytes = bytes;
-    this.at = at;
-  }
-
-  get isPast(): boolean {
-    return this.at > this.#bytes.length * 8;
-  }
-
-  /** The next `n` bits, at most 24; zeros behind the end. */
-  take(n: number): number {
-    const value = this.peek(n);
-    this.at += n;
-    return value;
-  }
-
-  peek(n: number): number {
-    const i = this.at >>> 3;
-    const b = this.#bytes;
-    const word = ((b[i] << 24) | (b[i + 1] << 16) | (b[i + 2] << 8) | b[i + 3]) >>> 0;
-    return ((word << (this.at & 7)) >>> 0) >>> (32 - n);
-  }
 }
 
 interface Code {

@@ -1,4 +1,5 @@
 /** Sound in frames: FLAC, WavPack, AAC. Frames are followed one by one, with their checksums. Sources: the published formats. */
+import { Bits } from '../../codec/bits.ts';
 import { type Carver, cut, whole } from '../../core/carver.ts';
 import { viewOf } from '../../core/struct.ts';
 import { endsAt } from './pieces.ts';
@@ -117,43 +118,6 @@ function residual(bits: Bits, order: number, samples: number): boolean {
       }
   }
   return true;
-}
-
-class Bits {
-  readonly #bytes: Uint8Array;
-  at: number;
-
-  constructor(bytes: Uint8Array, at: number) {
-    this.#bytes = bytes;
-    this.at = at;
-  }
-
-  get isPast(): boolean {
-    return this.at > this.#bytes.length * 8;
-  }
-
-  take(n: number): number {
-    let value = 0;
-    for (let i = 0; i < n; i++, this.at++)
-      value = value * 2 + ((this.#bytes[this.at >>> 3] >>> (7 - (this.at & 7))) & 1);
-    return value;
-  }
-
-  /** Zeros up to the next one, which is passed, too. */
-  unary(): number {
-    const from = this.at;
-    while (!this.isPast) {
-      const rest = (this.#bytes[this.at >>> 3] << (this.at & 7)) & 0xff;
-      if (rest !== 0) {
-        this.at += Math.clz32(rest) - 24;
-        break;
-      }
-      this.at = (this.at | 7) + 1;
-    }
-    const zeros = this.at - from;
-    this.at++;
-    return zeros;
-  }
 }
 
 const tables = new Map<number, Uint32Array>();
