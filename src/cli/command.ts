@@ -178,6 +178,14 @@ function sort(args: readonly string[]): { sources: string[]; inner: string | und
 /** Errors that are sentences for the person who called. */
 const KNOWN = [EvidenceError, LocatorError, UsageError, CaseError, ExportError, GlobError, ServeError];
 
+/** Says why an export ended before its end; answers the exit code. What is no such end is thrown again. */
+export function endOf(error: unknown): number {
+  if (!(error instanceof ExportError)) throw error;
+  note(`salvor: ${error.message}`);
+  if (error.code === 'interrupted') return INTERRUPTED;
+  return error.code === 'nothing' ? NOTHING : USAGE;
+}
+
 /** Turns what a command threw into a sentence and an exit code. Only faults of the program show more. */
 export function fail(error: unknown): void {
   const known = KNOWN.some((kind) => error instanceof kind);

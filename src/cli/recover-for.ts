@@ -1,9 +1,9 @@
 /** salvor recover --target: one machine, written for a platform. */
-import { ExportError, type MachinePlan, machineLines, type RecoveredMachine, recoverMachine } from '../export/index.ts';
+import { type MachinePlan, machineLines, type RecoveredMachine, recoverMachine } from '../export/index.ts';
 import { machineWriters } from '../formats/index.ts';
 import { guestOf } from '../stack/guest/index.ts';
 import type { Stack } from '../stack/stack.ts';
-import { INTACT, INTERRUPTED, NOTHING, UNCERTAIN, USAGE } from './command.ts';
+import { endOf, INTACT, UNCERTAIN } from './command.ts';
 import { counted, note, print, printJson, shown, size } from './output.ts';
 import { pickMachine } from './pick.ts';
 import { progressLine } from './progress.ts';
@@ -45,10 +45,7 @@ export async function recoverFor(
     return worst(done);
   } catch (error) {
     line.end();
-    if (!(error instanceof ExportError)) throw error;
-    note(`salvor: ${error.message}`);
-    if (error.code === 'interrupted') return INTERRUPTED;
-    return error.code === 'nothing' ? NOTHING : USAGE;
+    return endOf(error);
   }
 }
 

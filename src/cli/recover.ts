@@ -2,30 +2,12 @@
 import { type Command, Option } from 'commander';
 import { caseDir } from '../case/place.ts';
 import type { Node } from '../core/node.ts';
-import {
-  availabilityLine,
-  type Estimate,
-  ExportError,
-  isDoubtful,
-  type Manifest,
-  recover,
-  recoveryLines,
-} from '../export/index.ts';
+import { availabilityLine, type Estimate, isDoubtful, type Manifest, recover, recoveryLines } from '../export/index.ts';
 import { carvedName } from '../stack/carve.ts';
 import { locate } from '../stack/locate.ts';
 import type { CarvedName } from '../stack/residue.ts';
 import type { Stack } from '../stack/stack.ts';
-import {
-  type CommonOptions,
-  common,
-  INTACT,
-  INTERRUPTED,
-  NOTHING,
-  UNCERTAIN,
-  USAGE,
-  UsageError,
-  withStack,
-} from './command.ts';
+import { type CommonOptions, common, endOf, INTACT, INTERRUPTED, UNCERTAIN, UsageError, withStack } from './command.ts';
 import { counted, note, print, printJson, size } from './output.ts';
 import { TARGETS } from './plan.ts';
 import { progressLine } from './progress.ts';
@@ -212,10 +194,7 @@ async function run(stack: Stack, from: Node | undefined, options: Options, signa
     return worst(manifest);
   } catch (error) {
     line.end();
-    if (!(error instanceof ExportError)) throw error;
-    note(`salvor: ${error.message}`);
-    if (error.code === 'interrupted') return INTERRUPTED;
-    return error.code === 'nothing' ? NOTHING : USAGE;
+    return endOf(error);
   }
 }
 

@@ -1,8 +1,8 @@
 /** salvor verify: check a recovery again, against its manifest. */
 import type { Command } from 'commander';
-import { ExportError, verify } from '../export/index.ts';
-import { INTACT, INTERRUPTED, interruptible, NOTHING, UNCERTAIN, USAGE } from './command.ts';
-import { counted, note, print, printJson, size } from './output.ts';
+import { verify } from '../export/index.ts';
+import { endOf, INTACT, interruptible, UNCERTAIN } from './command.ts';
+import { counted, print, printJson, size } from './output.ts';
 import { progressLine } from './progress.ts';
 
 export function register(program: Command): void {
@@ -33,8 +33,6 @@ async function run(dir: string, json: boolean): Promise<void> {
     process.exitCode = result.intact ? INTACT : UNCERTAIN;
   } catch (error) {
     line.end();
-    if (!(error instanceof ExportError)) throw error;
-    note(`salvor: ${error.message}`);
-    process.exitCode = error.code === 'interrupted' ? INTERRUPTED : error.code === 'nothing' ? NOTHING : USAGE;
+    process.exitCode = endOf(error);
   }
 }

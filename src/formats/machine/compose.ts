@@ -28,6 +28,19 @@ export function assumed(value: string): Setting {
   return { value, from: DEFAULTS, certainty: GUESSED };
 }
 
+/** The devices that every machine of VMware has for what is plugged into it. */
+export function setBoard(set: (key: string, value: string) => void): void {
+  set('pcibridge0.present', 'TRUE');
+  for (const n of [4, 5, 6, 7]) {
+    set(`pcibridge${n}.present`, 'TRUE');
+    set(`pcibridge${n}.virtualdev`, 'pcieRootPort');
+    set(`pcibridge${n}.functions`, '8');
+  }
+  set('vmci0.present', 'TRUE');
+  set('hpet0.present', 'TRUE');
+  set('floppy0.present', 'FALSE');
+}
+
 /** The lines of a configuration; a comment above each group says what it was made from. */
 export function composed(settings: Configured): MendedLine[] {
   const out: MendedLine[] = [];

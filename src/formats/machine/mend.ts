@@ -4,7 +4,7 @@ import { GUESSED, INFERRED } from '../../core/run.ts';
 import { numbered } from '../disk/vmdk/chains.ts';
 import { survey } from '../disk/vmdk/survey.ts';
 import { quotable } from '../untangle.ts';
-import { assumed, type Configured, composed } from './compose.ts';
+import { assumed, type Configured, composed, setBoard } from './compose.ts';
 import {
   type Configuration,
   configurationsOf,
@@ -235,15 +235,7 @@ function fill(out: Configured, folder: Folder, disks: Disks, texts: MachineTexts
       out.set('firmware', { value: 'efi', from: `the size of ${name}`, certainty: INFERRED });
     }
   }
-  set('pcibridge0.present', 'TRUE');
-  for (const n of [4, 5, 6, 7]) {
-    set(`pcibridge${n}.present`, 'TRUE');
-    set(`pcibridge${n}.virtualdev`, 'pcieRootPort');
-    set(`pcibridge${n}.functions`, '8');
-  }
-  set('vmci0.present', 'TRUE');
-  set('hpet0.present', 'TRUE');
-  set('floppy0.present', 'FALSE');
+  setBoard(set);
   if ([...out.keys()].some((key) => key.startsWith('ethernet'))) return;
   set('ethernet0.present', 'TRUE');
   set('ethernet0.virtualdev', 'e1000');

@@ -1,7 +1,7 @@
 /** Writes a .vmx for VMware. Source: vmconfig.md sections 1 and 6. */
 import type { MachineWriter, Platform, TargetMachine } from '../../../core/machine-writer.ts';
 import { INFERRED } from '../../../core/run.ts';
-import { type Configured, composed } from '../compose.ts';
+import { type Configured, composed, setBoard } from '../compose.ts';
 
 const MIB = 1024 * 1024;
 
@@ -93,15 +93,7 @@ function vmxText(machine: TargetMachine): string {
     }
   }
   set('nvram', `${machine.stem}.nvram`);
-  set('pcibridge0.present', 'TRUE');
-  for (const n of [4, 5, 6, 7]) {
-    set(`pcibridge${n}.present`, 'TRUE');
-    set(`pcibridge${n}.virtualdev`, 'pcieRootPort');
-    set(`pcibridge${n}.functions`, '8');
-  }
-  set('vmci0.present', 'TRUE');
-  set('hpet0.present', 'TRUE');
-  set('floppy0.present', 'FALSE');
+  setBoard(set);
   return `${composed(out)
     .map(({ text }) => text)
     .join('\n')}\n`;
