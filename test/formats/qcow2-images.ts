@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { dice } from '../faults/faults.ts';
+import { type GuestKind, guestAbsent, guestImage } from '../scoreboard/guests.ts';
 
 const MIB = 2 ** 20;
 
@@ -21,8 +22,8 @@ export interface Layout {
   /** States between which more is written. */
   readonly snapshots?: number;
   readonly backing?: boolean;
-  /** Damages that it cannot be whole after, and why. */
-  readonly hard?: { readonly after: readonly string[]; readonly because: string };
+  /** The file system on it; without one it has a partition table, and random bytes. */
+  readonly guest?: GuestKind;
 }
 
 export interface Image {
@@ -32,31 +33,29 @@ export interface Image {
   readonly snapshots: ReadonlyMap<string, Uint8Array>;
 }
 
-const HOLES = {
-  after: ['l1', 'header and l1', 'all of these'],
-  because: 'many stretches were never written, and nothing tells which',
-};
+/** Share of a disk that files on it take. */
+const FILL = 0.6;
 
 export const layouts: readonly Layout[] = [
   { name: 'v3 64K', options: '', size: 16, fill: 'convert' },
-  { name: 'v2 64K', options: 'compat=0.10', size: 16, fill: 'convert' },
-  { name: 'v3 4K', options: 'cluster_size=4k', size: 16, fill: 'convert' },
-  { name: 'v2 4K', options: 'cluster_size=4k,compat=0.10', size: 16, fill: 'convert' },
-  { name: 'v3 512', options: 'cluster_size=512', size: 4, fill: 'convert', hard: HOLES },
-  { name: 'v3 1K', options: 'cluster_size=1k', size: 4, fill: 'convert', hard: HOLES },
-  { name: 'v3 8K', options: 'cluster_size=8k', size: 32, fill: 'convert' },
-  { name: 'v3 32K', options: 'cluster_size=32k', size: 32, fill: 'convert' },
+  { name: 'v2 64K', options: 'compat=0.10', size: 32, fill: 'convert', guest: 'ntfs' },
+  { name: 'v3 4K', options: 'cluster_size=4k', size: 32, fill: 'convert', guest: 'ext4' },
+  { name: 'v2 4K', options: 'cluster_size=4k,compat=0.10', size: 32, fill: 'convert', guest: 'xfs' },
+  { name: 'v3 512', options: 'cluster_size=512', size: 32, fill: 'convert', guest: 'ext4' },
+  { name: 'v3 1K', options: 'cluster_size=1k', size: 32, fill: 'convert', guest: 'ntfs' },
+  { name: 'v3 8K', options: 'cluster_size=8k', size: 32, fill: 'convert', guest: 'xfs' },
+  { name: 'v3 32K', options: 'cluster_size=32k', size: 32, fill: 'convert', guest: 'ntfs' },
   { name: 'v3 2M', options: 'cluster_size=2M', size: 32, fill: 'convert' },
   { name: 'v3 1M', options: 'cluster_size=1M', size: 32, fill: 'convert' },
   { name: 'deflate 64K', options: '', size: 16, fill: 'compress' },
-  { name: 'deflate 4K', options: 'cluster_size=4k', size: 16, fill: 'compress' },
-  { name: 'deflate v2', options: 'compat=0.10', size: 16, fill: 'compress' },
-  { name: 'zstd 64K', options: 'compression_type=zstd', size: 16, fill: 'compress' },
-  { name: 'zstd 16K', options: 'compression_type=zstd,cluster_size=16k', size: 16, fill: 'compress' },
+  { name: 'deflate 4K', options: 'cluster_size=4k', size: 32, fill: 'compress', guest: 'ext4' },
+  { name: 'deflate v2', options: 'compat=0.10', size: 32, fill: 'compress', guest: 'ext4' },
+  { name: 'zstd 64K', options: 'compression_type=zstd', size: 32, fill: 'compress', guest: 'xfs' },
+  { name: 'zstd 16K', options: 'compression_type=zstd,cluster_size=16k', size: 32, fill: 'compress', guest: 'ntfs' },
   { name: 'subclusters 64K', options: 'extended_l2=on', size: 16, fill: 'writes' },
-  { name: 'subclusters 16K', options: 'extended_l2=on,cluster_size=16k', size: 32, fill: 'convert' },
-  { name: 'refcounts of 1 bit', options: 'refcount_bits=1', size: 16, fill: 'convert' },
-  { name: 'refcounts of 64 bits', options: 'refcount_bits=64', size: 16, fill: 'convert' },
+  { name: 'subclusters 16K', options: 'extended_l2=on,cluster_size=16k', size: 32, fill: 'convert', guest: 'ext4' },
+  { name: 'refcounts of 1 bit', options: 'refcount_bits=1', size: 32, fill: 'convert', guest: 'xfs' },
+  { name: 'refcounts of 64 bits', options: 'refcount_bits=64', size: 32, fill: 'convert', guest: 'ext4' },
   { name: 'preallocated 64K', options: 'preallocation=metadata', size: 16, fill: 'writes' },
   { name: 'snapshots 64K', options: '', size: 16, fill: 'writes', snapshots: 2 },
   { name: 'snapshots 4K', options: 'cluster_size=4k', size: 8, fill: 'writes', snapshots: 2 },
@@ -97,6 +96,15 @@ function write(file: string, size: number, random: (below: number) => number, co
   run('qemu-io', '-f', 'qcow2', ...args, file);
 }
 
+function rawOf({ guest, size }: Layout, seed: number): Uint8Array {
+  return guest === undefined ? disk(size * MIB, seed) : guestImage({ kind: guest, mib: size, seed, fill: FILL });
+}
+
+/** Why a layout cannot be made here, or undefined where it can. */
+export function layoutAbsent({ guest }: Layout): string | undefined {
+  return guest === undefined ? undefined : guestAbsent(guest);
+}
+
 /** Makes one image. Takes a second at most. */
 export function make(layout: Layout, seed = 7): Image {
   const dir = mkdtempSync(join(tmpdir(), 'salvor-qcow2-'));
@@ -105,7 +113,7 @@ export function make(layout: Layout, seed = 7): Image {
     const size = layout.size * MIB;
     const random = dice(seed);
     const options = layout.options === '' ? [] : ['-o', layout.options];
-    writeFileSync(raw, disk(size, seed));
+    writeFileSync(raw, rawOf(layout, seed));
     if (layout.fill === 'writes') {
       // By its name alone: the image may be put elsewhere, with its backing file beside it.
       const below = layout.backing === true ? ['-b', 'disk.raw', '-F', 'raw'] : [];

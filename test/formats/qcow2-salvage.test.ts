@@ -14,6 +14,7 @@ import {
   damaged,
   damages,
   type Image,
+  layoutAbsent,
   layouts,
   make,
   type Places,
@@ -23,8 +24,10 @@ import {
 
 const ALL = process.env.SALVOR_QCOW2_MATRIX !== undefined;
 const SEED = Number(process.env.SALVOR_QCOW2_SEED ?? 0);
-const FEW = new Set(['v3 64K', 'v3 4K', 'zstd 16K', 'subclusters 64K', 'snapshots 4K', 'overlay 64K']);
-const chosen = layouts.filter((layout) => ALL || FEW.has(layout.name));
+const FEW = new Set(['v3 64K', 'v3 4K', 'v3 8K', 'zstd 16K', 'subclusters 64K', 'snapshots 4K', 'overlay 64K']);
+const wanted = layouts.filter((layout) => ALL || FEW.has(layout.name));
+const chosen = wanted.filter((layout) => layoutAbsent(layout) === undefined);
+const absent = wanted.filter((layout) => layoutAbsent(layout) !== undefined);
 
 export interface Outcome {
   readonly right: number;
@@ -90,7 +93,7 @@ test.skipIf(qemuAbsent !== undefined)('images without their tables come back', a
       lies += result.lies;
       if (what !== 'l2') cells++;
       if (what !== 'l2' && isWhole(result)) whole++;
-      else if (what !== 'l2' && layout.hard?.after.includes(what) !== true) unexpected.push(`${layout.name}, ${what}`);
+      else if (what !== 'l2') unexpected.push(`${layout.name}, ${what}`);
       if (isWhole(result)) return 'whole';
       const part = (n: number): string => `${((n / image.truth.length) * 100).toFixed(1)} %`;
       return `${part(result.right)} right, ${part(result.wrong)} wrong, ${part(result.lost)} lost, ${result.lies} lies`;
@@ -104,6 +107,8 @@ test.skipIf(qemuAbsent !== undefined)('images without their tables come back', a
   expect(lies, report).toBe(0);
   expect(unexpected, report).toEqual([]);
 });
+
+for (const layout of absent) test.skip(`${layout.name}: ${layoutAbsent(layout)}`, () => {});
 
 const ROUNDS = Number(process.env.SALVOR_FUZZ_ROUNDS ?? 25);
 
@@ -150,7 +155,8 @@ function isUndetectable(
 test.skipIf(qemuAbsent !== undefined)('no stated byte is wrong after damage to metadata', async () => {
   const lies: string[] = [];
   const random = dice(Number(process.env.SALVOR_FUZZ_SEED ?? 11));
-  for (const layout of chosen.filter((one) => one.size <= 16)) {
+  // What lies on the disk does not matter here.
+  for (const { guest: _, ...layout } of wanted.filter((one) => one.size <= 32)) {
     const image = make({ ...layout, size: Math.min(8, layout.size) });
     const places = placesOf(image.bytes);
     for (let round = 0; round < ROUNDS; round++) {

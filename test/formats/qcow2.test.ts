@@ -86,7 +86,7 @@ const fixtures: Fixture[] = noQemu
   ? []
   : layouts
       .filter((layout) => small.has(layout.name))
-      .map((layout) => {
+      .map(({ guest: _, ...layout }) => {
         const { bytes, truth } = make({ ...layout, size: Math.min(layout.size, 8) });
         return { name: layout.name, source: new MemorySource(bytes), sha256: sha256(truth) };
       });

@@ -1,6 +1,6 @@
 /** Cells of the scoreboard of disks: one layout of a virtual disk with one of its structures gone. */
 
-import { damaged, damages, layouts, make } from '../../formats/qcow2-images.ts';
+import { damaged, damages, layoutAbsent, layouts, make } from '../../formats/qcow2-images.ts';
 import { type Damage, deltaDamages, hostedDamages, streamDamages } from '../../formats/vmdk-damages.ts';
 import { seeded } from '../../make/content.ts';
 import { disk, type MadeDisk } from '../../make/disk/content.ts';
@@ -78,6 +78,8 @@ function cellsOf(
 
 function qcow2Cells(): DiskCell[] {
   return layouts.flatMap((layout) => {
+    const why = layoutAbsent(layout);
+    if (why !== undefined) throw new Error(`${layout.name} cannot be made here: ${why}. Run node tools/peers.cjs.`);
     const get = once(() => make(layout));
     return damages.map(
       (damage): DiskCell => ({
@@ -86,7 +88,6 @@ function qcow2Cells(): DiskCell[] {
         layout: layout.name,
         damage,
         peer: 'qcow2',
-        ...(layout.hard?.after.includes(damage) && { because: layout.hard.because }),
         make: () => {
           const { bytes, truth, backing } = get();
           const below = backing === undefined ? {} : { 'disk.raw': backing };

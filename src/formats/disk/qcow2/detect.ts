@@ -132,6 +132,17 @@ function alignment(high: number, low: number, end: number): number {
 
 /** The largest clusters with which the most entries stand in tables of their own. */
 function best(kinds: Uint8Array, aligned: Uint8Array, least: number): { clusterBits: number; words: number } {
+  // Data has sectors with one word that could be an offset, and many of them: they count where there is nothing else.
+  const found = bestOf(kinds, aligned, least, 2);
+  return found.words > 0 ? found : bestOf(kinds, aligned, least, 1);
+}
+
+function bestOf(
+  kinds: Uint8Array,
+  aligned: Uint8Array,
+  least: number,
+  fewest: number,
+): { clusterBits: number; words: number } {
   const scores: number[] = [];
   for (let bits = least; bits <= MAX_CLUSTER_BITS; bits++) {
     const per = 2 ** bits / SECTOR;
@@ -145,7 +156,7 @@ function best(kinds: Uint8Array, aligned: Uint8Array, least: number): { clusterB
           break;
         }
         // Entries without an offset prove nothing.
-        if (kind > 1 && aligned[i] < 63) words += kind - 2;
+        if (kind - 2 >= fewest && aligned[i] < 63) words += kind - 2;
       }
       score += Math.max(0, words);
     }

@@ -263,7 +263,7 @@ function notesOf({ values }: Header): string[] {
 async function openWithout(file: Source, cx: Cx, damage: Damage[]): Promise<Opened> {
   const code = 'qcow2.header';
   const geometry = await detectGeometry(file, DETECTED, code);
-  const found = geometry === undefined ? undefined : await rebuilt(file, geometry, cx.signal);
+  const found = geometry === undefined ? undefined : await rebuilt(file, geometry, cx);
   if (geometry === undefined || found === undefined) throw new NotThis('no QCOW2 header, and no tables of one');
   const { size, placed } = found;
   const left = await leftName(file);

@@ -2,16 +2,37 @@
  * Which stretch of the disk a table without a place maps: what copies of lost tables say, what it shares with tables
  * that have a place, what the guest wrote there, and last the order in which tables were made. Source: qcow2.md 11.3.
  */
+import type { Cx } from '../../../core/format.ts';
 import { GUESSED, INFERRED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
-import { ownPositions, PEEK } from './content.ts';
-import { type Directory, LOST_TABLE } from './directory.ts';
+import { NOWHERE, type Pieces } from '../placing/pieces.ts';
+import { placed } from '../placing/place.ts';
+import { Census } from './census.ts';
+import { blankDirectory, type Directory, LOST_TABLE } from './directory.ts';
 import { COMPRESSED, type Geometry, offsetOf } from './geometry.ts';
+import { mapOf } from './map.ts';
 import type { Table } from './survey.ts';
 
-/** Clusters of one table whose first bytes are looked at, and of all tables together. */
-const PEEKS_PER_TABLE = 256;
-const PEEKS = 65_536;
+/** What the tables at these places map, side by side. */
+export function piecesOf(file: Source, geometry: Geometry, tables: readonly number[]): Pieces {
+  const directory = blankDirectory(-1, tables.length, LOST_TABLE, INFERRED, 'qcow2.l1');
+  directory.tables.set(tables);
+  const image = {
+    file,
+    geometry,
+    census: new Census(file, geometry, false),
+    data: file,
+    isExternal: false,
+    rawData: undefined,
+    isEncrypted: false,
+    hasZeros: true,
+    remade: new Map(),
+    hasBacking: false,
+    holes: { certainty: INFERRED, code: 'qcow2.l1' } as const,
+  };
+  const { coverage } = geometry;
+  return { bytes: mapOf(image, directory, tables.length * coverage), count: tables.length, coverage };
+}
 
 /** How many tables got a place, by what gave it. */
 export interface Placed {
@@ -59,10 +80,10 @@ export class Placer {
   }
 
   /** Finds places for tables of which none is in use. */
-  async place(orphans: readonly Table[]): Promise<Placed> {
+  async place(orphans: readonly Table[], cx: Cx): Promise<Placed> {
     let left = [...orphans].sort((a, b) => a.at - b.at);
     left = await this.#byShared(left);
-    left = await this.#byContent(left);
+    left = await this.#byGuest(left, cx);
     left = this.#byOrder(left);
     this.placed.left.push(...left);
     return this.placed;
@@ -103,39 +124,35 @@ export class Placer {
     });
   }
 
-  /** What knows its own position on the disk gives the table a place. */
-  async #byContent(orphans: readonly Table[]): Promise<Table[]> {
-    const { clusterSize, coverage, extended } = this.#geometry;
-    const { tables } = this.#directory;
-    const votes: { table: Table; slot: number; count: number }[] = [];
-    let peeks = 0;
-    const head = new Uint8Array(PEEK);
+  /** What the guest says of places gives tables theirs, and where order agrees with it also those it says nothing of. */
+  async #byGuest(orphans: readonly Table[], cx: Cx): Promise<Table[]> {
+    const { tables, codes } = this.#directory;
+    if (orphans.length === 0 || tables.length < 2) return [...orphans];
+    const slotAt = new Map<number, number>();
+    tables.forEach((at, slot) => {
+      if (at > 0) slotAt.set(at, slot);
+    });
+    const places = [...new Set([...slotAt.keys(), ...orphans.map((table) => table.at)])].sort((a, b) => a - b);
+    const isTaken = (slot: number): boolean => tables[slot] === LOST_TABLE && codes.get(slot) === 'qcow2.l2';
+    const question = {
+      pieces: piecesOf(this.#file, this.#geometry, places),
+      slots: tables.length,
+      known: Int32Array.from(places, (at) => slotAt.get(at) ?? NOWHERE),
+      closed: Uint8Array.from(tables, (at, slot) => (at === 0 || isTaken(slot) ? 1 : 0)),
+      cluster: this.#geometry.clusterSize,
+    };
+    const { byContent, slotOf } = await placed(question, cx);
+    const left = new Set(orphans);
     for (const table of orphans) {
-      const bySlot = new Map<number, number>();
-      const step = extended ? 4 : 2;
-      let own = 0;
-      for (let i = 0; i < table.words.length && own < PEEKS_PER_TABLE && peeks < PEEKS; i += step) {
-        const offset = entryOffset(table.words[i], table.words[i + 1]);
-        if (offset === 0 || (table.words[i] & COMPRESSED) !== 0 || offset + PEEK > this.#file.size) continue;
-        own++;
-        peeks++;
-        if ((await this.#file.read(offset, head)).length > 0) continue;
-        const within = (i / step) * clusterSize;
-        for (const position of ownPositions(head)) {
-          const slot = Math.floor(position / coverage);
-          if (position % coverage === within && slot < tables.length) bySlot.set(slot, 1 + (bySlot.get(slot) ?? 0));
-        }
-      }
-      for (const [slot, count] of bySlot) votes.push({ table, slot, count });
+      const piece = places.indexOf(table.at);
+      const slot = slotOf[piece];
+      if (slot < 0 || tables[slot] !== LOST_TABLE) continue;
+      if (byContent[piece] === 1) this.#put(slot, table.at, INFERRED, 'qcow2.l2-content');
+      else this.#put(slot, table.at, GUESSED, 'qcow2.l2-order');
+      this.placed[byContent[piece] === 1 ? 'content' : 'order']++;
+      left.delete(table);
     }
-    const done = new Set<Table>();
-    for (const { table, slot } of votes.sort((a, b) => b.count - a.count)) {
-      if (done.has(table) || tables[slot] !== LOST_TABLE) continue;
-      this.#put(slot, table.at, INFERRED, 'qcow2.l2-content');
-      this.placed.content++;
-      done.add(table);
-    }
-    return orphans.filter((table) => !done.has(table));
+    return [...left];
   }
 
   /** Tables are made when a stretch is first written to: most disks are filled from their start. */

@@ -76,7 +76,7 @@ async function putBack(
     if (tables[slot] === LOST_TABLE) lost++;
   }
   if (lost === 0) return;
-  const placed = await placeAll(file, census.geometry, directory, copies, orphans, survey);
+  const placed = await placeAll(file, census.geometry, directory, copies, orphans, survey, cx);
   const { copies: copied, shared, content, order, left } = placed;
   const ways = [
     `${copied} by copies of the L1 table`,

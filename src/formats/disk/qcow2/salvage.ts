@@ -1,16 +1,19 @@
 /** A layout without its header: tables found by their shape, and which of them leads to which. Source: qcow2.md 11. */
+import type { Cx } from '../../../core/format.ts';
 import { type Certainty, GUESSED, INFERRED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
-import { PEEK, sizeFrom } from './content.ts';
+import { PEEK, sizeFrom } from '../placing/marks.ts';
 import { blankDirectory, type Directory, LOST_TABLE } from './directory.ts';
 import { type Geometry, offsetOf, readWords } from './geometry.ts';
-import { type Placed, Placer } from './place.ts';
+import { type Placed, Placer, piecesOf } from './place.ts';
 import type { Snapshot } from './snapshots.ts';
 import { MAX_L1_ENTRIES } from './structs.ts';
 import { followTables, MAX_SURVEY, type Survey, surveyOf, type Table } from './survey.ts';
 
 /** Bytes of a file in which its L1 table is looked for first. */
 const NEAR: number = 1024 ** 3;
+/** Stretches whose first bytes are asked how large the disk is. */
+const MAX_HEADS = 65_536;
 /** Empty clusters that an L1 table may have between two that are not. */
 const MAX_EMPTY = 64;
 
@@ -26,7 +29,8 @@ export interface Rebuilt {
 }
 
 /** Finds all tables of an image of which only the geometry is known; undefined where there are none. */
-export async function rebuilt(file: Source, geometry: Geometry, signal: AbortSignal): Promise<Rebuilt | undefined> {
+export async function rebuilt(file: Source, geometry: Geometry, cx: Cx): Promise<Rebuilt | undefined> {
+  const { signal } = cx;
   let { found, orphans, survey } = await searched(file, geometry, NEAR, signal);
   // A live L1 table at the start of a large file makes it needless to read the rest.
   const isEnough = found.length > 0 && !orphans.some(isLive);
@@ -45,9 +49,11 @@ export async function rebuilt(file: Source, geometry: Geometry, signal: AbortSig
   const states = stateList(found, live, listed);
   let placed: Placed | undefined;
   if (live === undefined) {
-    const slots = Math.min(MAX_L1_ENTRIES, Math.max(orphans.length, ...found.map((one) => one.tables.length)));
+    const guest = await guestSizeOf(file, geometry, orphans);
+    const least = Math.max(orphans.length, Math.ceil(guest / geometry.coverage));
+    const slots = Math.min(MAX_L1_ENTRIES, Math.max(least, ...found.map((one) => one.tables.length)));
     live = blankDirectory(-1, slots, LOST_TABLE, INFERRED, 'qcow2.l1');
-    placed = await placeAll(file, geometry, live, found, orphans, survey);
+    placed = await placeAll(file, geometry, live, found, orphans, survey, cx);
   }
   const size = await sizeOf(file, geometry, live, listed, found);
   return { directory: live, ...size, states, placed, whole: survey.whole };
@@ -64,6 +70,7 @@ async function searched(
 ): Promise<{ survey: Survey; found: Directory[]; orphans: Table[] }> {
   const survey = await surveyOf(file, geometry, () => true, signal, file.size, limit);
   if (!survey.whole) await followTables(file, geometry, survey, signal);
+  leaveOutData(survey);
   const found = directoriesOf(survey, geometry, 'qcow2.header');
   const used = new Set(found.flatMap((directory) => [...directory.tables]));
   const orphans = await withoutCounts(file, geometry, orphansOf(survey, found, used));
@@ -78,18 +85,22 @@ export async function placeAll(
   copies: readonly Directory[],
   orphans: readonly Table[],
   survey: Survey,
+  cx: Cx,
 ): Promise<Placed> {
   const wordsAt = async (at: number): Promise<Uint32Array | undefined> =>
     survey.tables.get(at)?.words ?? (await readWords(file, at, geometry.clusterSize));
   const placer = new Placer(file, geometry, directory, wordsAt);
   // What was copied last is the nearest to what was there.
   for (const copy of [...copies].sort((a, b) => b.at - a.at)) placer.copy(copy);
-  const placed = await placer.place(orphans);
+  // Tables of a live state say of their clusters that they are used once; where no snapshot is known, what says
+  // otherwise of all of them only looks like a table.
+  const live = copies.length === 0 && orphans.some(isLive) ? orphans.filter(isLive) : orphans;
+  const placed = await placer.place(live, cx);
   const { tables } = directory;
   const hasNone = placed.copies + placed.shared + placed.content + placed.order === 0;
   if (placed.left.length > 0 || hasNone) return placed;
   // All tables have a place: what is left over was never written to, as far as the places are right.
-  const grade: Certainty = placed.order > 0 ? GUESSED : INFERRED;
+  const grade: Certainty = placed.order > 0 || live.length < orphans.length ? GUESSED : INFERRED;
   for (let slot = 0; slot < tables.length; slot++) {
     if (tables[slot] !== LOST_TABLE || (directory.codes.get(slot) ?? 'qcow2.l1') !== 'qcow2.l1') continue;
     tables[slot] = 0;
@@ -164,6 +175,27 @@ export function orphansOf(survey: Survey, found: readonly Directory[], used: Rea
   );
 }
 
+/** Takes clusters of data that look like tables out: L2 tables lead to them. Those with the most entries are asked first. */
+function leaveOutData(survey: Survey): void {
+  // Tables of a live state say of all that they lead to that it is used once. What leads to tables is an L1 table; one
+  // word that could be an offset makes none of its cluster yet.
+  const isTable = (table: Table | undefined): boolean =>
+    table !== undefined && (table.copied > 0 || table.targets.length > 1);
+  const asked = [...survey.tables.values()].filter(
+    ({ compressed, copied, targets }) =>
+      copied > 0 &&
+      copied + compressed === targets.length &&
+      targets.filter((at) => isTable(survey.tables.get(at))).length * 2 < targets.length,
+  );
+  const data = new Set<number>();
+  for (const table of asked.sort((a, b) => b.copied - a.copied))
+    if (!data.has(table.at)) for (const at of table.targets) data.add(at);
+  for (const at of data) {
+    survey.tables.delete(at);
+    survey.plain.delete(at);
+  }
+}
+
 /** Without refcount tables, which look like L2 tables: what they lead to are counts, and mostly 1. */
 async function withoutCounts(file: Source, geometry: Geometry, tables: readonly Table[]): Promise<Table[]> {
   const out: Table[] = [];
@@ -218,15 +250,28 @@ async function sizeOf(
   }
   const least = Math.max(0, last * coverage + (used - 1) * clusterSize);
   if (said !== undefined && said > least) return { size: said, sizeFrom: 'a snapshot' };
-  const first = live.tables[0] > 0 ? await readWords(file, live.tables[0], 16) : undefined;
-  const at = first === undefined ? 0 : offsetOf(first[0], first[1]);
-  const head = new Uint8Array(PEEK);
-  if (at > 0 && at + PEEK <= file.size && (await file.read(at, head)).length === 0) {
-    const guest = sizeFrom(head);
-    if (guest !== undefined && guest.size > least && guest.size <= MAX_L1_ENTRIES * coverage) {
-      if (guest.exact || guest.size > size) return { size: guest.size, sizeFrom: guest.what };
-    }
+  const guest = live.tables[0] > 0 ? await headSize(piecesOf(file, geometry, [live.tables[0]]).bytes, 0) : undefined;
+  if (guest !== undefined && guest.size > least && guest.size <= MAX_L1_ENTRIES * coverage) {
+    if (guest.exact || guest.size > size) return { size: guest.size, sizeFrom: guest.what };
   }
   size = Math.max(size, coverage);
   return { size, sizeFrom: 'what its tables can map' };
+}
+
+/** What the first bytes of one stretch say of the size of the disk. */
+async function headSize(bytes: Source, at: number): Promise<ReturnType<typeof sizeFrom>> {
+  const head = new Uint8Array(PEEK);
+  return (await bytes.read(at, head)).length > 0 ? undefined : sizeFrom(head);
+}
+
+/** The size of the disk by whichever of its stretches begins with a partition table; 0 where none does. */
+async function guestSizeOf(file: Source, geometry: Geometry, tables: readonly Table[]): Promise<number> {
+  const places = tables.map(({ at }) => at).sort((a, b) => a - b);
+  const { bytes, count, coverage } = piecesOf(file, geometry, places.slice(0, MAX_HEADS));
+  let size = 0;
+  for (let piece = 0; piece < count; piece++) {
+    const said = await headSize(bytes, piece * coverage);
+    if (said !== undefined && said.size <= MAX_L1_ENTRIES * coverage) size = Math.max(size, said.size);
+  }
+  return size;
 }

@@ -1,0 +1,126 @@
+/** Places that are known of pieces: given ones, and those that votes of their content decide. */
+import type { Known } from '../../filesystem/allocated/ntfs.ts';
+import { aligned, type Usage } from './align.ts';
+import type { Mark } from './marks.ts';
+import { type Masks, NOWHERE, type Pieces } from './pieces.ts';
+
+export interface Question {
+  readonly pieces: Pieces;
+  /** Stretches that the disk has. */
+  readonly slots: number;
+  /** The slot of each piece of which it is known, NOWHERE for the others. */
+  readonly known: Int32Array;
+  /** Slots, by 1, in which no piece can lie. */
+  readonly closed: Uint8Array;
+  /** Bytes that a piece is written in at least: those of a cluster. */
+  readonly cluster: number;
+}
+
+/** A mark, and where in its piece it lies. */
+export interface Met {
+  readonly within: number;
+  readonly mark: Mark;
+}
+
+/** Of the pieces whose places are known, so many may lie out of order before order says nothing about the others. */
+const MOST_APART = 0.2;
+
+export class Anchors {
+  /** The slot of each piece; NOWHERE where it is not known. */
+  readonly slotOf: Int32Array;
+  readonly #question: Question;
+  readonly #met: readonly (readonly Met[])[];
+  readonly #taken: Uint8Array;
+
+  constructor(question: Question, met: readonly (readonly Met[])[]) {
+    this.#question = question;
+    this.#met = met;
+    this.slotOf = Int32Array.from(question.known);
+    this.#taken = Uint8Array.from(question.closed);
+    for (const slot of question.known) if (slot >= 0) this.#taken[slot] = 1;
+  }
+
+  /** Gives pieces the slots that most of their marks agree on. `placesOf`: where on the disk a mark may lie. */
+  vote(placesOf: (mark: Mark) => readonly number[]): void {
+    const { coverage } = this.#question.pieces;
+    const votes: { piece: number; slot: number; count: number }[] = [];
+    for (const [piece, met] of this.#met.entries()) {
+      if (this.slotOf[piece] !== NOWHERE) continue;
+      const bySlot = new Map<number, number>();
+      for (const { within, mark } of met) {
+        for (const place of placesOf(mark)) {
+          const slot = Math.floor(place / coverage);
+          const fits = place >= 0 && place - slot * coverage === within && slot < this.#question.slots;
+          if (fits) bySlot.set(slot, 1 + (bySlot.get(slot) ?? 0));
+        }
+      }
+      for (const [slot, count] of bySlot) votes.push({ piece, slot, count });
+    }
+    for (const { piece, slot } of votes.sort((a, b) => b.count - a.count || a.piece - b.piece)) {
+      if (this.slotOf[piece] !== NOWHERE || this.#taken[slot] === 1) continue;
+      this.slotOf[piece] = slot;
+      this.#taken[slot] = 1;
+    }
+  }
+
+  /** Gives the one piece that may hold what lies at a known place its slot. */
+  async find({ at, length, test }: Known): Promise<void> {
+    const { pieces, slots } = this.#question;
+    const slot = Math.floor(at / pieces.coverage);
+    if (slot >= slots || this.#taken[slot] === 1) return;
+    const within = at - slot * pieces.coverage;
+    const bytes = new Uint8Array(Math.min(length, pieces.coverage - within));
+    const fits: number[] = [];
+    for (let piece = 0; piece < pieces.count && fits.length < 2; piece++) {
+      if (this.slotOf[piece] !== NOWHERE) continue;
+      const gaps = await pieces.bytes.read(piece * pieces.coverage + within, bytes);
+      if (gaps.length === 0 && test(bytes)) fits.push(piece);
+    }
+    if (fits.length !== 1) return;
+    this.slotOf[fits[0]] = slot;
+    this.#taken[slot] = 1;
+  }
+
+  /** A slot for each piece that agrees with what is known and with use; undefined where order says nothing. */
+  filled(written: Masks, usage: Usage): Int32Array | undefined {
+    const { slots, closed } = this.#question;
+    const apart = this.#apart();
+    const known = this.slotOf.reduce((n, slot) => n + (slot >= 0 ? 1 : 0), 0);
+    if (apart.size > known * MOST_APART) return undefined;
+    const shut = Uint8Array.from(closed);
+    for (const piece of apart) shut[this.slotOf[piece]] = 1;
+    const chosen = Array.from(this.slotOf.keys()).filter((piece) => !apart.has(piece));
+    const some = { words: written.words, bits: new Uint32Array(chosen.length * written.words) };
+    for (const [i, piece] of chosen.entries()) {
+      const from = piece * written.words;
+      some.bits.set(written.bits.subarray(from, from + written.words), i * written.words);
+    }
+    const fixed = Int32Array.from(chosen, (piece) => this.slotOf[piece]);
+    const found = aligned(some, usage, fixed, slots, shut);
+    if (found === undefined) return undefined;
+    const out = Int32Array.from(this.slotOf);
+    for (const [i, piece] of chosen.entries()) out[piece] = found[i];
+    return out;
+  }
+
+  /** Pieces of known place that are not among the most whose places grow with them. */
+  #apart(): Set<number> {
+    const list = Array.from(this.slotOf.keys()).filter((piece) => this.slotOf[piece] >= 0);
+    /** For each length, the piece that ends such a row with the lowest slot. */
+    const ends: number[] = [];
+    const before = new Map<number, number>();
+    for (const piece of list) {
+      let [low, high] = [0, ends.length];
+      while (low < high) {
+        const middle = (low + high) >>> 1;
+        if (this.slotOf[ends[middle]] < this.slotOf[piece]) low = middle + 1;
+        else high = middle;
+      }
+      before.set(piece, low === 0 ? NOWHERE : ends[low - 1]);
+      ends[low] = piece;
+    }
+    const apart = new Set(list);
+    for (let piece = ends.at(-1) ?? NOWHERE; piece !== NOWHERE; piece = before.get(piece)!) apart.delete(piece);
+    return apart;
+  }
+}

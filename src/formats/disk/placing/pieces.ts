@@ -1,0 +1,75 @@
+/** Stretches of a disk whose places are lost, in the order in which they were made, and the disk that places make. */
+import { MapSource } from '../../../core/map-source.ts';
+import { flatten } from '../../../core/resolve.ts';
+import { DATA, LOST, MISSING, RunList, type Why } from '../../../core/run.ts';
+import type { Source } from '../../../core/source.ts';
+
+/** Pieces side by side: piece i lies at [i * coverage, (i + 1) * coverage) of `bytes`. */
+export interface Pieces {
+  readonly bytes: Source;
+  readonly count: number;
+  /** Bytes of the disk that each maps. */
+  readonly coverage: number;
+}
+
+/** Entry of a list of slots: this piece has none. */
+export const NOWHERE = -1;
+
+const UNPLACED: Why = { what: 'a stretch of which no table is known', code: 'unplaced' };
+
+/** The disk of `slots` stretches that `slotOf` (the slot of each piece) makes; missing where no piece is. */
+export function trialDisk(pieces: Pieces, slotOf: Int32Array, slots: number): Source {
+  const { bytes, coverage } = pieces;
+  const pieceOf = new Int32Array(slots).fill(NOWHERE);
+  for (let piece = 0; piece < slotOf.length; piece++) if (slotOf[piece] >= 0) pieceOf[slotOf[piece]] = piece;
+  return new MapSource(slots * coverage, {
+    runs: (from, end, out) => {
+      for (let at = from; at < end; ) {
+        const slot = Math.floor(at / coverage);
+        const stop = Math.min(end, (slot + 1) * coverage);
+        const piece = pieceOf[slot];
+        const added =
+          piece === NOWHERE
+            ? out.add(MISSING, LOST, stop - at, undefined, 0, UNPLACED)
+            : out.add(DATA, LOST, stop - at, bytes, piece * coverage + (at - slot * coverage));
+        if (!added) return at;
+        at = stop;
+      }
+      return end;
+    },
+  });
+}
+
+/** One bit for each unit of each stretch, `words` words of 32 for each. */
+export interface Masks {
+  readonly words: number;
+  readonly bits: Uint32Array;
+}
+
+/** Sets the bits of units [from, end) of a stretch. */
+export function setBits({ words, bits }: Masks, stretch: number, from: number, end: number): void {
+  for (let unit = from; unit < end; unit++) bits[stretch * words + (unit >>> 5)] |= 1 << (unit & 31);
+}
+
+/** Which units of each piece hold bytes that somebody wrote. */
+export async function writtenIn(pieces: Pieces, unit: number, signal: AbortSignal): Promise<Masks> {
+  const { bytes, count, coverage } = pieces;
+  const words = Math.ceil(coverage / unit / 32);
+  const out = { words, bits: new Uint32Array(words * count) };
+  const list = new RunList();
+  for (let piece = 0; piece < count; piece++) {
+    signal.throwIfAborted();
+    const [base, end] = [piece * coverage, (piece + 1) * coverage];
+    for (let at = base; at < end; ) {
+      list.clear();
+      let from = at;
+      at = await flatten(bytes, at, end, list);
+      for (let i = 0; i < list.n; from += list.length[i++]) {
+        if (list.state(i) !== DATA) continue;
+        const first = Math.floor((from - base) / unit);
+        setBits(out, piece, first, Math.ceil((from - base + list.length[i]) / unit));
+      }
+    }
+  }
+  return out;
+}

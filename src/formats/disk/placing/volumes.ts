@@ -1,0 +1,157 @@
+/** File systems on a disk of which parts are missing: where they lie, what they have taken, and what tells its place. */
+import type { Cx, Format } from '../../../core/format.ts';
+import { slice } from '../../../core/map-source.ts';
+import { type Node, NotThis } from '../../../core/node.ts';
+import { INFERRED } from '../../../core/run.ts';
+import type { Source } from '../../../core/source.ts';
+import { type Blank, extBlank, xfsBlank } from '../../filesystem/allocated/blank.ts';
+import { type Known, ntfsBitmap, ntfsBlank } from '../../filesystem/allocated/ntfs.ts';
+import { ext } from '../../filesystem/ext/index.ts';
+import { fat } from '../../filesystem/fat/index.ts';
+import { ntfs } from '../../filesystem/ntfs/index.ts';
+import { xfs } from '../../filesystem/xfs/index.ts';
+import { gpt } from '../../volume/gpt.ts';
+import { mbr } from '../../volume/mbr.ts';
+import { type Mark, type Own, ownOf } from './marks.ts';
+import { type Masks, setBits } from './pieces.ts';
+
+/** A file system on the disk. Bytes are counted from the start of the disk. */
+export interface Volume {
+  readonly start: number;
+  readonly end: number;
+  /** Bytes that it counts in. */
+  readonly unit: number;
+  isFree(at: number): Promise<boolean | undefined>;
+  /** Parts that are taken and may be empty, from its own start. */
+  readonly blank: readonly Blank[];
+  /** What its tables of use can be told by where nothing else tells. `at` counts from the start of the disk. */
+  readonly tables: Known | undefined;
+  /** Where on the disk a mark lies, if it is of this file system. */
+  positionOf(mark: Mark): number | undefined;
+}
+
+/** Partitions that are looked into. */
+const MAX_VOLUMES = 64;
+/** Places of the disk that are asked about; on large ones not every block is. */
+const MAX_ASKED = 2 ** 20;
+const SURE = 50;
+
+const KINDS: readonly {
+  readonly format: Format;
+  blank?(source: Source): Promise<Blank[]>;
+  readonly own?: Own;
+  tables?(source: Source): Promise<Known | undefined>;
+}[] = [
+  { format: ext, blank: extBlank, own: ownOf.ext },
+  { format: xfs, blank: xfsBlank, own: ownOf.xfs },
+  { format: ntfs, blank: ntfsBlank, own: ownOf.ntfs, tables: ntfsBitmap },
+  { format: fat },
+];
+
+/** The file systems of a disk: in its partitions, or on the whole of it. */
+export async function volumesOn(disk: Source, cx: Cx): Promise<Volume[]> {
+  const out: Volume[] = [];
+  for (const { source, start } of await partitionsOf(disk, cx)) {
+    const found = await volumeAt(source, start, cx);
+    if (found !== undefined) out.push(found);
+  }
+  return out;
+}
+
+async function partitionsOf(disk: Source, cx: Cx): Promise<{ source: Source; start: number }[]> {
+  for (const format of [gpt, mbr]) {
+    const out: { source: Source; start: number }[] = [];
+    if ((await format.probe(disk, { ...cx, isKnown: true })) < SURE) continue;
+    const table = await opened(format, disk, cx);
+    for await (const node of table?.children?.() ?? []) {
+      const start = node.facts.details?.start;
+      if (typeof start !== 'number' || out.length >= MAX_VOLUMES || start >= disk.size) continue;
+      const length = Math.min(node.facts.size ?? 0, disk.size - start);
+      if (length > 0) out.push({ source: slice(disk, start, length, INFERRED), start });
+    }
+    if (out.length > 0) return out;
+  }
+  return [{ source: disk, start: 0 }];
+}
+
+async function volumeAt(source: Source, start: number, cx: Cx): Promise<Volume | undefined> {
+  for (const { format, blank, own, tables } of KINDS) {
+    if ((await format.probe(source, { ...cx, isKnown: true })) < SURE) continue;
+    const node = await opened(format, source, cx);
+    if (node === undefined) continue;
+    const unit = node.facts.details?.blockSize ?? node.facts.details?.clusterSize;
+    const position = await own?.(source);
+    const known = await tables?.(source);
+    return {
+      start,
+      end: start + source.size,
+      unit: typeof unit === 'number' && unit >= 512 ? unit : 4096,
+      isFree: async (at) => node.isFree?.(at - start),
+      blank: (await blank?.(source)) ?? [],
+      tables: known && { ...known, at: known.at + start },
+      positionOf: (mark) => {
+        const at = position?.(mark);
+        return at === undefined || at < 0 || at >= source.size ? undefined : start + at;
+      },
+    };
+  }
+  return undefined;
+}
+
+async function opened(format: Format, source: Source, cx: Cx): Promise<Node | undefined> {
+  try {
+    return await format.open(source, { ...cx, isKnown: true });
+  } catch (error) {
+    if (error instanceof NotThis) return undefined;
+    throw error;
+  }
+}
+
+/** Enters what the file systems say of each unit of `slots` stretches of `coverage` bytes. */
+export async function usageOf(
+  volumes: readonly Volume[],
+  slots: number,
+  coverage: number,
+  unit: number,
+  signal: AbortSignal,
+): Promise<{ used: Masks; free: Masks }> {
+  const words = Math.ceil(coverage / unit / 32);
+  const used: Masks = { words, bits: new Uint32Array(words * slots) };
+  const free: Masks = { words, bits: new Uint32Array(words * slots) };
+  const size = slots * coverage;
+  for (const volume of volumes) {
+    const end = Math.min(volume.end, size);
+    const step = Math.min(unit, Math.max(volume.unit, Math.ceil(size / MAX_ASKED / 512) * 512));
+    const blank = new Spans(volume.blank);
+    for (let at = volume.start - (volume.start % unit); at < end; at += unit) {
+      signal.throwIfAborted();
+      let isUsed = false;
+      let isFree = at >= volume.start && at + unit <= end;
+      for (let place = Math.max(at, volume.start); place < Math.min(at + unit, end); place += step) {
+        const said = await volume.isFree(place);
+        if (said !== true) isFree = false;
+        if (said === false && !blank.has(place - volume.start)) isUsed = true;
+      }
+      const slot = Math.floor(at / coverage);
+      const n = (at - slot * coverage) / unit;
+      if (isUsed) setBits(used, slot, n, n + 1);
+      else if (isFree) setBits(free, slot, n, n + 1);
+    }
+  }
+  return { used, free };
+}
+
+/** Whether places that are asked for in growing order lie in one of some stretches. */
+class Spans {
+  readonly #list: readonly Blank[];
+  #i = 0;
+
+  constructor(list: readonly Blank[]) {
+    this.#list = [...list].sort((a, b) => a[0] - b[0]);
+  }
+
+  has(at: number): boolean {
+    while (this.#i < this.#list.length && this.#list[this.#i][1] <= at) this.#i++;
+    return this.#i < this.#list.length && this.#list[this.#i][0] <= at;
+  }
+}
