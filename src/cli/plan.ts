@@ -1,5 +1,6 @@
 /** salvor plan: what a machine would be on another platform, and why. */
 import { type Command, Option } from 'commander';
+import { quoted } from '../codec/shell.ts';
 import type { GuestFacts } from '../core/guest.ts';
 import { decisionLine, type MachinePlan, planMachine } from '../export/index.ts';
 import { machineWriters } from '../formats/index.ts';
@@ -109,7 +110,7 @@ function planLines(one: MachinePlan | string, isFull: boolean): string[] {
     ...steps.map((step, i) => `  ${i + 1}. ${shown(step)}`),
     ...(later.length === 0 ? [] : ['To move to virtio, once it runs:']),
     ...later.map((step, i) => `  ${i + 1}. ${shown(step)}`),
-    `Next: salvor recover SOURCE${one.machine.config === undefined && one.machine.model.name.value === '' ? '' : ` --vm '${shown(one.machine.name)}'`} --target ${writer.platform.target} --out DIR`,
+    `Next: salvor recover SOURCE${one.machine.config === undefined && one.machine.model.name.value === '' ? '' : ` --vm ${quoted(shown(one.machine.name))}`} --target ${writer.platform.target} --out DIR`,
   ];
 }
 

@@ -1,6 +1,7 @@
 /** Recovers: brings files and machines out of evidence into a directory, with proof of what was got. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { quoted } from '../codec/shell.ts';
 import { sentence } from '../core/damage.ts';
 import { MAX_NOTES } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
@@ -194,7 +195,7 @@ function finished(dir: string): Manifest {
     .slice(0, 5)
     .map((entry) => entry.path)
     .join(', ');
-  const next = `See all with "salvor verify ${dir}"; remove ${path.join(dir, MANIFEST)} to copy again what changed.`;
+  const next = `See all with "salvor verify ${quoted(dir)}"; remove ${path.join(dir, MANIFEST)} to copy again what changed.`;
   throw new ExportError(
     'changed',
     `${dir} was finished, but ${changed.length} of its files changed since: ${names}. ${next}`,

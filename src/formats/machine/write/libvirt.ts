@@ -1,4 +1,5 @@
 /** Writes libvirt's domain XML, and the same machine as a command line of qemu. Source: vmconfig.md section 2. */
+import { inQuotes, quoted } from '../../../codec/shell.ts';
 import { dashed } from '../../../core/machine.ts';
 import type { MachineWriter, Platform, TargetDisk, TargetMachine } from '../../../core/machine-writer.ts';
 import { xmlText } from '../xml.ts';
@@ -37,12 +38,12 @@ export const libvirtWriter: MachineWriter = {
     { name: `${machine.stem}.qemu.sh`, text: commandText(machine, folder), what: 'the same machine for qemu alone' },
     ...stateTexts(machine, domainText),
   ],
-  steps: ({ stem, firmware, inPlace }, folder) => [
+  steps: ({ name, stem, firmware, inPlace }, folder) => [
     ...(firmware === 'efi' ? ['The host needs EFI firmware for machines (Debian: apt install ovmf).'] : []),
     'libvirt reads disks as a user of its own: move the folder to where that user may read, for example below /var/lib/libvirt/images, and change the paths in the XML.',
-    `virsh define '${folder}/${stem}.xml', then virsh start --console '${stem}'.`,
-    `Or without libvirt, to see that it starts: sh '${folder}/${stem}.qemu.sh'.`,
-    ...stateSteps(stem, folder, inPlace),
+    `virsh define ${inQuotes(`${folder}/${stem}.xml`)}, then virsh start --console ${inQuotes(name)}.`,
+    `Or without libvirt, to see that it starts: sh ${inQuotes(`${folder}/${stem}.qemu.sh`)}.`,
+    ...stateSteps(name, stem, folder, inPlace),
   ],
 };
 
@@ -215,22 +216,17 @@ function pathOf(folder: string, file: string): string {
   return folder === '' || file.startsWith('/') ? file : `${folder}/${file}`;
 }
 
-/** One word of a shell. */
-function word(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
-
 function commandText(machine: TargetMachine, folder: string): string {
   const { board, memory, processors, firmware, uuid, localTime, storage, disks, cards } = machine;
   const args = [`-machine ${board},accel=kvm:tcg`, `-m ${memory / MIB}`, `-smp ${processors}`];
-  args.push(`-name ${word(machine.name.replaceAll(',', ',,'))}`);
+  args.push(`-name ${quoted(machine.name.replaceAll(',', ',,'))}`);
   if (uuid !== undefined) args.push(`-uuid ${dashed(uuid)}`);
   if (localTime) args.push('-rtc base=localtime');
   if (firmware === 'efi') args.push('-bios /usr/share/ovmf/OVMF.fd');
   const made = new Set<number>();
   for (const [i, { file, controller, unit }] of disks.entries()) {
     const path = pathOf(folder, file).replaceAll(',', ',,');
-    args.push(`-drive ${word(`if=none,id=disk${i},format=qcow2,file=${path}`)}`);
+    args.push(`-drive ${quoted(`if=none,id=disk${i},format=qcow2,file=${path}`)}`);
     const [parent, device] = qemuDisk(storage, controller, unit, i);
     if (parent !== '' && !made.has(controller)) args.push(`-device ${parent}`);
     made.add(controller);

@@ -1,4 +1,5 @@
 /** Writes a configuration for Proxmox's qemu-server. Source: qm.conf, the manual page of qemu-server. */
+import { quoted } from '../../../codec/shell.ts';
 import { dashed } from '../../../core/machine.ts';
 import type { MachineWriter, Platform, TargetMachine } from '../../../core/machine-writer.ts';
 
@@ -36,8 +37,8 @@ export const proxmoxWriter: MachineWriter = {
   ],
   steps: ({ disks, firmware }, folder, number) => [
     `See that no machine has the number ${number} (qm list); if one has, take another one in all names and in the configuration.`,
-    `Copy the disks: mkdir -p /var/lib/vz/images/${number}; cp ${disks.map(({ file }) => `'${folder}/${file}'`).join(' ')} /var/lib/vz/images/${number}/. The storage "${STORAGE}" has to be allowed to hold disk images.`,
-    `Then cp '${folder}/${number}.conf' /etc/pve/qemu-server/, and qm start ${number}.`,
+    `Copy the disks: mkdir -p /var/lib/vz/images/${number}; cp ${disks.map(({ file }) => quoted(`${folder}/${file}`)).join(' ')} /var/lib/vz/images/${number}/. The storage "${STORAGE}" has to be allowed to hold disk images.`,
+    `Then cp ${quoted(`${folder}/${number}.conf`)} /etc/pve/qemu-server/, and qm start ${number}.`,
     ...(firmware === 'efi'
       ? [`For EFI variables that stay: qm set ${number} --efidisk0 ${STORAGE}:1,efitype=4m.`]
       : []),

@@ -1,4 +1,5 @@
 /** Writes a .vbox for VirtualBox. Source: vmconfig.md section 3. */
+import { inQuotes } from '../../../codec/shell.ts';
 import { dashed } from '../../../core/machine.ts';
 import type { MachineWriter, Platform, TargetMachine } from '../../../core/machine-writer.ts';
 import { xmlText } from '../xml.ts';
@@ -46,7 +47,7 @@ export const vboxWriter: MachineWriter = {
   names: (stem, count) => Array.from({ length: count }, (_, i) => `${stem}-disk${i}.vdi`),
   write: (machine) => [{ name: `${machine.stem}.vbox`, text: vboxText(machine), what: 'the machine for VirtualBox' }],
   steps: ({ stem }, folder) => [
-    `Keep the files together; then VBoxManage registervm '${folder}/${stem}.vbox', or open it with "Machine, Add".`,
+    `Keep the files together; then VBoxManage registervm ${inQuotes(`${folder}/${stem}.vbox`)}, or open it with "Machine, Add".`,
     'The network cards are on NAT: choose the network that they were on before others rely on the machine.',
   ],
 };
