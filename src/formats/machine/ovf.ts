@@ -2,7 +2,7 @@
 import type { Damage } from '../../core/damage.ts';
 import type { Cx, Format } from '../../core/format.ts';
 import { MAX_DISKS, type MachineModel } from '../../core/machine.ts';
-import { readText } from '../text.ts';
+import { readText, unreadOf } from '../text.ts';
 import { checkMembers, type Listed, ownHash, parseManifest } from './manifest.ts';
 import { machineNode, ownName } from './node.ts';
 import { type Medium, systemModel } from './ovf-system.ts';
@@ -44,13 +44,13 @@ export const ovf: Format = {
       faults.push(
         cx.damage(0, 'ovf.system', 'a <VirtualSystem>', `none in <${root.name}>`, 'no machine is known from it'),
       );
-    const listed = await manifestBeside(cx);
-    const own = await ownHash(listed, ownName(cx), source);
+    const { listed, unread } = await manifestBeside(cx);
+    const own = await ownHash(listed, ownName(cx), source, cx.signal);
     if (own !== undefined && !own.agrees)
       faults.push(cx.damage(0, 'ovf.manifest', `${own.algorithm} ${own.expected}`, own.actual, CHANGED));
     const notices = own?.agrees === true ? [`its manifest agrees with the description (${own.algorithm})`] : [];
     return {
-      ...machineNode(cx, ovf.title, size, models, [...damage, ...faults]),
+      ...machineNode(cx, ovf.title, size, models, [...damage, ...faults, ...unread], damage.length + faults.length > 0),
       notices: [
         ...notices,
         ...(listed.length > 0 ? [`the manifest lists ${listed.length} files; salvor check compares them all`] : []),
@@ -63,12 +63,19 @@ export const ovf: Format = {
 const EMPTY = 'it was empty when it was exported, or its file is not named; the machine gets an empty disk there';
 const CHANGED = 'the description was changed after it was exported, or is damaged';
 
-async function manifestBeside(cx: Cx): Promise<readonly Listed[]> {
+/** The hashes that lie beside a description, and what of their text could not be read. */
+async function manifestBeside(cx: Cx): Promise<{ listed: readonly Listed[]; unread: readonly Damage[] }> {
   const own = ownName(cx);
-  if (!/\.ovf$/i.test(own)) return [];
-  const [found] = await cx.siblings({ name: own.replace(/\.ovf$/i, '.mf') });
-  return found === undefined ? [] : parseManifest((await readText(found.source, MANIFEST_BYTES)).raw);
+  const [found] = /\.ovf$/i.test(own) ? await cx.siblings({ name: own.replace(/\.ovf$/i, '.mf') }) : [];
+  if (found === undefined) return { listed: [], unread: [] };
+  const text = await readText(found.source, MANIFEST_BYTES);
+  const actual = unreadOf(text);
+  const unread =
+    actual === undefined ? [] : [cx.damage(0, 'ovf.manifest', 'all of the .mf beside it', actual, UNLISTED)];
+  return { listed: parseManifest(text.raw), unread };
 }
+
+const UNLISTED = 'files whose hashes stood there are not checked';
 
 /** All systems below the envelope, in the order of the text. */
 function systemsOf(root: Element): Element[] {
