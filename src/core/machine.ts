@@ -150,7 +150,8 @@ export function doubted(model: MachineModel): MachineModel {
 }
 
 function weaker(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(weaker);
+  // Names of files have no grade: a list that machines share stays one.
+  if (Array.isArray(value)) return typeof value[0] === 'string' ? value : value.map(weaker);
   if (typeof value !== 'object' || value === null) return value;
   const entries = Object.entries(value).map(([key, inner]) => [
     key,

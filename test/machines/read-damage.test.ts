@@ -6,6 +6,7 @@ import { MemorySource } from '../../src/core/memory.ts';
 import { STATED } from '../../src/core/run.ts';
 import type { Source } from '../../src/core/source.ts';
 import { ovf } from '../../src/formats/machine/ovf.ts';
+import { vbox } from '../../src/formats/machine/vbox.ts';
 import { vmx } from '../../src/formats/machine/vmx.ts';
 import { cxOf } from '../formats/judged.ts';
 
@@ -66,4 +67,36 @@ test('the hash of a description is not reckoned of more than is read of one, nor
   expect(opened.damage.map(({ code }) => code)).not.toContain('ovf.manifest');
   const stopped = { ...cxOf('a.ovf', { 'a.mf': list }), signal: AbortSignal.abort() };
   expect((await ovf.open!(new MemorySource(begin), stopped)).damage).toEqual([]);
+});
+
+test('an appliance gives each disk no more parents than a chain may have, and says so', async () => {
+  const count = 1000;
+  const files = Array.from({ length: count }, (_, i) => `<File id="f${i}" href="d${i}.vmdk"/>`);
+  const disks = Array.from(
+    { length: count },
+    (_, i) => `<Disk diskId="d${i}" fileRef="f${i}" parentRef="d${(i + 1) % count}"/>`,
+  );
+  const items = Array.from(
+    { length: 500 },
+    (_, i) =>
+      `<Item><ResourceType>${i % 2 === 0 ? 17 : 21}</ResourceType><HostResource>/disk/d${i}</HostResource></Item>`,
+  );
+  const system = `<VirtualSystem id="a"><Machine><Hardware><Firmware type="EFI"/></Hardware></Machine><VirtualHardwareSection>${items.join('')}</VirtualHardwareSection></VirtualSystem>`;
+  const text = `<Envelope><References>${files.join('')}</References><DiskSection>${disks.join('')}</DiskSection>${system.repeat(200)}</Envelope>`;
+  const opened = await ovf.open!(new MemorySource(Buffer.from(text)), cxOf('a.ovf', {}));
+  const [first] = opened.machines!;
+  expect(Math.max(...first.disks.map(({ chain }) => chain.length))).toBe(256);
+  expect(opened.machines!.at(-1)!.disks[3].chain).toBe(opened.machines![0].disks[3].chain);
+  expect(first.serials).toHaveLength(64);
+  expect(first.firmware).toMatchObject({ value: 'efi', from: 'vbox:Machine/Hardware/Firmware' });
+  expect(opened.damage.map(({ code }) => code)).toContain('ovf.parent');
+});
+
+test('of very many snapshots of VirtualBox the first are read, and it is said that there are more', async () => {
+  const id = (i: number): string => `{00000000-0000-0000-0000-${String(i + 1).padStart(12, '0')}}`;
+  const list = Array.from({ length: 40_000 }, (_, i) => `<Snapshot uuid="${id(i)}" name="${i}"/>`).join('');
+  const text = `<VirtualBox><Machine name="m"><Hardware/>${list}</Machine></VirtualBox>`;
+  const opened = await vbox.open!(new MemorySource(Buffer.from(text)), cxOf('m.vbox', {}));
+  expect(opened.machines![0].snapshots).toHaveLength(2048);
+  expect(opened.damage.map(({ code }) => code)).toEqual(['vbox.snapshots']);
 });

@@ -1,6 +1,7 @@
 /** OVF: the description of an appliance, alone or in an OVA. Source: vmconfig.md section 4. */
 import type { Damage } from '../../core/damage.ts';
 import type { Cx, Format } from '../../core/format.ts';
+import { MAX_CHAIN } from '../../core/limits.ts';
 import { MAX_DISKS, type MachineModel } from '../../core/machine.ts';
 import { readText, unreadOf } from '../text.ts';
 import { checkMembers, type Listed, ownHash, parseManifest } from './manifest.ts';
@@ -111,7 +112,8 @@ function mediaOf(root: Element, faults: Damage[], cx: Cx): Map<string, Medium> {
     if (files.has(id)) say('reference', 'one file of each id', `"${id}" twice; the first one was taken`);
     else files.set(id, rawOf(hrefOf(attributes.get('href') ?? '')));
   }
-  for (const [id, file] of files) out.set(`file/${id}`, { file });
+  for (const [id, file] of files) out.set(`file/${id}`, { file, chain: [] });
+  const disks = new Map<string, Disk>();
   const sections = [
     ...all(root, 'DiskSection'),
     ...all(root, 'Section').filter(({ attributes }) => /DiskSection/.test(attributes.get('type') ?? '')),
@@ -121,13 +123,38 @@ function mediaOf(root: Element, faults: Damage[], cx: Cx): Map<string, Medium> {
     const reference = attributes.get('fileRef');
     const file = reference === undefined ? undefined : files.get(reference);
     if (reference !== undefined && file === undefined) say('reference', `a file "${reference}"`, 'none of that id');
-    if (out.has(`disk/${id}`)) say('disk', 'one disk of each id', `"${id}" twice; the first one was taken`);
+    if (disks.has(id)) say('disk', 'one disk of each id', `"${id}" twice; the first one was taken`);
     else
-      out.set(`disk/${id}`, {
+      disks.set(id, {
         file: file ?? '',
         ...(attributes.has('format') && { format: attributes.get('format') }),
         ...(attributes.has('parentRef') && { parent: attributes.get('parentRef') }),
       });
+  }
+  // Once for each disk, however many machines name it.
+  for (const [id, { file, format }] of disks)
+    out.set(`disk/${id}`, { file, format, chain: chainOf(id, disks, (actual) => say('parent', ENDS, actual)) });
+  return out;
+}
+
+const ENDS = `a chain of parents that ends, within ${MAX_CHAIN} of them`;
+
+interface Disk {
+  readonly file: string;
+  readonly format?: string | undefined;
+  readonly parent?: string | undefined;
+}
+
+/** Files below a disk, the next one first. */
+function chainOf(id: string, disks: ReadonlyMap<string, Disk>, say: (actual: string) => void): string[] {
+  const out: string[] = [];
+  const seen = new Set([id]);
+  for (let at = disks.get(id)?.parent; at !== undefined; at = disks.get(at)?.parent) {
+    const below = disks.get(at);
+    if (seen.has(at) || out.length >= MAX_CHAIN) say(`"${id}", ${seen.has(at) ? 'a loop' : 'more of them'}`);
+    if (below === undefined || seen.has(at) || out.length >= MAX_CHAIN) break;
+    seen.add(at);
+    out.push(below.file);
   }
   return out;
 }

@@ -60,6 +60,10 @@ export const vbox: Format = {
     const faults = unlisted.map(({ slot, identity }) =>
       cx.damage(0, 'vbox.medium', 'a medium in the registry for each disk', `${identity} at ${slot} in none`, UNLISTED),
     );
+    if (model.snapshots.length >= MAX_SNAPSHOTS) {
+      const many = [`fewer than ${MAX_SNAPSHOTS} snapshots`, 'that many or more', 'no others are known'] as const;
+      faults.push(cx.damage(0, 'vbox.snapshots', ...many));
+    }
     return machineNode(cx, vbox.title, size, [model], [...damage, ...faults], damage.length > 0);
   },
 };
@@ -256,10 +260,11 @@ function snapshotsOf(machine: Element, media: ReadonlyMap<string, Medium>): Snap
   const waiting: { element: Element; parent: string | undefined; level: number }[] = all(machine, 'Snapshot').map(
     (element) => ({ element, parent: undefined, level: 0 }),
   );
-  for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {
-    const { element, parent, level } = one;
+  // The list grows while it is gone through.
+  for (const { element, parent, level } of waiting) {
+    if (out.length >= MAX_SNAPSHOTS) break;
     const id = uuidOf(element.attributes.get('uuid'));
-    if (id === undefined || out.length >= MAX_SNAPSHOTS || level > MAX_GENERATIONS) continue;
+    if (id === undefined || level > MAX_GENERATIONS) continue;
     const time = Date.parse(element.attributes.get('timeStamp') ?? '') / 1000;
     const { disks } = storageOf(element, under(element, 'Hardware'), media);
     out.push({
