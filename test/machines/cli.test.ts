@@ -83,5 +83,9 @@ test('recover --target does it; a disk that is not there is said; options about 
   const wrong = await salvor('recover', folder, '--vm', 'web', '--target', 'kvm', '--deep', '--out', join(dir, 'no'));
   expect(wrong.code).toBe(2);
   expect(wrong.err).toContain('--deep is about files');
+  for (const more of [['--choose', 'x'], ['--carve'], ['--carve-all'], ['--carve-any'], ['--no-mend']]) {
+    const other = await salvor('recover', folder, '--vm', 'web', '--target', 'kvm', '--out', join(dir, 'no'), ...more);
+    expect([other.code, other.err], more[0]).toEqual([2, expect.stringContaining('is about files')]);
+  }
   expect(existsSync(join(dir, 'no'))).toBe(false);
 });
