@@ -1,6 +1,16 @@
 /** Machines written for platforms: read again they are the same, libvirt's schema takes them, and disks are whole. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -267,6 +277,22 @@ describe.skipIf(noQemu !== undefined)('recover for a platform', () => {
     rmSync(join(out, 'web01.vmx'));
     const again = await recovered(folder, out, 'vmware');
     expect(again.manifest.files).toEqual(manifest.files);
+    // A run that ended answers only while its files are there.
+    const part = join(out, 'web01-disk0-flat.vmdk');
+    renameSync(part, `${part}.away`);
+    await expect(recovered(folder, out, 'vmware')).rejects.toThrow(/was finished, but 1 of its files changed/);
+    // One that did not: a disk of which a part is gone is written again, one that was used since is left alone.
+    rmSync(join(out, 'manifest.json'));
+    expect((await recovered(folder, out, 'vmware')).manifest.files).toEqual(manifest.files);
+    expect(readFileSync(part).equals(readFileSync(`${part}.away`))).toBe(true);
+    rmSync(join(out, 'manifest.json'));
+    const flat = statSync(part).ino;
+    expect((await recovered(folder, out, 'vmware')).manifest.files).toEqual(manifest.files);
+    expect(statSync(part).ino).toBe(flat);
+    rmSync(join(out, 'manifest.json'));
+    writeFileSync(part, 'used', { flag: 'r+' });
+    await expect(recovered(folder, out, 'vmware')).rejects.toThrow(/was finished, and changed since/);
+    expect(readFileSync(part, 'latin1').startsWith('used')).toBe(true);
     const taken = join(dir, 'taken');
     mkdirSync(taken);
     writeFileSync(join(taken, 'web01-disk0-flat.vmdk'), 'mine');
