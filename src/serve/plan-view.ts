@@ -18,6 +18,7 @@ export async function planView({ stack, hasQemu }: Session, machine: Bootable): 
   const sources = stack.roots.map((root) => quoted(shown(root.locator))).join(' ');
   const targets = machineWriters.map((writer): View['targets'][number] => {
     const { target, title } = writer.platform;
+    const archive = writer.archive !== undefined;
     const command = `salvor recover ${sources} --vm ${quoted(shown(machine.name))} --target ${target} --out DIR`;
     try {
       const plan = planMachine(machine, guest, writer, 'DIR');
@@ -27,10 +28,11 @@ export async function planView({ stack, hasQemu }: Session, machine: Bootable): 
         reason: shown(reason),
       }));
       const files = [...plan.target.disks.map(({ file }) => file), ...plan.texts.map((text) => text.name)].map(shown);
-      return { target, title, decisions, files, steps: plan.steps.map(shown), later: plan.later.map(shown), command };
+      const [steps, later] = [plan.steps, plan.later].map((list) => list.map(shown));
+      return { target, title, archive, decisions, files, steps, later, command };
     } catch (error) {
       const refused = shown((error as Error).message);
-      return { target, title, refused, decisions: [], files: [], steps: [], later: [], command };
+      return { target, title, archive, refused, decisions: [], files: [], steps: [], later: [], command };
     }
   });
   return {
