@@ -5,6 +5,7 @@ import type { MachineWriter, Platform, TargetDisk, TargetMachine } from '../../.
 import { xmlText } from '../xml.ts';
 import { stateSteps, stateTexts } from './libvirt-states.ts';
 import { qemuCard, qemuDisk } from './qemu.ts';
+import { reasonLines, xmlWhy } from './reasons.ts';
 
 const MIB = 1024 * 1024;
 
@@ -47,17 +48,6 @@ export const libvirtWriter: MachineWriter = {
   ],
 };
 
-/** A comment that says why, as XML allows it. */
-function why(machine: TargetMachine, what: string): string {
-  const found = machine.decisions.find((one) => one.what === what);
-  const text = found === undefined ? '' : `${what}: ${found.reason}`;
-  return text === ''
-    ? ''
-    : ` <!-- ${xmlText(text)
-        .replace(/-(?=-)/g, '- ')
-        .replace(/-$/, '- ')} -->`;
-}
-
 function domainText(machine: TargetMachine, folder: string): string {
   const { name, uuid, memory, processors, cores, board, firmware, secureBoot, localTime, family, tpm, bits, guest } =
     machine;
@@ -66,13 +56,13 @@ function domainText(machine: TargetMachine, folder: string): string {
     "<domain type='kvm'>",
     '  <!-- Written by Salvor. Look over what is guessed before the machine is started. -->',
     `  <name>${xmlText(name)}</name>`,
-    ...(uuid === undefined ? [] : [`  <uuid>${dashed(uuid)}</uuid>${why(machine, 'UUID')}`]),
+    ...(uuid === undefined ? [] : [`  <uuid>${dashed(uuid)}</uuid>${xmlWhy(machine, 'UUID')}`]),
     ...(guest === '' ? [] : osinfo(guest)),
-    `  <memory unit='KiB'>${kib}</memory>${why(machine, 'memory')}`,
+    `  <memory unit='KiB'>${kib}</memory>${xmlWhy(machine, 'memory')}`,
     `  <currentMemory unit='KiB'>${kib}</currentMemory>`,
-    `  <vcpu placement='static'>${processors}</vcpu>${why(machine, 'processors')}`,
-    firmware === 'efi' ? `  <os firmware='efi'>${why(machine, 'firmware')}` : `  <os>${why(machine, 'firmware')}`,
-    `    <type arch='${bits === 64 || firmware === 'efi' ? 'x86_64' : 'i686'}' machine='${board}'>hvm</type>${why(machine, 'board')}`,
+    `  <vcpu placement='static'>${processors}</vcpu>${xmlWhy(machine, 'processors')}`,
+    firmware === 'efi' ? `  <os firmware='efi'>${xmlWhy(machine, 'firmware')}` : `  <os>${xmlWhy(machine, 'firmware')}`,
+    `    <type arch='${bits === 64 || firmware === 'efi' ? 'x86_64' : 'i686'}' machine='${board}'>hvm</type>${xmlWhy(machine, 'board')}`,
     ...(firmware === 'efi' ? features(secureBoot) : []),
     "    <boot dev='hd'/>",
     '  </os>',
@@ -85,7 +75,7 @@ function domainText(machine: TargetMachine, folder: string): string {
     `  <cpu mode='host-model'>`,
     `    <topology sockets='${processors / cores}' cores='${cores}' threads='1'/>`,
     '  </cpu>',
-    `  <clock offset='${localTime ? 'localtime' : 'utc'}'>${why(machine, 'clock')}`,
+    `  <clock offset='${localTime ? 'localtime' : 'utc'}'>${xmlWhy(machine, 'clock')}`,
     "    <timer name='rtc' tickpolicy='catchup'/>",
     "    <timer name='pit' tickpolicy='delay'/>",
     "    <timer name='hpet' present='no'/>",
@@ -100,7 +90,7 @@ function domainText(machine: TargetMachine, folder: string): string {
     ...machine.cards.flatMap((card, i) => [
       "    <interface type='network'>",
       ...(card.mac === undefined ? [] : [`      <mac address='${card.mac}'/>`]),
-      `      <source network='${xmlText(card.network)}'/>${why(machine, `network ${i}`)}`,
+      `      <source network='${xmlText(card.network)}'/>${xmlWhy(machine, `network ${i}`)}`,
       `      <model type='${card.model}'/>`,
       '    </interface>',
     ]),
@@ -171,9 +161,9 @@ function diskLines(machine: TargetMachine, disk: TargetDisk, i: number, folder: 
       ? `controller='0' bus='0' target='${unit}' unit='0'`
       : `controller='${controller}' bus='0' target='0' unit='${unit}'`;
   return [
-    `    <disk type='file' device='disk'>${i === 0 ? why(machine, 'storage') : ''}`,
+    `    <disk type='file' device='disk'>${i === 0 ? xmlWhy(machine, 'storage') : ''}`,
     `      <driver name='qemu' type='${disk.format ?? 'qcow2'}' cache='none' discard='unmap'/>`,
-    `      <source file='${xmlText(pathOf(folder, disk.file))}'/>${why(machine, `disk ${i}`)}`,
+    `      <source file='${xmlText(pathOf(folder, disk.file))}'/>${xmlWhy(machine, `disk ${i}`)}`,
     `      <target dev='${prefix}${letters(i)}' bus='${bus}'/>`,
     ...(bus === 'virtio' ? [] : [`      <address type='drive' ${address}/>`]),
     '    </disk>',
@@ -237,10 +227,5 @@ function commandText(machine: TargetMachine, folder: string): string {
     args.push(`-device ${qemuCard(model)},netdev=net${i}${mac === undefined ? '' : `,mac=${mac}`}`);
   }
   args.push('-vga std', '-usb -device usb-tablet');
-  const reasons = machine.decisions.map(({ what, value, reason }) => `# ${oneLine(`${what}: ${value} (${reason})`)}`);
-  return `#!/bin/sh\n# Written by Salvor. The guest writes to the disks that are named here.\n${reasons.join('\n')}\nexec qemu-system-x86_64 \\\n  ${args.join(' \\\n  ')} "$@"\n`;
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\p{Cc}+/gu, ' ');
+  return `#!/bin/sh\n# Written by Salvor. The guest writes to the disks that are named here.\n${reasonLines(machine).join('\n')}\nexec qemu-system-x86_64 \\\n  ${args.join(' \\\n  ')} "$@"\n`;
 }

@@ -2,6 +2,7 @@
 import { quoted } from '../../../codec/shell.ts';
 import { dashed } from '../../../core/machine.ts';
 import type { MachineWriter, Platform, TargetMachine } from '../../../core/machine-writer.ts';
+import { reasonLines } from './reasons.ts';
 
 const MIB = 1024 * 1024;
 
@@ -54,7 +55,7 @@ function confText(machine: TargetMachine, number: number): string {
   const lines = [
     // Comments at the top are what the page of the machine shows as its notes.
     '# Written by Salvor. Look over what is guessed before the machine is started.',
-    ...machine.decisions.map(({ what, value, reason }) => `# ${oneLine(`${what}: ${value} (${reason})`)}`),
+    ...reasonLines(machine),
     `bios: ${firmware === 'efi' ? 'ovmf' : 'seabios'}`,
     `boot: order=${slots[0] ?? ''}`,
     `cores: ${cores}`,
@@ -93,8 +94,4 @@ function sizeText(bytes: number): string {
 function hostName(name: string): string {
   const text = name.replace(/[^A-Za-z0-9.-]+/g, '-').replace(/^[-.]+|[-.]+$/g, '');
   return text === '' ? 'machine' : text.slice(0, 63);
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\p{Cc}+/gu, ' ');
 }

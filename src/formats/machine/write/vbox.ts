@@ -3,6 +3,7 @@ import { inQuotes } from '../../../codec/shell.ts';
 import { dashed } from '../../../core/machine.ts';
 import type { MachineWriter, Platform, TargetMachine } from '../../../core/machine-writer.ts';
 import { xmlText } from '../xml.ts';
+import { xmlWhy } from './reasons.ts';
 import { made } from './uuid.ts';
 
 const MIB = 1024 * 1024;
@@ -55,14 +56,7 @@ export const vboxWriter: MachineWriter = {
 function vboxText(machine: TargetMachine): string {
   const { name, memory, processors, firmware, board, localTime, disks, storage, guest, uuid } = machine;
   const id = dashed(uuid ?? made(machine));
-  const why = (what: string): string => {
-    const found = machine.decisions.find((one) => one.what === what);
-    return found === undefined
-      ? ''
-      : ` <!-- ${xmlText(`${what}: ${found.reason}`)
-          .replace(/-(?=-)/g, '- ')
-          .replace(/-$/, '- ')} -->`;
-  };
+  const why = (what: string): string => xmlWhy(machine, what);
   const lines = [
     '<?xml version="1.0"?>',
     '<!-- Written by Salvor. Look over what is guessed before the machine is started. -->',
