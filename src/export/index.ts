@@ -23,5 +23,5 @@ export { checkPlace, realOut } from './place.ts';
 export { recover } from './recover.ts';
 export { type Report, type ReportEvidence, reportHtml } from './report.ts';
 export { availabilityLine, doubtOf, isDoubtful, recoveryLines } from './told.ts';
-export { decisionLine, machineLines } from './told-machine.ts';
+export { decisionLine, machineLines, stepLines } from './told-machine.ts';
 export { type Difference, type VerifyOptions, type VerifyResult, verify } from './verify.ts';
