@@ -8,7 +8,7 @@ import type { Session } from './session.ts';
 /** Everything that a report says, gathered by the child that has the evidence open. */
 export async function gather(session: Session, program: string): Promise<Report> {
   const { case: own, stack } = session;
-  const { layers } = await diagnose(stack);
+  const { layers } = await session.once('diagnosis', () => diagnose(stack));
   const sources = stack.roots.map((root) => root.locator);
   const evidence = (await stack.files()).map(({ source }) => ({
     path: source.path,
