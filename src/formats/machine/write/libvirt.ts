@@ -4,7 +4,7 @@ import { dashed } from '../../../core/machine.ts';
 import type { MachineWriter, Platform, TargetDisk, TargetMachine } from '../../../core/machine-writer.ts';
 import { xmlText } from '../xml.ts';
 import { stateSteps, stateTexts } from './libvirt-states.ts';
-import { qemuCard, qemuDisk } from './qemu.ts';
+import { QEMU_ROOM, qemuCard, qemuDisk } from './qemu.ts';
 import { reasonLines, xmlWhy } from './reasons.ts';
 
 const MIB = 1024 * 1024;
@@ -14,11 +14,8 @@ const KVM: Platform = {
   title: 'KVM with libvirt',
   storage: ['virtio', 'virtio-scsi', 'sata', 'pvscsi', 'ide', 'lsisas'],
   room: {
-    virtio: { units: 20, controllers: 1 },
-    'virtio-scsi': { units: 255, controllers: 1 },
-    sata: { units: 6, controllers: 4 },
-    pvscsi: { units: 16, controllers: 1, taken: 7 },
-    lsisas: { units: 8, controllers: 1 },
+    ...QEMU_ROOM,
+    // The fourth place is for a drive.
     ide: { units: 3, controllers: 1 },
   },
   cards: ['virtio', 'e1000', 'e1000e', 'vmxnet3', 'rtl8139', 'pcnet'],
