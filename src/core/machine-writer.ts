@@ -26,7 +26,7 @@ export interface TargetDisk {
 }
 
 /** A state of the whole machine that its original disks keep in themselves. */
-export interface KeptState {
+interface KeptState {
   readonly name: string;
   /** Seconds since 1970. */
   readonly time: number | undefined;

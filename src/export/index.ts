@@ -5,7 +5,7 @@ export { type Converted, type ConvertOptions, convert } from './convert.ts';
 export { type ExportCode, ExportError } from './error.ts';
 export { type ImageOptions, type ImageProgress, type ImageReport, image } from './image.ts';
 export type { Fill } from './jobs.ts';
-export { type MachineOptions, type RecoveredMachine, recoverMachine } from './machine.ts';
+export { type RecoveredMachine, recoverMachine } from './machine.ts';
 export { type MachinePlan, planMachine } from './machine-plan.ts';
 export type {
   CertaintyBytes,

@@ -22,7 +22,7 @@ import { areAsLeft, compare, finished } from './past.ts';
 import { checkPlace, realOut } from './place.ts';
 import { identities } from './plan.ts';
 
-export interface MachineOptions {
+interface MachineOptions {
   /** Directory that is written to; made if it is not there. */
   readonly out: string;
   readonly writer: MachineWriter;
