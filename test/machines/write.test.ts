@@ -153,6 +153,25 @@ describe.each(machineWriters.map((writer) => [writer.platform.target, writer] as
     expect(['ide', 'buslogic']).toContain(decided(writer, xp, 1).storage);
   });
 
+  test('what the platform refuses is not written, and it is said what was left out', async () => {
+    const card = source('ide').cards[0];
+    const mac = (i: number): string => `00:50:56:00:00:${String(i).padStart(2, '0')}`;
+    const cards = Array.from({ length: 40 }, (_, i) => ({
+      ...card,
+      number: i,
+      mac: stated(i === 1 ? '01:00:5e:00:00:01' : mac(i), 'x'),
+    }));
+    const machine = decided(writer, source('ide', { cards, processors: stated(512, 'x') }), 1);
+    const { processors, cards: most } = writer.platform.most;
+    const model = await readAgain(writer, machine);
+    expect([model.processors?.value, model.cards.length]).toEqual([processors, most]);
+    expect(model.cards.slice(0, 3).map((one) => one.mac?.value)).toEqual([mac(0), undefined, mac(2)]);
+    const reasons = machine.decisions.map(({ what, value, reason }) => `${what}: ${value} (${reason})`).join('\n');
+    expect(reasons).toContain(`the last ${40 - most} of 40`);
+    expect(reasons).toContain(`of the 512 that it had: ${writer.platform.title} refuses more`);
+    expect(reasons).toContain('01:00:5e:00:00:01 is none that one card can have');
+  });
+
   test('more disks than fit are refused in a sentence, not dropped', () => {
     expect(() => decided(writer, source('ide'), 400, drivers('ide'))).toThrow(/has no place for 400 disks/);
     expect(decided(writer, source('ide'), 4, drivers('ide')).storage).toBe('sata');

@@ -4,7 +4,7 @@ import { dashed } from '../../../core/machine.ts';
 import type { MachineWriter, Platform, TargetDisk, TargetMachine } from '../../../core/machine-writer.ts';
 import { xmlText } from '../xml.ts';
 import { stateSteps, stateTexts } from './libvirt-states.ts';
-import { QEMU_ROOM, qemuCard, qemuDisk } from './qemu.ts';
+import { QEMU_MOST, QEMU_ROOM, qemuCard, qemuDisk } from './qemu.ts';
 import { reasonLines, xmlWhy } from './reasons.ts';
 
 const MIB = 1024 * 1024;
@@ -19,6 +19,7 @@ const KVM: Platform = {
     ide: { units: 3, controllers: 1 },
   },
   cards: ['virtio', 'e1000', 'e1000e', 'vmxnet3', 'rtl8139', 'pcnet'],
+  most: QEMU_MOST,
   variant: 'qcow2',
   ending: '.qcow2',
   parts: [],

@@ -20,6 +20,7 @@ const APPLIANCE: Platform = {
     ide: { units: 2, controllers: 1 },
   },
   cards: ['e1000', 'e1000e', 'vmxnet3', 'pcnet'],
+  most: { processors: 128, cards: 10 },
   variant: 'stream',
   ending: '.vmdk',
   parts: [],

@@ -2,6 +2,7 @@
 import { quoted } from '../../../codec/shell.ts';
 import { dashed } from '../../../core/machine.ts';
 import type { MachineWriter, Platform, TargetMachine } from '../../../core/machine-writer.ts';
+import { QEMU_MOST } from './qemu.ts';
 import { reasonLines } from './reasons.ts';
 
 const MIB = 1024 * 1024;
@@ -18,6 +19,7 @@ const PROXMOX: Platform = {
     ide: { units: 3, controllers: 1 },
   },
   cards: ['virtio', 'e1000', 'e1000e', 'vmxnet3', 'rtl8139', 'pcnet'],
+  most: { ...QEMU_MOST, cards: 32 },
   variant: 'qcow2',
   ending: '.qcow2',
   parts: [],

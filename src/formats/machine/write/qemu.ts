@@ -12,6 +12,9 @@ export const QEMU_ROOM: Platform['room'] = {
   lsisas: { units: 8, controllers: 1 },
 };
 
+/** Processors that all boards take without an IOMMU; cards that the older board has slots for, beside the rest. */
+export const QEMU_MOST: Platform['most'] = { processors: 255, cards: 20 };
+
 const STORAGE: readonly StorageKind[] = ['virtio', 'virtio-scsi', 'sata', 'pvscsi', 'nvme', 'ide', 'lsisas'];
 
 /**
@@ -31,6 +34,7 @@ export function qemuHere(had: StorageKind | undefined, network: string): Machine
         ide: { units: 4, controllers: 1 },
       },
       cards: ['virtio', 'e1000', 'e1000e', 'vmxnet3', 'rtl8139', 'pcnet'],
+      most: QEMU_MOST,
       variant: 'qcow2',
       ending: '.qcow2',
       parts: [],

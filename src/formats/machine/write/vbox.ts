@@ -21,6 +21,8 @@ const VIRTUALBOX: Platform = {
     ide: { units: 3, controllers: 1 },
   },
   cards: ['e1000', 'pcnet', 'virtio'],
+  // The newer board has places for more cards, the older one has not.
+  most: { processors: 64, cards: 8 },
   variant: 'vdi',
   ending: '.vdi',
   parts: [],

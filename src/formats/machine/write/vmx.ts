@@ -20,6 +20,7 @@ const VMWARE: Platform = {
     ide: { units: 3, controllers: 1 },
   },
   cards: ['e1000', 'e1000e', 'vmxnet3', 'vmxnet', 'pcnet'],
+  most: { processors: 128, cards: 10 },
   variant: 'flat',
   ending: '.vmdk',
   parts: ['-flat.vmdk'],
