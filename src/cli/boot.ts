@@ -2,6 +2,7 @@
 import * as path from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { caseDir } from '../case/place.ts';
+import { quoted } from '../codec/shell.ts';
 import { decisionLine } from '../export/index.ts';
 import { checkFolder } from '../export/overlay.ts';
 import { emptyFolder, type RunFolder, runFolder, writeNew } from '../export/run-folder.ts';
@@ -17,7 +18,7 @@ import type { Lost, Served } from '../serve/nbd/exports.ts';
 import type { Bootable } from '../stack/bootable.ts';
 import type { Stack } from '../stack/stack.ts';
 import { type CommonOptions, common, hasCase, INTACT, NOTHING, UNCERTAIN, UsageError, withStack } from './command.ts';
-import { lostOption, quoted, tellKnown } from './nbd.ts';
+import { lostOption, tellKnown } from './nbd.ts';
 import { graded, note, print, printJson, shown, size } from './output.ts';
 import { pickMachine } from './pick.ts';
 
@@ -162,7 +163,7 @@ function describe({ machine, plan, choices, guest }: About): void {
   for (const lost of machine.lost) lines.push(`  ! ${shown(lost)}: it starts without that disk`);
   for (const line of plan.guest.notes) lines.push(`  ! ${shown(line)}`);
   lines.push(...choices.map(decisionLine));
-  lines.push(`Command: ${guest.command.map(quoted).join(' ')}`);
+  lines.push(`Command: ${guest.command.map((one) => quoted(shown(one))).join(' ')}`);
   print(lines.join('\n'));
 }
 

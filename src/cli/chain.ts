@@ -1,5 +1,6 @@
 /** salvor chain: which disk lies on which, how that is known, and what else could lie there. */
 import type { Command } from 'commander';
+import { inQuotes, quoted } from '../codec/shell.ts';
 import type { Disk } from '../stack/disks.ts';
 import type { Guest } from '../stack/guests.ts';
 import type { Offer } from '../stack/offers.ts';
@@ -81,13 +82,15 @@ function offerLines(offer: Offer, child: Disk, sources: readonly string[]): stri
   ];
   if (guest !== undefined) out.push(...guestLines(guest, '      '));
   if (!isTaken && !isRejected)
-    out.push(`      to read through it: ${option(child, disk)} (after ${sources.join(' ')})`);
+    out.push(
+      `      to read through it: ${option(child, disk)} (after ${sources.map((one) => quoted(shown(one))).join(' ')})`,
+    );
   return out;
 }
 
 function option(child: Disk, parent: Disk): string {
   const [a, b] = [child, parent].map(({ file }) => shown(file.locator).replaceAll('=', '%3D'));
-  return `--parent '${a}=${b}'`;
+  return `--parent ${inQuotes(`${a}=${b}`)}`;
 }
 
 function guestLines({ fits, clashes, unknown }: Guest, indent: string): string[] {

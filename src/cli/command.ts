@@ -57,6 +57,12 @@ export function common(command: Command): Command {
     .option('--case <dir>', 'where findings of scans are kept; by default NAME.salvor in the working directory');
 }
 
+/** A port as it is typed; 0 is any that is free. */
+export function port(value: string): number {
+  if (/^\d{1,5}$/.test(value) && Number(value) <= 65_535) return Number(value);
+  throw new InvalidArgumentError('Give a number from 0 to 65535.');
+}
+
 function parseParent(value: string, before: Choice[] = []): Choice[] {
   const [child, parent, more] = value.split('=');
   if (!child || !parent || more !== undefined) {

@@ -1,10 +1,10 @@
 /** salvor dav: evidence in a file manager, over WebDAV, to look and to copy out. */
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { serveDav } from '../serve/dav/server.ts';
 import type { Lost } from '../serve/nbd/exports.ts';
 import { locate } from '../stack/locate.ts';
 import type { Stack } from '../stack/stack.ts';
-import { type CommonOptions, common, INTACT, UNCERTAIN, UsageError, withStack } from './command.ts';
+import { type CommonOptions, common, INTACT, port, UNCERTAIN, UsageError, withStack } from './command.ts';
 import { lostOption } from './nbd.ts';
 import { note, print, printJson, shown, size } from './output.ts';
 
@@ -44,11 +44,6 @@ To open it, with the ADDRESS that is printed:
   GNOME      Files, Other Locations: dav://127.0.0.1:PORT/
   Linux      mount -t davfs -o ro ADDRESS /mnt
   anywhere   rclone copy, cadaver, curl -u any:PASSWORD ADDRESS`;
-
-function port(value: string): number {
-  if (/^\d{1,5}$/.test(value) && Number(value) <= 65_535) return Number(value);
-  throw new InvalidArgumentError('Give a number from 0 to 65535.');
-}
 
 async function dav(stack: Stack, inner: string | undefined, options: Options, signal: AbortSignal): Promise<number> {
   const found = inner === undefined ? undefined : await locate(stack, inner);

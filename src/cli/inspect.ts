@@ -1,9 +1,10 @@
 /** salvor inspect: what is inside, layer by layer, how healthy it is, and what can be had. */
 import type { Command } from 'commander';
+import { quoted } from '../codec/shell.ts';
 import { diagnose, type Layer, layerJson, sentencesOf, type Tally, titleOf } from '../stack/diagnosis.ts';
 import type { Stack } from '../stack/stack.ts';
 import { common, INTACT, NOTHING, UNCERTAIN, withStack } from './command.ts';
-import { print, printJson } from './output.ts';
+import { print, printJson, shown } from './output.ts';
 
 export function register(program: Command): void {
   common(program.command('inspect'))
@@ -39,7 +40,7 @@ function lines(layer: Layer, depth: number): string[] {
 }
 
 function nextStep(found: Tally, sources: readonly string[]): string[] {
-  const named = sources.join(' ');
+  const named = sources.map((one) => quoted(shown(one))).join(' ');
   if (found.known === 0) {
     return [
       'Nothing that Salvor knows was found. If you know where a datastore starts, say so:',
@@ -50,6 +51,7 @@ function nextStep(found: Tally, sources: readonly string[]): string[] {
     found.damaged === 0
       ? 'No damage was found in the metadata; what is listed can be had.'
       : 'What is marked ! is damaged; the rest can be had (salvor tree --damaged follows every byte).';
-  if (found.filesystems === 0) return [had, `Next: salvor convert ${sources[0]} OUT.raw brings its bytes out.`];
+  if (found.filesystems === 0)
+    return [had, `Next: salvor convert ${quoted(shown(sources[0]))} OUT.raw brings its bytes out.`];
   return [had, `Next: salvor recover ${named} --out DIR`];
 }

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import * as path from 'node:path';
 import { type Command, Option } from 'commander';
+import { quoted } from '../codec/shell.ts';
 import type { Node } from '../core/node.ts';
 import type { Source } from '../core/source.ts';
 import { checkFolder, checkNew, createOverlay, overlayCommand } from '../export/overlay.ts';
@@ -108,11 +109,6 @@ function commandsFor(uri: string, overlay: string | undefined): Record<string, s
     certainty: `nbdinfo --map=salvor:certainty ${quoted(uri)}`,
     ...(overlay === undefined && { overlay: overlayCommand(uri, 'work.qcow2').map(quoted).join(' ') }),
   };
-}
-
-/** A word as a shell takes it. */
-export function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 function announce(

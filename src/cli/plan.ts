@@ -1,7 +1,8 @@
 /** salvor plan: what a machine would be on another platform, and why. */
 import { type Command, Option } from 'commander';
+import { quoted } from '../codec/shell.ts';
 import type { GuestFacts } from '../core/guest.ts';
-import { decisionLine, type MachinePlan, planMachine } from '../export/index.ts';
+import { decisionLine, type MachinePlan, planMachine, stepLines } from '../export/index.ts';
 import { machineWriters } from '../formats/index.ts';
 import { guestOf } from '../stack/guest/index.ts';
 import type { Stack } from '../stack/stack.ts';
@@ -106,10 +107,10 @@ function planLines(one: MachinePlan | string, isFull: boolean): string[] {
     ...target.decisions.map(decisionLine),
     `Written: ${files.map(shown).join(', ')}`,
     'Then:',
-    ...steps.map((step, i) => `  ${i + 1}. ${shown(step)}`),
+    ...stepLines(steps),
     ...(later.length === 0 ? [] : ['To move to virtio, once it runs:']),
-    ...later.map((step, i) => `  ${i + 1}. ${shown(step)}`),
-    `Next: salvor recover SOURCE${one.machine.config === undefined && one.machine.model.name.value === '' ? '' : ` --vm '${shown(one.machine.name)}'`} --target ${writer.platform.target} --out DIR`,
+    ...stepLines(later),
+    `Next: salvor recover SOURCE${one.machine.config === undefined && one.machine.model.name.value === '' ? '' : ` --vm ${quoted(shown(one.machine.name))}`} --target ${writer.platform.target} --out DIR`,
   ];
 }
 

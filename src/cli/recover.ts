@@ -85,11 +85,11 @@ export function register(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action((args: string[], options: Options, command: Command) =>
       withStack(args, options, async (stack, inner, signal) => {
+        if (options.target !== undefined) return recoverFor(stack, inner, checked(options, command), signal);
+        if (options.ova === true)
+          throw new UsageError('--ova needs --target ovf: it puts a machine for that platform into one file.');
         if (options.choose !== undefined && options.vm !== undefined)
           throw new UsageError('--choose and --vm are two ways to choose; give one of them.');
-        if (options.ova === true && options.target === undefined)
-          throw new UsageError('--ova needs --target ovf: it puts a machine for that platform into one file.');
-        if (options.target !== undefined) return recoverFor(stack, inner, checked(options, command), signal);
         const start = async (): Promise<number> => run(stack, await fromOf(stack, inner), options, signal);
         return options.deep === true ? withScan(stack, options, args, signal, start) : start();
       }),
@@ -109,7 +109,7 @@ DIR/manifest.json says of every file where it came from, how certain it is and i
 salvor verify DIR checks it all again.`;
 
 /** Options that say which files to copy, and how: a machine for a platform has none. */
-const OF_FILES = ['path', 'fill', 'sha256', 'symlinks', 'guestFiles', 'system', 'deep'];
+const OF_FILES = 'path choose fill sha256 symlinks guestFiles system deep carve carveAll carveAny mend'.split(' ');
 
 function checked(options: Options, command: Command): Options & { readonly target: string } {
   const wrong = OF_FILES.find((name) => command.getOptionValueSource(name) === 'cli');

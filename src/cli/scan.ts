@@ -2,11 +2,12 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Case } from '../case/case.ts';
 import { caseDir } from '../case/place.ts';
+import { quoted } from '../codec/shell.ts';
 import { type ScanProgress, type ScanReport, scan } from '../jobs/scan.ts';
 import type { Stack } from '../stack/stack.ts';
 import { beginCase } from './case.ts';
 import { type CommonOptions, common, INTACT, INTERRUPTED, NOTHING, UsageError, withStack } from './command.ts';
-import { note, print, printJson, size } from './output.ts';
+import { note, print, printJson, shown, size } from './output.ts';
 import { duration, lineOf } from './progress.ts';
 
 interface Options extends CommonOptions {
@@ -64,7 +65,12 @@ async function run(
   if (json) printJson({ case: kept.dir, ...report, found });
   else
     print(
-      [...summary(report, kept), ...found.flatMap(lines), '', `Next: salvor inspect ${sources.join(' ')}`].join('\n'),
+      [
+        ...summary(report, kept),
+        ...found.flatMap(lines),
+        '',
+        `Next: salvor inspect ${sources.map((one) => quoted(shown(one))).join(' ')}`,
+      ].join('\n'),
     );
   return found.some(({ kinds }) => kinds.length > 0) ? INTACT : NOTHING;
 }

@@ -1,8 +1,8 @@
 /** salvor serve: the same in a browser. */
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { serve } from '../serve/server.ts';
 import { programName } from './case.ts';
-import { INTACT, interruptible, UsageError } from './command.ts';
+import { INTACT, interruptible, port, UsageError } from './command.ts';
 import { note, print, printJson } from './output.ts';
 
 interface Options {
@@ -31,11 +31,6 @@ const EXAMPLES = `
 Examples:
   salvor serve
   salvor serve lun0.img lun1.img --case /mnt/work/lun0`;
-
-function port(value: string): number {
-  if (/^\d{1,5}$/.test(value) && Number(value) <= 65_535) return Number(value);
-  throw new InvalidArgumentError('Give a number from 0 to 65535.');
-}
 
 async function run(sources: readonly string[], options: Options): Promise<void> {
   const signal = interruptible();

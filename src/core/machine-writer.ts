@@ -26,7 +26,7 @@ export interface TargetDisk {
 }
 
 /** A state of the whole machine that its original disks keep in themselves. */
-export interface KeptState {
+interface KeptState {
   readonly name: string;
   /** Seconds since 1970. */
   readonly time: number | undefined;
@@ -102,6 +102,8 @@ export interface Platform {
   readonly storage: readonly StorageKind[];
   readonly room: Readonly<Partial<Record<StorageKind, Room>>>;
   readonly cards: readonly CardModel[];
+  /** More than this it refuses, with the whole machine. */
+  readonly most: { readonly processors: number; readonly cards: number };
   /** How disks are written: a variant of a disk writer, and the ending of the file. */
   readonly variant: string;
   readonly ending: string;

@@ -24,15 +24,12 @@ export function guessed<T>(value: T, from: string): Said<T> {
   return { value, from, certainty: GUESSED };
 }
 
-export const BUS_NAMES = ['ide', 'sata', 'scsi', 'nvme', 'virtio', 'usb', 'floppy'] as const;
-export type DiskBus = (typeof BUS_NAMES)[number];
+export type DiskBus = 'ide' | 'sata' | 'scsi' | 'nvme' | 'virtio' | 'usb' | 'floppy';
 
 /** SCSI controllers: what emulates them differs, what guests need to drive them does not. */
-export const SCSI_MODELS = ['buslogic', 'lsilogic', 'lsisas', 'pvscsi', 'virtio-scsi'] as const;
-export type ScsiModel = (typeof SCSI_MODELS)[number];
+type ScsiModel = 'buslogic' | 'lsilogic' | 'lsisas' | 'pvscsi' | 'virtio-scsi';
 
-export const CARD_MODELS = ['e1000', 'e1000e', 'vmxnet', 'vmxnet3', 'pcnet', 'virtio', 'rtl8139'] as const;
-export type CardModel = (typeof CARD_MODELS)[number];
+export type CardModel = 'e1000' | 'e1000e' | 'vmxnet' | 'vmxnet3' | 'pcnet' | 'virtio' | 'rtl8139';
 
 export interface Controller {
   readonly bus: DiskBus;
@@ -150,7 +147,8 @@ export function doubted(model: MachineModel): MachineModel {
 }
 
 function weaker(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(weaker);
+  // Names of files have no grade: a list that machines share stays one.
+  if (Array.isArray(value)) return typeof value[0] === 'string' ? value : value.map(weaker);
   if (typeof value !== 'object' || value === null) return value;
   const entries = Object.entries(value).map(([key, inner]) => [
     key,

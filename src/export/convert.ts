@@ -20,6 +20,7 @@ import { Meter } from './meter.ts';
 import type { Progress } from './options.ts';
 import { finishPart, isThere, openPart, removeOwn } from './output.ts';
 import { pack } from './pack.ts';
+import { compare } from './past.ts';
 import { checkPlace, realOut } from './place.ts';
 import { identities } from './plan.ts';
 import { type Summary, summarize } from './summary.ts';
@@ -55,6 +56,7 @@ export interface Converted {
 }
 
 const MODE = 0o644;
+const BEGIN_ANEW = 'Run it as it was to go on, or remove that directory to begin anew.';
 /** Share of a disk that is data from which on it is looked through for zeros. */
 const NEARLY_ALL = 0.9;
 
@@ -97,7 +99,7 @@ export async function convert(stack: Stack, node: Node, options: ConvertOptions)
       evidence,
       options: optionsOf(node, options, occupied),
     } as const;
-    if (past?.header !== undefined) sameRun(work, past, header);
+    if (past?.header !== undefined) compare(work, past.header, header, BEGIN_ANEW);
     meter.totalBytes = occupied.count * occupied.unit;
     meter.filesTotal = files.length;
     meter.start('copy');
@@ -260,7 +262,8 @@ function stemOf(target: string): string {
   return path.basename(target, path.extname(target));
 }
 
-function mapOf(target: string): string {
+/** Where it is named what of a disk could not be had: beside the file that is written. */
+export function mapOf(target: string): string {
   return `${target}.map`;
 }
 
@@ -275,16 +278,6 @@ function refuse(name: string): void {
 function optionsOf(node: Node, options: ConvertOptions, occupied: Occupied): Record<string, unknown> {
   const { variant } = options;
   return { locator: node.locator, variant, unit: occupied.unit, occupied: occupied.count };
-}
-
-function sameRun(work: string, past: Past, now: { readonly evidence: unknown; readonly options: unknown }): void {
-  const before = past.header!;
-  const same =
-    JSON.stringify(before.evidence) === JSON.stringify(now.evidence) &&
-    JSON.stringify(before.options) === JSON.stringify(now.options);
-  if (same) return;
-  const next = 'Run it as it was to go on, or remove that directory to begin anew.';
-  throw new ExportError('journal', `${work} holds another conversion (${before.command.join(' ')}). ${next}`);
 }
 
 /** The evidence that a disk's bytes lie in. */

@@ -5,7 +5,7 @@ export { type Converted, type ConvertOptions, convert } from './convert.ts';
 export { type ExportCode, ExportError } from './error.ts';
 export { type ImageOptions, type ImageProgress, type ImageReport, image } from './image.ts';
 export type { Fill } from './jobs.ts';
-export { type MachineOptions, type RecoveredMachine, recoverMachine } from './machine.ts';
+export { type RecoveredMachine, recoverMachine } from './machine.ts';
 export { type MachinePlan, planMachine } from './machine-plan.ts';
 export type {
   CertaintyBytes,
@@ -23,5 +23,5 @@ export { checkPlace, realOut } from './place.ts';
 export { recover } from './recover.ts';
 export { type Report, type ReportEvidence, reportHtml } from './report.ts';
 export { availabilityLine, doubtOf, isDoubtful, recoveryLines } from './told.ts';
-export { decisionLine, machineLines } from './told-machine.ts';
+export { decisionLine, machineLines, stepLines } from './told-machine.ts';
 export { type Difference, type VerifyOptions, type VerifyResult, verify } from './verify.ts';

@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import type { GuestFacts, StorageKind } from '../core/guest.ts';
 import { fileName } from '../core/locator.ts';
 import type { InPlace, MachineWriter, TargetMachine, WrittenText } from '../core/machine-writer.ts';
-import { decide, type SourceDisk, virtioSteps } from '../formats/index.ts';
+import { decide, numberIn, type SourceDisk, virtioSteps } from '../formats/index.ts';
 import type { Bootable, BootableDisk } from '../stack/bootable.ts';
 import { ExportError } from './error.ts';
 
@@ -11,8 +11,6 @@ import { ExportError } from './error.ts';
 const NAMELESS = 'machine';
 /** Characters of a name that go into names of files. */
 const MAX_STEM = 100;
-/** The number of a Proxmox machine that has none yet. */
-const FIRST_NUMBER = 100;
 
 /** What a disk is called that is nothing but its bytes; others are called by their format. */
 const PLAIN = 'raw';
@@ -52,7 +50,7 @@ export function planMachine(
   const disks = ordered(machine.disks, guest);
   const name = machine.name === '' ? NAMELESS : machine.name;
   const stem = stemOf(name);
-  const number = numberOf(machine);
+  const number = numberIn(namesOf(machine));
   const names = writer.names(stem, disks.length, number);
   const sources = disks.map(
     ({ said, source, node }, i): SourceDisk => ({
@@ -143,12 +141,7 @@ function stemOf(name: string): string {
   return stem === '' ? NAMELESS : stem;
 }
 
-/** The number that a machine had where numbers are names: by its configuration, or by its disks. */
-function numberOf({ config, disks }: Bootable): number {
-  const names = [config?.rawName ?? '', ...disks.map(({ said, node }) => said?.file ?? node.rawName)];
-  for (const name of names) {
-    const digits = /^(\d{3,9})\.conf$/.exec(name)?.[1] ?? /(?:^|\/)(?:vm|base)-(\d{3,9})-disk-/.exec(name)?.[1];
-    if (digits !== undefined) return Number(digits);
-  }
-  return FIRST_NUMBER;
+/** What the files of a machine are called. */
+function namesOf({ config, disks }: Bootable): string[] {
+  return [config?.rawName ?? '', ...disks.map(({ said, node }) => said?.file ?? node.rawName)];
 }

@@ -10,18 +10,19 @@ import { packers, writers } from '../formats/index.ts';
 import type { Bootable, BootableDisk } from '../stack/bootable.ts';
 import { Stack } from '../stack/stack.ts';
 import { checkNames, packArchive, sha256Of } from './appliance.ts';
-import { bottomsOf, type Converted, convert } from './convert.ts';
+import { bottomsOf, type Converted, convert, mapOf } from './convert.ts';
 import { ExportError, interrupted, writeError } from './error.ts';
 import { type Header, Journal, type Past, readJournal } from './journal.ts';
 import { takeLock } from './lock.ts';
 import { type MachinePlan, planMachine } from './machine-plan.ts';
-import { type FileEntry, MANIFEST, type MachineEntry, type Manifest, readManifest, writeManifest } from './manifest.ts';
+import { type FileEntry, MANIFEST, type MachineEntry, type Manifest, writeManifest } from './manifest.ts';
 import type { Progress } from './options.ts';
 import { isThere, removeOwn } from './output.ts';
+import { areAsLeft, compare, finished } from './past.ts';
 import { checkPlace, realOut } from './place.ts';
 import { identities } from './plan.ts';
 
-export interface MachineOptions {
+interface MachineOptions {
   /** Directory that is written to; made if it is not there. */
   readonly out: string;
   readonly writer: MachineWriter;
@@ -67,7 +68,7 @@ export async function recoverMachine(
   const header: Header = { schema: 1, command: options.command, evidence, options: chosen(first, archive) };
   const past = readJournal(dir);
   if (past?.header !== undefined) compare(dir, past.header, header);
-  if (past !== undefined && isThere(path.join(dir, MANIFEST))) return { plan: first, manifest: readManifest(dir) };
+  if (past !== undefined && isThere(path.join(dir, MANIFEST))) return { plan: first, manifest: finished(dir) };
   refuseTaken(dir, first, past, archive);
   options.onPlan?.(first);
   fs.mkdirSync(path.join(dir, '.salvor'), { recursive: true, mode: 0o700 });
@@ -108,15 +109,6 @@ function chosen({ writer, machine, disks, target }: MachinePlan, archive: string
   };
 }
 
-function compare(dir: string, before: Header, now: Header): void {
-  const same = (['evidence', 'options'] as const).every(
-    (key) => JSON.stringify(before[key]) === JSON.stringify(now[key]),
-  );
-  if (same) return;
-  const next = 'Run it as it was to go on, or give another directory with --out.';
-  throw new ExportError('journal', `${dir} holds another run (${before.command.join(' ')}). ${next}`);
-}
-
 /** Nothing that is there is ever overwritten, so it is said before hours of copying. */
 function refuseTaken(dir: string, plan: MachinePlan, past: Past | undefined, archive: string | undefined): void {
   const { target, texts, writer } = plan;
@@ -142,11 +134,6 @@ interface Run {
   readonly options: MachineOptions;
 }
 
-/** Where a conversion names what could not be had. */
-function mapOf(file: string): string {
-  return `${file}.map`;
-}
-
 async function convertedDisk(stack: Stack, disk: BootableDisk, out: string, run: Run): Promise<FileEntry[]> {
   const { journal, past, options } = run;
   const dir = path.dirname(out);
@@ -155,7 +142,7 @@ async function convertedDisk(stack: Stack, disk: BootableDisk, out: string, run:
   const done = [...parts, own].map((name) => past?.files.get(name)?.done).filter((entry) => entry !== undefined);
   const map = mapOf(out);
   const maps = (): FileEntry[] => (isThere(map) ? [mapEntry(map, disk)] : []);
-  if (done.at(-1)?.path === own && isThere(out)) return [...done, ...maps()];
+  if (done.length === parts.length + 1 && (await areAsLeft(dir, done, options.signal))) return [...done, ...maps()];
   // Noted before, and never noted as done: it is this program's own, from a run that ended just then.
   const names = [...parts, mapOf(own), own];
   for (const name of names) if (past?.files.has(name) === true) fs.rmSync(path.join(dir, name), { force: true });

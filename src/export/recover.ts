@@ -24,12 +24,12 @@ import {
   type MachineEntry,
   type Manifest,
   type RegeneratedEntry,
-  readManifest,
   writeManifest,
 } from './manifest.ts';
 import { Meter } from './meter.ts';
 import type { RecoverOptions } from './options.ts';
 import { finishDirectories, isThere } from './output.ts';
+import { compare, finished } from './past.ts';
 import { checkPlace, realOut } from './place.ts';
 import { type Plan, planOf } from './plan.ts';
 import { summarize } from './summary.ts';
@@ -148,57 +148,6 @@ function headerOf(options: RecoverOptions, plan: Plan): Header {
     carve: carve === CARVED ? true : (carve ?? false),
   };
   return { schema: 1, command: options.command, evidence: plan.evidence, options: given };
-}
-
-/** Throws ExportError('journal') where a journal is of another run. */
-function compare(dir: string, past: Header, now: Header): void {
-  const differences: string[] = [];
-  for (const key of new Set([...Object.keys(past.options), ...Object.keys(now.options)])) {
-    const [was, is] = [past.options[key], now.options[key]].map((value) => JSON.stringify(value ?? null));
-    if (was !== is) differences.push(`${key} was ${was} and is ${is}`);
-  }
-  const before = new Map(past.evidence.map((entry) => [entry.path, entry]));
-  for (const entry of now.evidence) {
-    const was = before.get(entry.path);
-    before.delete(entry.path);
-    if (was === undefined) differences.push(`${entry.path} is new`);
-    else if (JSON.stringify(was) !== JSON.stringify(entry)) {
-      const keys = (['size', 'device', 'inode', 'modified', 'block'] as const).filter((key) => was[key] !== entry[key]);
-      differences.push(
-        `${entry.path} has another ${keys.map((k) => `${k} (${was[k]} then, ${entry[k]} now)`).join(', ')}`,
-      );
-    }
-  }
-  for (const gone of before.keys()) differences.push(`${gone} is missing`);
-  if (differences.length === 0) return;
-  const next = 'Run it as it was to go on, or give another directory with --out.';
-  const typed = past.command.join(' ');
-  throw new ExportError(
-    'journal',
-    `${dir} holds another run (${typed}): ${differences.slice(0, 5).join('; ')}. ${next}`,
-  );
-}
-
-/** A run that ended: what it left must still be there, by name and size. */
-function finished(dir: string): Manifest {
-  const manifest = readManifest(dir);
-  const changed = manifest.files.filter((entry) => {
-    const stat = fs.lstatSync(path.join(dir, entry.path), { throwIfNoEntry: false });
-    if (stat === undefined) return true;
-    return entry.tree === null
-      ? !(stat.isDirectory() || stat.isSymbolicLink())
-      : !stat.isFile() || stat.size !== entry.size;
-  });
-  if (changed.length === 0) return manifest;
-  const names = changed
-    .slice(0, 5)
-    .map((entry) => entry.path)
-    .join(', ');
-  const next = `See all with "salvor verify ${dir}"; remove ${path.join(dir, MANIFEST)} to copy again what changed.`;
-  throw new ExportError(
-    'changed',
-    `${dir} was finished, but ${changed.length} of its files changed since: ${names}. ${next}`,
-  );
 }
 
 function checkSpace(dir: string, plan: Plan): void {

@@ -1,4 +1,5 @@
 /** What came of a machine that was written for a platform, in the sentences that a person reads on any surface. */
+import { quoted } from '../codec/shell.ts';
 import type { Decision } from '../core/machine-writer.ts';
 import { shown, size } from '../stack/words.ts';
 import type { RecoveredMachine } from './machine.ts';
@@ -14,11 +15,16 @@ export function machineLines({ plan, manifest }: RecoveredMachine, out: string):
   }
   for (const lost of machine.lost) lines.push(`  ! ${shown(lost)}: it is without that disk`);
   lines.push('Chosen, and why:', ...target.decisions.map(decisionLine), 'Then:');
-  lines.push(...steps.map((step, i) => `  ${i + 1}. ${shown(step)}`));
+  lines.push(...stepLines(steps));
   if (later.length > 0) lines.push('To move to virtio, once it runs:');
-  lines.push(...later.map((step, i) => `  ${i + 1}. ${shown(step)}`));
-  lines.push(`Proof: ${out}/manifest.json. Check it again with: salvor verify ${out}`);
+  lines.push(...stepLines(later));
+  lines.push(`Proof: ${out}/manifest.json. Check it again with: salvor verify ${quoted(out)}`);
   return lines;
+}
+
+/** What there is to do, in order. */
+export function stepLines(steps: readonly string[]): string[] {
+  return steps.map((step, i) => `  ${i + 1}. ${shown(step)}`);
 }
 
 /** One choice and its reason. */

@@ -1,4 +1,5 @@
 /** What came of a recovery, in the sentences that a person reads on any surface. */
+import { quoted } from '../codec/shell.ts';
 import { counted, size } from '../stack/words.ts';
 import type { Manifest } from './manifest.ts';
 import type { Estimate } from './options.ts';
@@ -29,7 +30,7 @@ export function recoveryLines(manifest: Manifest, out: string): string[] {
   for (const one of manifest.left_out) lines.push(`Left out: ${one.count} of kind ${one.kind}, ${one.reason}.`);
   lines.push(
     ...manifest.notes.slice(0, NAMED),
-    `Proof: ${out}/manifest.json. Check it again with: salvor verify ${out}`,
+    `Proof: ${out}/manifest.json. Check it again with: salvor verify ${quoted(out)}`,
   );
   return lines;
 }

@@ -1,4 +1,5 @@
 /** What there is to copy: file systems inside the evidence, or the files of a directory that was given. */
+import { inQuotes } from '../codec/shell.ts';
 import { MAX_LAYERS } from '../core/limits.ts';
 import type { Kind, Node } from '../core/node.ts';
 import { beneath } from '../stack/beneath.ts';
@@ -22,7 +23,7 @@ export async function treesFrom(
     if (nodes.length > 0) return { trees: named(nodes), notes: [] };
     const carved = carve && (await stack.child(from, carve));
     if (carved !== undefined) return { trees: [{ node: carved, path: carved.rawName }], notes: [] };
-    const next = `See what is there with "salvor inspect", or copy its bytes with "salvor cat '${from.locator}'".`;
+    const next = `See what is there with "salvor inspect", or copy its bytes with "salvor cat ${inQuotes(from.locator)}".`;
     throw new ExportError('nothing', `No file system was found in ${from.locator}. ${next}`);
   }
   // One file is a folder of its own, in which its neighbours can still be asked for.

@@ -100,6 +100,7 @@ export const writers: readonly Writer[] = [rawWriter, qcow2Writer, vdiWriter, vm
 /** Everything that disks can be written as with compressed units. */
 export const packers: readonly Packer[] = [qcow2Packer, streamPacker];
 
+export { numberIn } from './machine/proxmox.ts';
 export {
   decide,
   kindOf,

@@ -1,12 +1,12 @@
 /** What a machine would be on each platform, as the API hands it out. */
 import type { z } from '@hono/zod-openapi';
+import { quoted } from '../codec/shell.ts';
 import type { GuestFacts } from '../core/guest.ts';
 import { planMachine } from '../export/index.ts';
 import { machineWriters } from '../formats/index.ts';
 import type { Bootable } from '../stack/bootable.ts';
 import { guestOf } from '../stack/guest/index.ts';
 import { shown } from '../stack/words.ts';
-import { quoted } from './report-data.ts';
 import type { Plan } from './schemas.ts';
 import type { Session } from './session.ts';
 
@@ -15,10 +15,11 @@ type View = z.infer<typeof Plan>;
 /** Plans a machine for all platforms; one that cannot have it says why. */
 export async function planView({ stack, hasQemu }: Session, machine: Bootable): Promise<View> {
   const guest = await guestOf(stack, machine);
-  const sources = stack.roots.map((root) => quoted(root.locator)).join(' ');
+  const sources = stack.roots.map((root) => quoted(shown(root.locator))).join(' ');
   const targets = machineWriters.map((writer): View['targets'][number] => {
     const { target, title } = writer.platform;
-    const command = `salvor recover ${sources} --vm ${quoted(machine.name)} --target ${target} --out DIR`;
+    const archive = writer.archive !== undefined;
+    const command = `salvor recover ${sources} --vm ${quoted(shown(machine.name))} --target ${target} --out DIR`;
     try {
       const plan = planMachine(machine, guest, writer, 'DIR');
       const decisions = plan.target.decisions.map(({ what, value, reason }) => ({
@@ -27,10 +28,11 @@ export async function planView({ stack, hasQemu }: Session, machine: Bootable): 
         reason: shown(reason),
       }));
       const files = [...plan.target.disks.map(({ file }) => file), ...plan.texts.map((text) => text.name)].map(shown);
-      return { target, title, decisions, files, steps: plan.steps.map(shown), later: plan.later.map(shown), command };
+      const [steps, later] = [plan.steps, plan.later].map((list) => list.map(shown));
+      return { target, title, archive, decisions, files, steps, later, command };
     } catch (error) {
       const refused = shown((error as Error).message);
-      return { target, title, refused, decisions: [], files: [], steps: [], later: [], command };
+      return { target, title, archive, refused, decisions: [], files: [], steps: [], later: [], command };
     }
   });
   return {

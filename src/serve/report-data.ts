@@ -1,4 +1,5 @@
 /** What a report says, gathered from the evidence, the case and the manifests of recoveries. */
+import { quoted } from '../codec/shell.ts';
 import { type Report, readManifest } from '../export/index.ts';
 import { diagnose, type Layer, sentencesOf, titleOf } from '../stack/diagnosis.ts';
 import { pictureOfRun } from './boot/kept.ts';
@@ -7,7 +8,7 @@ import type { Session } from './session.ts';
 /** Everything that a report says, gathered by the child that has the evidence open. */
 export async function gather(session: Session, program: string): Promise<Report> {
   const { case: own, stack } = session;
-  const { layers } = await diagnose(stack);
+  const { layers } = await session.once('diagnosis', () => diagnose(stack));
   const sources = stack.roots.map((root) => root.locator);
   const evidence = (await stack.files()).map(({ source }) => ({
     path: source.path,
@@ -67,9 +68,4 @@ function commandOf(sources: readonly string[], options: Readonly<Record<string, 
   if (typeof fill === 'string' && fill !== 'zero') words.push('--fill', fill);
   if (sha256 === true) words.push('--sha256');
   return words.join(' ');
-}
-
-/** A word as a shell takes it. */
-export function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

@@ -251,6 +251,8 @@ export const Plan = z.object({
     z.object({
       target: z.string(),
       title: z.string(),
+      /** Whether all can be put into one archive that importers take. */
+      archive: z.boolean(),
       /** Why this platform cannot have it. */
       refused: z.string().optional(),
       decisions: z.array(Decided),

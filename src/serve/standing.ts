@@ -14,7 +14,7 @@ import { ready } from './boot/start.ts';
 import { serveDav } from './dav/server.ts';
 import type { JobOrder } from './messages.ts';
 import { uriOf } from './nbd/address.ts';
-import { nothingServed, type Served } from './nbd/exports.ts';
+import { exportsOf, nothingServed, type Served } from './nbd/exports.ts';
 import { NbdServer } from './nbd/server.ts';
 import type { Session } from './session.ts';
 import type { Outcome } from './work.ts';
@@ -98,11 +98,7 @@ async function serveDisks(
 ): Promise<Outcome> {
   if (machine.disks.length === 0)
     throw new ExportError('nothing', `"${shown(machine.name)}" has no disk that could be read.`);
-  const exports = machine.disks.map(({ node, source }, i) => ({
-    name: `disk${i}`,
-    description: shown(node.locator),
-    source,
-  }));
+  const exports = exportsOf(machine.disks);
   const server = new NbdServer(exports, { lost, onFault: () => undefined });
   try {
     const where = await server.listen({ path: path.join(run.path, 'nbd.sock') });

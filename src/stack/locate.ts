@@ -1,5 +1,6 @@
 /** Follows locators: from a string to the node, or the byte, that it names. */
 import * as fs from 'node:fs';
+import { inQuotes } from '../codec/shell.ts';
 import { encodeName, parseLocator, printable, type Step } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
 import { formats } from '../formats/index.ts';
@@ -99,7 +100,7 @@ async function descend(stack: Stack, from: Node, names: readonly string[]): Prom
         node.damage[0] === undefined
           ? ''
           : `, and its listing is damaged (${node.damage[0].code} at ${node.damage[0].at})`;
-      throw new LocatorError(`"${printable(name)}": ${kind}${hurt}. List it with: salvor ls '${node.locator}'`);
+      throw new LocatorError(`"${printable(name)}": ${kind}${hurt}. List it with: salvor ls ${inQuotes(node.locator)}`);
     }
     node = child;
   }

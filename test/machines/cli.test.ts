@@ -1,4 +1,5 @@
 /** plan and recover --target as they are typed. */
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -48,6 +49,28 @@ test('plan says what a machine would be on every platform, and writes nothing', 
   expect((await salvor('plan', folder)).err).toContain('There are 2');
 });
 
+test('a name from the evidence is one word of every command that people are told to run', async () => {
+  const name = "a'; touch pwned; echo '$(id)";
+  const own = mkdtempSync(join(dir, "it's-"));
+  writeFileSync(join(own, 'disk.img'), Buffer.alloc(2 ** 20, 7));
+  writeFileSync(
+    join(own, 'x.xml'),
+    `<domain type='kvm'><name>${name}</name><memory>1048576</memory><devices><disk type='file' device='disk'><driver type='raw'/><source file='/srv/disk.img'/><target dev='vda' bus='virtio'/></disk></devices></domain>`,
+  );
+  const told = await salvor('plan', own, '--target', 'kvm');
+  const words = (line: string): string[] =>
+    execFileSync('sh', ['-c', `printf '%s\\n' ${line}`], { encoding: 'utf8', cwd: own })
+      .trimEnd()
+      .split('\n');
+  const next = /^Next: (.*)$/m.exec(told.out)![1];
+  expect(words(next)).toEqual(['salvor', 'recover', 'SOURCE', '--vm', name, '--target', 'kvm', '--out', 'DIR']);
+  const start = /virsh start --console (.*)\.$/m.exec(told.out)![1];
+  expect(words(start)).toEqual([name]);
+  const inspected = await salvor('inspect', own);
+  expect(words(/^Next: (.*)$/m.exec(inspected.out)![1])).toContain(own);
+  expect(existsSync(join(own, 'pwned'))).toBe(false);
+});
+
 test('recover --target does it; a disk that is not there is said; options about files are refused', async () => {
   const out = join(dir, 'out');
   const done = await salvor('recover', folder, '--vm', 'web', '--target', 'proxmox', '--out', out);
@@ -60,5 +83,9 @@ test('recover --target does it; a disk that is not there is said; options about 
   const wrong = await salvor('recover', folder, '--vm', 'web', '--target', 'kvm', '--deep', '--out', join(dir, 'no'));
   expect(wrong.code).toBe(2);
   expect(wrong.err).toContain('--deep is about files');
+  for (const more of [['--choose', 'x'], ['--carve'], ['--carve-all'], ['--carve-any'], ['--no-mend']]) {
+    const other = await salvor('recover', folder, '--vm', 'web', '--target', 'kvm', '--out', join(dir, 'no'), ...more);
+    expect([other.code, other.err], more[0]).toEqual([2, expect.stringContaining('is about files')]);
+  }
   expect(existsSync(join(dir, 'no'))).toBe(false);
 });

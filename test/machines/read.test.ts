@@ -156,6 +156,11 @@ test('VirtualBox: storage inside the hardware, a medium that no registry has, th
     cards: [{ mac: { value: '08:00:27:aa:bb:cc' }, link: 'nat' }],
   });
   expect(opened.damage.map(sentence).join()).toContain('uuid:00000000000000000000000000000002 at SATA 0:0 in none');
+  expect(opened.notices?.join()).toMatch(
+    /^it names disks by full paths \(C:.*win\.vdi\): VirtualBox looks for them there/,
+  );
+  const relative = await node('win.vbox', VBOX.replace('C:\\VMs\\win\\win.vdi', 'win.vdi'));
+  expect(relative.notices).toEqual([]);
   const both = await machines({ 'win.vbox': VBOX, 'win.vbox-prev': VBOX });
   expect(both.map(({ config }) => config.name)).toEqual(['win.vbox']);
   const [previous] = await machines({ 'win.vbox-prev': VBOX, 'win.vbox': VBOX.slice(0, 150), 'win.vdi': 'x' });

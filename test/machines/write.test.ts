@@ -1,6 +1,16 @@
 /** Machines written for platforms: read again they are the same, libvirt's schema takes them, and disks are whole. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -143,6 +153,25 @@ describe.each(machineWriters.map((writer) => [writer.platform.target, writer] as
     expect(['ide', 'buslogic']).toContain(decided(writer, xp, 1).storage);
   });
 
+  test('what the platform refuses is not written, and it is said what was left out', async () => {
+    const card = source('ide').cards[0];
+    const mac = (i: number): string => `00:50:56:00:00:${String(i).padStart(2, '0')}`;
+    const cards = Array.from({ length: 40 }, (_, i) => ({
+      ...card,
+      number: i,
+      mac: stated(i === 1 ? '01:00:5e:00:00:01' : mac(i), 'x'),
+    }));
+    const machine = decided(writer, source('ide', { cards, processors: stated(512, 'x') }), 1);
+    const { processors, cards: most } = writer.platform.most;
+    const model = await readAgain(writer, machine);
+    expect([model.processors?.value, model.cards.length]).toEqual([processors, most]);
+    expect(model.cards.slice(0, 3).map((one) => one.mac?.value)).toEqual([mac(0), undefined, mac(2)]);
+    const reasons = machine.decisions.map(({ what, value, reason }) => `${what}: ${value} (${reason})`).join('\n');
+    expect(reasons).toContain(`the last ${40 - most} of 40`);
+    expect(reasons).toContain(`of the 512 that it had: ${writer.platform.title} refuses more`);
+    expect(reasons).toContain('01:00:5e:00:00:01 is none that one card can have');
+  });
+
   test('more disks than fit are refused in a sentence, not dropped', () => {
     expect(() => decided(writer, source('ide'), 400, drivers('ide'))).toThrow(/has no place for 400 disks/);
     expect(decided(writer, source('ide'), 4, drivers('ide')).storage).toBe('sata');
@@ -267,6 +296,22 @@ describe.skipIf(noQemu !== undefined)('recover for a platform', () => {
     rmSync(join(out, 'web01.vmx'));
     const again = await recovered(folder, out, 'vmware');
     expect(again.manifest.files).toEqual(manifest.files);
+    // A run that ended answers only while its files are there.
+    const part = join(out, 'web01-disk0-flat.vmdk');
+    renameSync(part, `${part}.away`);
+    await expect(recovered(folder, out, 'vmware')).rejects.toThrow(/was finished, but 1 of its files changed/);
+    // One that did not: a disk of which a part is gone is written again, one that was used since is left alone.
+    rmSync(join(out, 'manifest.json'));
+    expect((await recovered(folder, out, 'vmware')).manifest.files).toEqual(manifest.files);
+    expect(readFileSync(part).equals(readFileSync(`${part}.away`))).toBe(true);
+    rmSync(join(out, 'manifest.json'));
+    const flat = statSync(part).ino;
+    expect((await recovered(folder, out, 'vmware')).manifest.files).toEqual(manifest.files);
+    expect(statSync(part).ino).toBe(flat);
+    rmSync(join(out, 'manifest.json'));
+    writeFileSync(part, 'used', { flag: 'r+' });
+    await expect(recovered(folder, out, 'vmware')).rejects.toThrow(/was finished, and changed since/);
+    expect(readFileSync(part, 'latin1').startsWith('used')).toBe(true);
     const taken = join(dir, 'taken');
     mkdirSync(taken);
     writeFileSync(join(taken, 'web01-disk0-flat.vmdk'), 'mine');

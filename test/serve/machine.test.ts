@@ -31,7 +31,12 @@ interface Job {
 interface PlanView {
   readonly guest: readonly [string, string][];
   readonly qemu: boolean;
-  readonly targets: readonly { target: string; decisions: { what: string; value: string }[]; command: string }[];
+  readonly targets: readonly {
+    target: string;
+    archive: boolean;
+    decisions: { what: string; value: string }[];
+    command: string;
+  }[];
 }
 
 beforeAll(async () => {
@@ -97,6 +102,7 @@ describe.runIf(root !== '')(`a machine over the API${why}`, () => {
     const plan = await served.get<PlanView>('/api/plan', { config, name: NAME });
     expect(plan.targets.map(({ target }) => target)).toEqual(['kvm', 'virtualbox', 'vmware', 'proxmox', 'ovf']);
     expect(plan.qemu).toBe(true);
+    expect(plan.targets.filter(({ archive }) => archive).map(({ target }) => target)).toEqual(['ovf']);
     expect(plan.targets[0].decisions).toContainEqual(expect.objectContaining({ what: 'storage', value: 'pvscsi' }));
     expect(plan.targets[0].command).toContain(`--vm '${NAME}' --target kvm`);
     await expect(served.get('/api/plan', { config, name: 'nobody' })).rejects.toThrow(/404: .*called \\?"nobody/);

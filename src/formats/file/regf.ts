@@ -72,7 +72,7 @@ const MORE_TYPES: Readonly<Record<number, string>> = {
 const SHOWN_BYTES = 256;
 
 /** What lies directly below a key. */
-export interface KeyListing {
+interface KeyListing {
   readonly keys: readonly Key[];
   readonly values: readonly { readonly name: string; readonly type: string; readonly data: string }[];
   /** There are more than were listed. */

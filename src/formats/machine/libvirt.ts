@@ -1,5 +1,6 @@
 /** libvirt's domain XML, and the XML of a domain's snapshots. Source: vmconfig.md section 2. */
 import type { Format } from '../../core/format.ts';
+import { MAX_CHAIN } from '../../core/limits.ts';
 import {
   type Card,
   type Controller,
@@ -28,8 +29,6 @@ import { all, type Element, rawOf, readXml, under } from './xml.ts';
 /** Bytes in which the root element has to begin. */
 const HEAD = 4096;
 const ROOT = /<(domain(?=[^>]*\stype\s*=)|domainsnapshot|domstatus)[\s>]/;
-/** Files below one disk that its configuration lists. */
-const MAX_BACKING = 256;
 
 export const libvirt: Format = {
   id: 'libvirt',
@@ -227,7 +226,7 @@ function backingOf(disk: Element): string[] {
   const out: string[] = [];
   for (
     let at = under(disk, 'backingStore');
-    at !== undefined && out.length < MAX_BACKING;
+    at !== undefined && out.length < MAX_CHAIN;
     at = under(at, 'backingStore')
   ) {
     const file = sourceOf(at);

@@ -2,6 +2,7 @@
 import type { Damage } from '../../core/damage.ts';
 import { hex } from '../../core/damage.ts';
 import type { Cx } from '../../core/format.ts';
+import { MAX_TEXT } from '../../core/limits.ts';
 import { MAX_DISKS } from '../../core/machine.ts';
 import type { Source } from '../../core/source.ts';
 
@@ -32,7 +33,7 @@ export function parseManifest(text: string): Listed[] {
 async function hashOf(
   algorithm: Listed['algorithm'],
   source: Source,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): Promise<{ hash: string; missing: number }> {
   // Loaded only where there is a manifest.
   const { createSHA1, createSHA256, createSHA512 } = await import('hash-wasm');
@@ -40,7 +41,7 @@ async function hashOf(
   hasher.init();
   let missing = 0;
   const buffer = new Uint8Array(Math.min(BLOCK, Math.max(1, source.size)));
-  for (let at = 0; at < source.size && signal?.aborted !== true; at += BLOCK) {
+  for (let at = 0; at < source.size && !signal.aborted; at += BLOCK) {
     const block = buffer.subarray(0, Math.min(BLOCK, source.size - at));
     for (const gap of await source.read(at, block)) missing += gap.length;
     hasher.update(block);
@@ -48,15 +49,20 @@ async function hashOf(
   return { hash: hasher.digest('hex'), missing };
 }
 
-/** How the manifest's word on the description itself compares; undefined where it has none. */
+/**
+ * How the manifest's word on the description itself compares; undefined where it has none, and where the description is
+ * larger than what is read of it: that is named elsewhere, and checkMembers compares files of any size.
+ */
 export async function ownHash(
   listed: readonly Listed[],
   name: string,
   source: Source,
+  signal: AbortSignal,
 ): Promise<{ algorithm: string; expected: string; actual: string; agrees: boolean } | undefined> {
   const own = listed.find(({ file }) => file === name);
-  if (own === undefined) return undefined;
-  const { hash, missing } = await hashOf(own.algorithm, source, undefined);
+  if (own === undefined || source.size > MAX_TEXT) return undefined;
+  const { hash, missing } = await hashOf(own.algorithm, source, signal);
+  if (signal.aborted) return undefined;
   return { algorithm: own.algorithm, expected: own.hash, actual: hash, agrees: hash === own.hash && missing === 0 };
 }
 

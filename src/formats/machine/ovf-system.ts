@@ -26,7 +26,8 @@ import { all, type Element, under } from './xml.ts';
 export interface Medium {
   readonly file: string;
   readonly format?: string | undefined;
-  readonly parent?: string | undefined;
+  /** Files below it, the next one first. */
+  readonly chain: readonly string[];
 }
 
 const MIB = 1024 * 1024;
@@ -80,11 +81,6 @@ export function systemModel(system: Element, media: ReadonlyMap<string, Medium>)
       attributes.get('value') ?? '',
     ]),
   );
-  const firmware = (
-    settings.get('firmware') ??
-    under(system, 'Machine', 'Hardware', 'Firmware')?.attributes.get('type') ??
-    ''
-  ).toLowerCase();
   const guest = guestOf(system);
   const uuid = uuidOf(settings.get('uuid.bios') ?? settings.get('uuid'));
   const nvram = media.get((settings.get('nvram') ?? '').replace(/^ovf:\//, ''))?.file;
@@ -93,11 +89,7 @@ export function systemModel(system: Element, media: ReadonlyMap<string, Medium>)
     platform: 'OVF',
     name,
     ...(uuid !== undefined && { uuid: stated(uuid, 'vmw:Config uuid') }),
-    firmware: firmware.startsWith('efi')
-      ? stated('efi', 'vmw:Config firmware')
-      : firmware === 'bios'
-        ? stated('bios', 'vmw:Config firmware')
-        : inferred('bios', 'what is taken where no firmware is named'),
+    firmware: firmwareOf(system, settings),
     ...(settings.get('bootoptions.efisecurebootenabled') === 'true' && {
       secureBoot: stated(true, 'vmw:Config bootOptions.efiSecureBootEnabled'),
     }),
@@ -110,8 +102,20 @@ export function systemModel(system: Element, media: ReadonlyMap<string, Medium>)
     disks,
     cards: cardsOf(items),
     snapshots: [],
-    serials: items.filter(({ type }) => type === SERIAL).map(() => stated('device', 'Item of type 21')),
+    serials: items
+      .filter(({ type }) => type === SERIAL)
+      .slice(0, MAX_CARDS)
+      .map(() => stated('device', 'Item of type 21')),
   };
+}
+
+/** VMware's importers write a setting, VirtualBox's the whole of its own configuration. */
+function firmwareOf(system: Element, settings: ReadonlyMap<string, string>): MachineModel['firmware'] {
+  const own = settings.get('firmware');
+  const word = own ?? under(system, 'Machine', 'Hardware', 'Firmware')?.attributes.get('type') ?? '';
+  const from = own === undefined ? 'vbox:Machine/Hardware/Firmware' : 'vmw:Config firmware';
+  if (/^efi/i.test(word)) return stated('efi', from);
+  return /^bios$/i.test(word) ? stated('bios', from) : inferred('bios', 'what is taken where no firmware is named');
 }
 
 /** A section as the oldest descriptions write it. */
@@ -230,7 +234,7 @@ function storageOf(
     const place = countOf(said(item.element, 'AddressOnParent'), 1024) ?? 0;
     const controller = on.wide ? on.number + (place >> 1) : on.number;
     const unit = on.wide ? place & 1 : place;
-    const { chain, medium } = filesOf(said(item.element, 'HostResource') ?? '', media);
+    const medium = mediumOf(said(item.element, 'HostResource') ?? '', media);
     disks.push({
       slot: `${on.bus}${controller}:${unit}`,
       device,
@@ -238,7 +242,7 @@ function storageOf(
       controller,
       unit,
       file: medium?.file ?? '',
-      chain,
+      chain: medium?.chain ?? [],
       from: `Item ${item.id}`,
       ...(medium?.format !== undefined && { format: medium.format }),
     });
@@ -246,24 +250,9 @@ function storageOf(
   return { controllers, disks };
 }
 
-/** The file of "ovf:/disk/vmdisk1" or "/file/file1", and those it lies on. */
-function filesOf(
-  resource: string,
-  media: ReadonlyMap<string, Medium>,
-): { medium: Medium | undefined; chain: string[] } {
-  const key = resource.replace(/^ovf:/, '').replace(/^\/+/, '');
-  const medium = media.get(key);
-  const chain: string[] = [];
-  const seen = new Set([key]);
-  let parent = medium?.parent;
-  while (parent !== undefined && !seen.has(`disk/${parent}`)) {
-    seen.add(`disk/${parent}`);
-    const below = media.get(`disk/${parent}`);
-    if (below === undefined) break;
-    chain.push(below.file);
-    parent = below.parent;
-  }
-  return { medium, chain };
+/** What "ovf:/disk/vmdisk1" or "/file/file1" names. */
+function mediumOf(resource: string, media: ReadonlyMap<string, Medium>): Medium | undefined {
+  return media.get(resource.replace(/^ovf:/, '').replace(/^\/+/, ''));
 }
 
 function cardsOf(items: readonly Item[]): Card[] {

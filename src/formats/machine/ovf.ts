@@ -1,8 +1,9 @@
 /** OVF: the description of an appliance, alone or in an OVA. Source: vmconfig.md section 4. */
 import type { Damage } from '../../core/damage.ts';
 import type { Cx, Format } from '../../core/format.ts';
+import { MAX_CHAIN } from '../../core/limits.ts';
 import { MAX_DISKS, type MachineModel } from '../../core/machine.ts';
-import { readText } from '../text.ts';
+import { readText, unreadOf } from '../text.ts';
 import { checkMembers, type Listed, ownHash, parseManifest } from './manifest.ts';
 import { machineNode, ownName } from './node.ts';
 import { type Medium, systemModel } from './ovf-system.ts';
@@ -44,13 +45,13 @@ export const ovf: Format = {
       faults.push(
         cx.damage(0, 'ovf.system', 'a <VirtualSystem>', `none in <${root.name}>`, 'no machine is known from it'),
       );
-    const listed = await manifestBeside(cx);
-    const own = await ownHash(listed, ownName(cx), source);
+    const { listed, unread } = await manifestBeside(cx);
+    const own = await ownHash(listed, ownName(cx), source, cx.signal);
     if (own !== undefined && !own.agrees)
       faults.push(cx.damage(0, 'ovf.manifest', `${own.algorithm} ${own.expected}`, own.actual, CHANGED));
     const notices = own?.agrees === true ? [`its manifest agrees with the description (${own.algorithm})`] : [];
     return {
-      ...machineNode(cx, ovf.title, size, models, [...damage, ...faults]),
+      ...machineNode(cx, ovf.title, size, models, [...damage, ...faults, ...unread], damage.length + faults.length > 0),
       notices: [
         ...notices,
         ...(listed.length > 0 ? [`the manifest lists ${listed.length} files; salvor check compares them all`] : []),
@@ -63,12 +64,19 @@ export const ovf: Format = {
 const EMPTY = 'it was empty when it was exported, or its file is not named; the machine gets an empty disk there';
 const CHANGED = 'the description was changed after it was exported, or is damaged';
 
-async function manifestBeside(cx: Cx): Promise<readonly Listed[]> {
+/** The hashes that lie beside a description, and what of their text could not be read. */
+async function manifestBeside(cx: Cx): Promise<{ listed: readonly Listed[]; unread: readonly Damage[] }> {
   const own = ownName(cx);
-  if (!/\.ovf$/i.test(own)) return [];
-  const [found] = await cx.siblings({ name: own.replace(/\.ovf$/i, '.mf') });
-  return found === undefined ? [] : parseManifest((await readText(found.source, MANIFEST_BYTES)).raw);
+  const [found] = /\.ovf$/i.test(own) ? await cx.siblings({ name: own.replace(/\.ovf$/i, '.mf') }) : [];
+  if (found === undefined) return { listed: [], unread: [] };
+  const text = await readText(found.source, MANIFEST_BYTES);
+  const actual = unreadOf(text);
+  const unread =
+    actual === undefined ? [] : [cx.damage(0, 'ovf.manifest', 'all of the .mf beside it', actual, UNLISTED)];
+  return { listed: parseManifest(text.raw), unread };
 }
+
+const UNLISTED = 'files whose hashes stood there are not checked';
 
 /** All systems below the envelope, in the order of the text. */
 function systemsOf(root: Element): Element[] {
@@ -104,7 +112,8 @@ function mediaOf(root: Element, faults: Damage[], cx: Cx): Map<string, Medium> {
     if (files.has(id)) say('reference', 'one file of each id', `"${id}" twice; the first one was taken`);
     else files.set(id, rawOf(hrefOf(attributes.get('href') ?? '')));
   }
-  for (const [id, file] of files) out.set(`file/${id}`, { file });
+  for (const [id, file] of files) out.set(`file/${id}`, { file, chain: [] });
+  const disks = new Map<string, Disk>();
   const sections = [
     ...all(root, 'DiskSection'),
     ...all(root, 'Section').filter(({ attributes }) => /DiskSection/.test(attributes.get('type') ?? '')),
@@ -114,13 +123,38 @@ function mediaOf(root: Element, faults: Damage[], cx: Cx): Map<string, Medium> {
     const reference = attributes.get('fileRef');
     const file = reference === undefined ? undefined : files.get(reference);
     if (reference !== undefined && file === undefined) say('reference', `a file "${reference}"`, 'none of that id');
-    if (out.has(`disk/${id}`)) say('disk', 'one disk of each id', `"${id}" twice; the first one was taken`);
+    if (disks.has(id)) say('disk', 'one disk of each id', `"${id}" twice; the first one was taken`);
     else
-      out.set(`disk/${id}`, {
+      disks.set(id, {
         file: file ?? '',
         ...(attributes.has('format') && { format: attributes.get('format') }),
         ...(attributes.has('parentRef') && { parent: attributes.get('parentRef') }),
       });
+  }
+  // Once for each disk, however many machines name it.
+  for (const [id, { file, format }] of disks)
+    out.set(`disk/${id}`, { file, format, chain: chainOf(id, disks, (actual) => say('parent', ENDS, actual)) });
+  return out;
+}
+
+const ENDS = `a chain of parents that ends, within ${MAX_CHAIN} of them`;
+
+interface Disk {
+  readonly file: string;
+  readonly format?: string | undefined;
+  readonly parent?: string | undefined;
+}
+
+/** Files below a disk, the next one first. */
+function chainOf(id: string, disks: ReadonlyMap<string, Disk>, say: (actual: string) => void): string[] {
+  const out: string[] = [];
+  const seen = new Set([id]);
+  for (let at = disks.get(id)?.parent; at !== undefined; at = disks.get(at)?.parent) {
+    const below = disks.get(at);
+    if (seen.has(at) || out.length >= MAX_CHAIN) say(`"${id}", ${seen.has(at) ? 'a loop' : 'more of them'}`);
+    if (below === undefined || seen.has(at) || out.length >= MAX_CHAIN) break;
+    seen.add(at);
+    out.push(below.file);
   }
   return out;
 }

@@ -34,6 +34,8 @@ const DISK = /^(ide|sata|scsi|virtio)(\d{1,2})$/;
 const CARD = /^net(\d{1,2})$/;
 /** What qemu-server takes where a machine's configuration says nothing. */
 const DEFAULT_MIB = 512;
+/** What the first machine gets. */
+const FIRST_NUMBER = 100;
 
 type Section = ReadonlyMap<string, string>;
 
@@ -51,9 +53,7 @@ export const proxmox: Format = {
   },
   async open(source, cx) {
     const { raw, gaps } = await readText(source, MOST);
-    const sections = sectionsOf(Buffer.from(raw, 'latin1').toString('utf8'));
-    const number = /^(\d{3,9})\.conf$/.exec(ownName(cx))?.[1];
-    const model = modelOf(sections, number);
+    const model = confModel(Buffer.from(raw, 'latin1').toString('utf8'), numberOf(ownName(cx)));
     const effect = 'settings that stood there are not known';
     const damage = gaps.map((gap) => cx.damage(gap.offset, 'proxmox.unreadable', 'readable text', gap.code, effect));
     return machineNode(cx, proxmox.title, source.size, [model], damage);
@@ -63,6 +63,20 @@ export const proxmox: Format = {
 /** The machine that a text describes; `number` is what it is called by. */
 export function confModel(text: string, number: string | undefined): MachineModel {
   return modelOf(sectionsOf(text), number);
+}
+
+/** The number that a machine of this platform had, by the names of its files; 100 where none says it. */
+export function numberIn(names: readonly string[]): number {
+  for (const name of names) {
+    const digits = numberOf(name) ?? /(?:^|\/)(?:vm|base)-(\d{3,9})-disk-/.exec(name)?.[1];
+    if (digits !== undefined) return Number(digits);
+  }
+  return FIRST_NUMBER;
+}
+
+/** The number that the name of a configuration is. */
+function numberOf(name: string): string | undefined {
+  return /^(\d{3,9})\.conf$/.exec(name)?.[1];
 }
 
 /** Settings by section: '' is the machine as it is, others are snapshots. */

@@ -1,5 +1,6 @@
 /** .vbox: VirtualBox's machine with its media registry and snapshots. Source: vmconfig.md section 3. */
 import type { Format } from '../../core/format.ts';
+import { printable } from '../../core/locator.ts';
 import {
   type Card,
   type Controller,
@@ -60,16 +61,41 @@ export const vbox: Format = {
     const faults = unlisted.map(({ slot, identity }) =>
       cx.damage(0, 'vbox.medium', 'a medium in the registry for each disk', `${identity} at ${slot} in none`, UNLISTED),
     );
-    return machineNode(cx, vbox.title, size, [model], [...damage, ...faults], damage.length > 0);
+    if (model.snapshots.length >= MAX_SNAPSHOTS) {
+      const many = [`fewer than ${MAX_SNAPSHOTS} snapshots`, 'that many or more', 'no others are known'] as const;
+      faults.push(cx.damage(0, 'vbox.snapshots', ...many));
+    }
+    return {
+      ...machineNode(cx, vbox.title, size, [model], [...damage, ...faults], damage.length > 0),
+      notices: elsewhere(media),
+    };
   },
 };
 
 const UNLISTED = 'which file it was is not known; the disk that says this UUID of itself is it';
 
+/** A path that VirtualBox takes as it stands; others begin at the folder of the configuration. */
+const FULL = /^(?:[A-Za-z]:)?[\\/]/;
+/** Paths that are named of several. */
+const NAMED = 3;
+
+/** Disks that VirtualBox would look for somewhere else than beside its configuration. */
+function elsewhere(media: ReadonlyMap<string, Medium>): string[] {
+  const full = [...media.values()].filter(({ file, isDisk }) => isDisk && FULL.test(file));
+  if (full.length === 0) return [];
+  const names = full.slice(0, NAMED).map(({ file }) => printable(file));
+  const more = full.length > NAMED ? ` and ${full.length - NAMED} more` : '';
+  return [
+    `it names disks by full paths (${names.join(', ')}${more}): VirtualBox looks for them there and nowhere else; ` +
+      'recover --target virtualbox writes one that finds its disks beside it',
+  ];
+}
+
 /** A file of the registry, by its UUID, with those it lies on. */
 interface Medium {
   readonly file: string;
   readonly format: string;
+  readonly isDisk: boolean;
   readonly parent?: string;
 }
 
@@ -87,7 +113,7 @@ function mediaOf(machine: Element): ReadonlyMap<string, Medium> {
     if (id === undefined || out.has(id) || out.size >= MAX_SNAPSHOTS) continue;
     const format = element.attributes.get('format') ?? '';
     const file = rawOf(element.attributes.get('location') ?? '');
-    out.set(id, { file, format, ...(parent !== undefined && { parent }) });
+    out.set(id, { file, format, isDisk: element.name === 'HardDisk', ...(parent !== undefined && { parent }) });
     for (const child of all(element, 'HardDisk')) waiting.push({ element: child, parent: id });
   }
   return out;
@@ -256,10 +282,11 @@ function snapshotsOf(machine: Element, media: ReadonlyMap<string, Medium>): Snap
   const waiting: { element: Element; parent: string | undefined; level: number }[] = all(machine, 'Snapshot').map(
     (element) => ({ element, parent: undefined, level: 0 }),
   );
-  for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {
-    const { element, parent, level } = one;
+  // The list grows while it is gone through.
+  for (const { element, parent, level } of waiting) {
+    if (out.length >= MAX_SNAPSHOTS) break;
     const id = uuidOf(element.attributes.get('uuid'));
-    if (id === undefined || out.length >= MAX_SNAPSHOTS || level > MAX_GENERATIONS) continue;
+    if (id === undefined || level > MAX_GENERATIONS) continue;
     const time = Date.parse(element.attributes.get('timeStamp') ?? '') / 1000;
     const { disks } = storageOf(element, under(element, 'Hardware'), media);
     out.push({

@@ -8,7 +8,6 @@ import {
   countOf,
   type DiskBus,
   familyOf,
-  guessed,
   inferred,
   MAX_CARDS,
   MAX_CONTROLLERS,
@@ -210,6 +209,3 @@ function timeOf(high: string, low: string): number | undefined {
   const seconds = Math.floor(micros / 1e6);
   return seconds > 0 && seconds < 2 ** 33 ? seconds : undefined;
 }
-
-/** For a machine whose name nothing says. */
-export const NO_NAME: Said<string> = guessed('', 'nothing says it');

@@ -1,11 +1,12 @@
 /** .vmx: the configuration that makes files a virtual machine. Source: vmconfig.md section 1. */
 import { type KeyValues, parseKeyValues, repeatedKeys } from '../../codec/keyvalue.ts';
 import { encodingOf, inUnicode } from '../../codec/text-encoding.ts';
+import { type Damage, hex } from '../../core/damage.ts';
 import type { Cx, Format } from '../../core/format.ts';
 import { printable } from '../../core/locator.ts';
 import type { Snapshot } from '../../core/machine.ts';
 import { NotThis } from '../../core/node.ts';
-import { readText } from '../text.ts';
+import { readText, unreadOf } from '../text.ts';
 import { mender } from './mend.ts';
 import { machineNode, ownName } from './node.ts';
 import { isMachine } from './sources.ts';
@@ -38,13 +39,23 @@ export const vmx: Format = {
     if (!isMachine(values) && !isEncrypted(values))
       throw new NotThis('no config.version, guestOS or virtualHW.version in it');
     const effect = 'settings that stood there are not known';
-    const model = vmwareModel(values, await snapshotsBeside(cx));
+    const snapshots = await snapshotsBeside(cx);
+    const model = vmwareModel(values, snapshots.list);
     const raw = rawOf(inUnicode(values.get('displayname') ?? '', encodingOf(values.get('.encoding'))));
     const damage = text.gaps.map((gap) => cx.damage(gap.offset, 'vmx.unreadable', 'readable text', gap.code, effect));
+    if (text.cut)
+      damage.push(cx.damage(MOST, 'vmx.unreadable', `at most ${hex(MOST)} bytes`, hex(source.size), effect));
     const twice = repeatedKeys(text.raw);
     const contradicts = [...twice.values()].some((all) => new Set(all).size > 1);
     return {
-      ...machineNode(cx, vmx.title, source.size, [model], damage, damage.length > 0 || contradicts),
+      ...machineNode(
+        cx,
+        vmx.title,
+        source.size,
+        [model],
+        [...damage, ...snapshots.damage],
+        damage.length > 0 || contradicts,
+      ),
       name: printable(raw),
       rawName: raw,
       notices: [...repeated(twice), ...(isEncrypted(values) ? [ENCRYPTED] : [])],
@@ -67,10 +78,21 @@ function repeated(twice: ReadonlyMap<string, readonly string[]>): string[] {
   });
 }
 
-/** The list of snapshots that lies beside the configuration under its name. */
-async function snapshotsBeside(cx: Cx): Promise<readonly Snapshot[]> {
-  const own = ownName(cx);
-  if (!/\.vm[tx]x?$/i.test(own)) return [];
-  const [list] = await cx.siblings({ name: own.replace(/\.[^.]*$/, '.vmsd') });
-  return list === undefined ? [] : vmsdSnapshots(parseKeyValues((await readText(list.source, MOST)).raw));
+interface Snapshots {
+  readonly list: readonly Snapshot[];
+  readonly damage: readonly Damage[];
 }
+
+/** The list of snapshots that lies beside the configuration under its name. */
+async function snapshotsBeside(cx: Cx): Promise<Snapshots> {
+  const own = ownName(cx);
+  const [found] = /\.vm[tx]x?$/i.test(own) ? await cx.siblings({ name: own.replace(/\.[^.]*$/, '.vmsd') }) : [];
+  if (found === undefined) return { list: [], damage: [] };
+  const text = await readText(found.source, MOST);
+  const unread = unreadOf(text);
+  const damage =
+    unread === undefined ? [] : [cx.damage(0, 'vmx.snapshots', 'all of the .vmsd beside it', unread, FEWER)];
+  return { list: vmsdSnapshots(parseKeyValues(text.raw)), damage };
+}
+
+const FEWER = 'snapshots that stood there are not known';

@@ -8,10 +8,9 @@ import { kindOf, qemuHere } from '../../formats/index.ts';
 import type { Bootable } from '../../stack/bootable.ts';
 import { guestOf } from '../../stack/guest/index.ts';
 import type { Stack } from '../../stack/stack.ts';
-import { shown } from '../../stack/words.ts';
 import { ServeError } from '../error.ts';
 import { uriOf } from '../nbd/address.ts';
-import type { Lost } from '../nbd/exports.ts';
+import { exportsOf, type Lost } from '../nbd/exports.ts';
 import { NbdServer } from '../nbd/server.ts';
 import { accelerator, type Wish } from './accelerator.ts';
 import { type Bus, choose } from './choices.ts';
@@ -51,11 +50,7 @@ export async function ready(stack: Stack, machine: Bootable, options: StartOptio
   const had = kindOf(machine.model, machine.disks[facts.bootDisk?.value ?? 0]?.said);
   const words = network ? 'the network of this computer' : 'a network that reaches nothing (--network lets it out)';
   const plan = planMachine(machine, facts, qemuHere(had, words), kept, [], options.bus);
-  const exports = plan.disks.map(({ node, source }, i) => ({
-    name: `disk${i}`,
-    description: shown(node.locator),
-    source,
-  }));
+  const exports = exportsOf(plan.disks);
   const overlays = plan.target.disks.map(({ file }) => path.join(kept, file));
   const chosen = choose(plan.target, overlays, {
     ...(options.memory !== undefined && { memory: options.memory }),

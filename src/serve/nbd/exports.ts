@@ -1,5 +1,7 @@
 /** What is served: disks by name, and what happens where bytes of one are not to be had. */
 import type { Source } from '../../core/source.ts';
+import type { BootableDisk } from '../../stack/bootable.ts';
+import { shown } from '../../stack/words.ts';
 
 /** What a read of bytes that are missing gets: an error, or zeros because somebody asked for that. */
 export type Lost = 'error' | 'zeros';
@@ -10,6 +12,11 @@ export interface Export {
   readonly name: string;
   readonly description: string;
   readonly source: Source;
+}
+
+/** The disks of a machine by number, in the order in which they are plugged in. */
+export function exportsOf(disks: readonly Pick<BootableDisk, 'node' | 'source'>[]): Export[] {
+  return disks.map(({ node, source }, i) => ({ name: `disk${i}`, description: shown(node.locator), source }));
 }
 
 /** What clients were given, counted over all of them. */

@@ -49,9 +49,11 @@ export async function startsOf(stack: Stack, disk: Node): Promise<Starts> {
         ? `${loader} in the first sector of ${at}${isActive ? ', and an active partition' : ''}`
         : undefined;
   const signature = viewOf(block).getUint32(SIGNATURE_AT, true).toString(16);
-  const marks = parts.map(({ facts: { details } }) =>
-    details?.unique === undefined ? `${signature}:${details?.start}` : String(details.unique).toLowerCase(),
-  );
+  const marks = parts.flatMap(({ facts: { details } }) => {
+    if (details?.unique !== undefined) return [String(details.unique).toLowerCase()];
+    // A signature that could not be read is not the one of nothing but zeros.
+    return gaps.length > 0 || details?.start === undefined ? [] : [`${signature}:${details.start}`];
+  });
   return { bios, efi: efi === undefined ? undefined : `an EFI system partition on ${at}`, locator: at, parts, marks };
 }
 

@@ -73,7 +73,7 @@ function PlanView({ plan, machine }: { plan: Plan['targets'][number]; machine: M
         {plan.command}
       </p>
       <p style={{ margin: '0.25rem 0', overflowWrap: 'anywhere' }}>It writes {plan.files.join(', ')}.</p>
-      <MachineWrite machine={machine} target={plan.target} title={plan.title} />
+      <MachineWrite machine={machine} plan={plan} />
       <Steps title="Then" steps={plan.steps} />
       {plan.later.length > 0 && <Steps title="To move to virtio, once it runs" steps={plan.later} />}
     </>

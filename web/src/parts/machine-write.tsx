@@ -4,24 +4,17 @@ import { useMutation } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { post } from '../lib/api.ts';
 import { useLive } from '../lib/live.ts';
-import type { Job, Machine } from '../lib/types.ts';
+import type { Job, Machine, Plan } from '../lib/types.ts';
 import { Fault } from './fault.tsx';
 import { JobResult } from './job-result.tsx';
 
-export function MachineWrite({
-  machine,
-  target,
-  title,
-}: {
-  machine: Machine;
-  target: string;
-  title: string;
-}): ReactNode {
+export function MachineWrite({ machine, plan }: { machine: Machine; plan: Plan['targets'][number] }): ReactNode {
   const { config, name } = machine;
+  const { target, title, archive } = plan;
   const { live } = useLive();
   const [out, setOut] = useState('');
   const [isArchive, setArchive] = useState(false);
-  const ova = target === 'ovf' && isArchive;
+  const ova = archive && isArchive;
   const starting = useMutation({
     mutationFn: () => {
       const options = { config, name, target, out, ...(ova && { ova }) };
@@ -45,7 +38,7 @@ export function MachineWrite({
           Write it for {title}
         </Button>
       </Group>
-      {target === 'ovf' && (
+      {archive && (
         <Checkbox
           mt="xs"
           label="All in one archive (OVA)"

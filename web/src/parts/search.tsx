@@ -30,10 +30,15 @@ export function Search(): ReactNode {
   const rows = data?.pages.flatMap((page) => page.rows) ?? [];
   const [wanted, setWanted] = useState(PAGE);
   useEffect(() => setWanted(PAGE), [asked]);
-  const isShort = rows.length < wanted && hasNextPage;
+  // A page that failed is asked for again by a person, not by the screen.
+  const isShort = rows.length < wanted && hasNextPage && error === null;
   useEffect(() => {
     if (isShort && !isFetching) void fetchNextPage();
   }, [isShort, isFetching, fetchNextPage]);
+  const more = (): void => {
+    setWanted(rows.length + PAGE);
+    if (error !== null) void fetchNextPage();
+  };
   const first = data?.pages[0];
   const last = data?.pages[data.pages.length - 1];
   return (
@@ -52,11 +57,11 @@ export function Search(): ReactNode {
         {rows.map((row) => (
           <FoundRow key={row.locator} row={row} />
         ))}
-        {rows.length === 0 && !isShort && <li>Nothing passes these tests.</li>}
+        {rows.length === 0 && !isShort && error === null && <li>Nothing passes these tests.</li>}
       </ul>
       {hasNextPage && !isShort && (
-        <Button size="xs" variant="default" mt="xs" loading={isFetching} onClick={() => setWanted(rows.length + PAGE)}>
-          Show more
+        <Button size="xs" variant="default" mt="xs" loading={isFetching} onClick={more}>
+          {error === null ? 'Show more' : 'Try again'}
         </Button>
       )}
     </div>

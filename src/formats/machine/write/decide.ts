@@ -62,7 +62,7 @@ export function decide(
     return { file, size, was, controller: Math.floor(i / units), unit, ...(uuid !== undefined && { uuid }) };
   });
   for (const [i, { file, was }] of placed.entries()) take(`disk ${i}`, file, orderReason(i, was, guest, disks[i].why));
-  const { processors, cores, memory } = sizesOf(model, family, take);
+  const { processors, cores, memory } = sizesOf(platform, model, family, take);
   const isEfi = firmware === 'efi';
   return {
     ...named,
@@ -175,15 +175,18 @@ function storageOf(
 }
 
 function sizesOf(
+  platform: Platform,
   model: MachineModel,
   family: string,
   take: Take,
 ): { processors: number; cores: number; memory: number } {
-  const processors = model.processors?.value ?? DEFAULT_PROCESSORS;
+  const had = model.processors?.value ?? DEFAULT_PROCESSORS;
+  const processors = Math.min(had, platform.most.processors);
+  const more = processors === had ? '' : `, of the ${had} that it had: ${platform.title} refuses more`;
   take(
     'processors',
     String(processors),
-    model.processors === undefined ? 'nothing says how many it had' : `as ${model.processors.from} says`,
+    model.processors === undefined ? 'nothing says how many it had' : `as ${model.processors.from} says${more}`,
   );
   const cores = model.coresPerSocket?.value ?? processors;
   const said = model.memory;
@@ -226,17 +229,34 @@ function clockOf(model: MachineModel, guest: GuestFacts, take: Take): boolean {
 /** Cards for a machine of which nothing says what it had: one, or one for each address that the guest wrote down. */
 function newCards(platform: Platform, { macs = [] }: GuestFacts, take: Take): TargetMachine['cards'] {
   const network = platform.network;
-  const all = macs.length === 0 ? [undefined] : macs;
+  const all = macs.length === 0 ? [undefined] : fitting(platform, macs, take);
   return all.map((mac, i) => {
-    const kept =
-      mac === undefined ? 'nothing says which cards it had' : `its address ${mac.value} is kept from ${mac.from}`;
+    const { value, said } = addressOf(mac);
+    const kept = mac === undefined ? 'nothing says which cards it had' : `${said}, from ${mac.from}`;
     take(`network ${i}`, `e1000 on ${network}`, `${kept}; nearly all guests know this card`);
-    return { model: 'e1000', mac: mac?.value, network };
+    return { model: 'e1000', mac: value, network };
   });
 }
 
+/** As many cards as the platform takes; the others are named. */
+function fitting<T>({ title, most }: Platform, cards: readonly T[], take: Take): readonly T[] {
+  const over = cards.length - most.cards;
+  if (over > 0)
+    take('networks left out', `the last ${over} of ${cards.length}`, `${title} refuses more than ${most.cards}`);
+  return cards.slice(0, most.cards);
+}
+
+/** The address that a card keeps. One for many cards at once is none of a card, and no platform takes it. */
+function addressOf(mac: Said<string> | undefined): { value: string | undefined; said: string } {
+  if (mac === undefined) return { value: undefined, said: '' };
+  const isForMany = (Number.parseInt(mac.value.slice(0, 2), 16) & 1) === 1;
+  return isForMany
+    ? { value: undefined, said: `its address ${mac.value} is none that one card can have, and it gets a new one` }
+    : { value: mac.value, said: `its address ${mac.value} is kept` };
+}
+
 function cardsOf(platform: Platform, model: MachineModel, take: Take): TargetMachine['cards'] {
-  return model.cards.map(({ model: said, word, mac, network }, i) => {
+  return fitting(platform, model.cards, take).map(({ model: said, word, mac, network }, i) => {
     const isOffered = said !== undefined && platform.cards.includes(said.value);
     const card = isOffered
       ? said.value
@@ -249,12 +269,9 @@ function cardsOf(platform: Platform, model: MachineModel, take: Take): TargetMac
     const isSame = model.platform === platform.sameAs && network !== undefined;
     const name = isSame ? network.value : platform.network;
     const was = network === undefined || isSame ? '' : `; it was on "${network.value}"`;
-    take(
-      `network ${i}`,
-      `${card} on ${name}`,
-      `${why}${was}${mac === undefined ? '' : `; its address ${mac.value} is kept`}`,
-    );
-    return { model: card, mac: mac?.value, network: name };
+    const { value, said: kept } = addressOf(mac);
+    take(`network ${i}`, `${card} on ${name}`, `${why}${was}${kept === '' ? '' : `; ${kept}`}`);
+    return { model: card, mac: value, network: name };
   });
 }
 

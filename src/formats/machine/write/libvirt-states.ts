@@ -2,6 +2,7 @@
  * The machine on its original files, and the XML of the states that these keep: what virsh snapshot-create --redefine
  * takes where libvirt forgot them. Source: case K12, libvirt's formatsnapshot page.
  */
+import { inQuotes } from '../../../codec/shell.ts';
 import type { InPlace, TargetMachine, WrittenText } from '../../../core/machine-writer.ts';
 import { xmlText } from '../xml.ts';
 import { made } from './uuid.ts';
@@ -68,13 +69,13 @@ function snapshotText({ states }: InPlace, i: number, targets: readonly string[]
 }
 
 /** What to do with them, in sentences. */
-export function stateSteps(stem: string, folder: string, inPlace: InPlace | undefined): string[] {
+export function stateSteps(name: string, stem: string, folder: string, inPlace: InPlace | undefined): string[] {
   if (!isUsable(inPlace)) return [];
-  const names = inPlace.states.map(({ name }) => `"${name}"`).join(', ');
+  const names = inPlace.states.map((state) => `"${state.name}"`).join(', ');
   const each = inPlace.states.map(
-    (_, i) => `virsh snapshot-create '${stem}' '${folder}/${stateName(stem, i)}' --redefine`,
+    (_, i) => `virsh snapshot-create ${inQuotes(name)} ${inQuotes(`${folder}/${stateName(stem, i)}`)} --redefine`,
   );
   return [
-    `The original disks keep states of their own (${names}), which the converted ones do not have. To run on copies of the originals with these states: virsh define '${folder}/${nameOf(stem)}' with the paths of the copies, in place of the other XML, then ${each.join('; ')}.`,
+    `The original disks keep states of their own (${names}), which the converted ones do not have. To run on copies of the originals with these states: virsh define ${inQuotes(`${folder}/${nameOf(stem)}`)} with the paths of the copies, in place of the other XML, then ${each.join('; ')}.`,
   ];
 }

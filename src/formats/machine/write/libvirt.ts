@@ -1,9 +1,11 @@
 /** Writes libvirt's domain XML, and the same machine as a command line of qemu. Source: vmconfig.md section 2. */
+import { inQuotes, quoted } from '../../../codec/shell.ts';
 import { dashed } from '../../../core/machine.ts';
 import type { MachineWriter, Platform, TargetDisk, TargetMachine } from '../../../core/machine-writer.ts';
 import { xmlText } from '../xml.ts';
 import { stateSteps, stateTexts } from './libvirt-states.ts';
-import { qemuCard, qemuDisk } from './qemu.ts';
+import { QEMU_MOST, QEMU_ROOM, qemuCard, qemuDisk } from './qemu.ts';
+import { reasonLines, xmlWhy } from './reasons.ts';
 
 const MIB = 1024 * 1024;
 
@@ -12,14 +14,12 @@ const KVM: Platform = {
   title: 'KVM with libvirt',
   storage: ['virtio', 'virtio-scsi', 'sata', 'pvscsi', 'ide', 'lsisas'],
   room: {
-    virtio: { units: 20, controllers: 1 },
-    'virtio-scsi': { units: 255, controllers: 1 },
-    sata: { units: 6, controllers: 4 },
-    pvscsi: { units: 16, controllers: 1, taken: 7 },
-    lsisas: { units: 8, controllers: 1 },
+    ...QEMU_ROOM,
+    // The fourth place is for a drive.
     ide: { units: 3, controllers: 1 },
   },
   cards: ['virtio', 'e1000', 'e1000e', 'vmxnet3', 'rtl8139', 'pcnet'],
+  most: QEMU_MOST,
   variant: 'qcow2',
   ending: '.qcow2',
   parts: [],
@@ -37,25 +37,14 @@ export const libvirtWriter: MachineWriter = {
     { name: `${machine.stem}.qemu.sh`, text: commandText(machine, folder), what: 'the same machine for qemu alone' },
     ...stateTexts(machine, domainText),
   ],
-  steps: ({ stem, firmware, inPlace }, folder) => [
+  steps: ({ name, stem, firmware, inPlace }, folder) => [
     ...(firmware === 'efi' ? ['The host needs EFI firmware for machines (Debian: apt install ovmf).'] : []),
     'libvirt reads disks as a user of its own: move the folder to where that user may read, for example below /var/lib/libvirt/images, and change the paths in the XML.',
-    `virsh define '${folder}/${stem}.xml', then virsh start --console '${stem}'.`,
-    `Or without libvirt, to see that it starts: sh '${folder}/${stem}.qemu.sh'.`,
-    ...stateSteps(stem, folder, inPlace),
+    `virsh define ${inQuotes(`${folder}/${stem}.xml`)}, then virsh start --console ${inQuotes(name)}.`,
+    `Or without libvirt, to see that it starts: sh ${inQuotes(`${folder}/${stem}.qemu.sh`)}.`,
+    ...stateSteps(name, stem, folder, inPlace),
   ],
 };
-
-/** A comment that says why, as XML allows it. */
-function why(machine: TargetMachine, what: string): string {
-  const found = machine.decisions.find((one) => one.what === what);
-  const text = found === undefined ? '' : `${what}: ${found.reason}`;
-  return text === ''
-    ? ''
-    : ` <!-- ${xmlText(text)
-        .replace(/-(?=-)/g, '- ')
-        .replace(/-$/, '- ')} -->`;
-}
 
 function domainText(machine: TargetMachine, folder: string): string {
   const { name, uuid, memory, processors, cores, board, firmware, secureBoot, localTime, family, tpm, bits, guest } =
@@ -65,13 +54,13 @@ function domainText(machine: TargetMachine, folder: string): string {
     "<domain type='kvm'>",
     '  <!-- Written by Salvor. Look over what is guessed before the machine is started. -->',
     `  <name>${xmlText(name)}</name>`,
-    ...(uuid === undefined ? [] : [`  <uuid>${dashed(uuid)}</uuid>${why(machine, 'UUID')}`]),
+    ...(uuid === undefined ? [] : [`  <uuid>${dashed(uuid)}</uuid>${xmlWhy(machine, 'UUID')}`]),
     ...(guest === '' ? [] : osinfo(guest)),
-    `  <memory unit='KiB'>${kib}</memory>${why(machine, 'memory')}`,
+    `  <memory unit='KiB'>${kib}</memory>${xmlWhy(machine, 'memory')}`,
     `  <currentMemory unit='KiB'>${kib}</currentMemory>`,
-    `  <vcpu placement='static'>${processors}</vcpu>${why(machine, 'processors')}`,
-    firmware === 'efi' ? `  <os firmware='efi'>${why(machine, 'firmware')}` : `  <os>${why(machine, 'firmware')}`,
-    `    <type arch='${bits === 64 || firmware === 'efi' ? 'x86_64' : 'i686'}' machine='${board}'>hvm</type>${why(machine, 'board')}`,
+    `  <vcpu placement='static'>${processors}</vcpu>${xmlWhy(machine, 'processors')}`,
+    firmware === 'efi' ? `  <os firmware='efi'>${xmlWhy(machine, 'firmware')}` : `  <os>${xmlWhy(machine, 'firmware')}`,
+    `    <type arch='${bits === 64 || firmware === 'efi' ? 'x86_64' : 'i686'}' machine='${board}'>hvm</type>${xmlWhy(machine, 'board')}`,
     ...(firmware === 'efi' ? features(secureBoot) : []),
     "    <boot dev='hd'/>",
     '  </os>',
@@ -84,7 +73,7 @@ function domainText(machine: TargetMachine, folder: string): string {
     `  <cpu mode='host-model'>`,
     `    <topology sockets='${processors / cores}' cores='${cores}' threads='1'/>`,
     '  </cpu>',
-    `  <clock offset='${localTime ? 'localtime' : 'utc'}'>${why(machine, 'clock')}`,
+    `  <clock offset='${localTime ? 'localtime' : 'utc'}'>${xmlWhy(machine, 'clock')}`,
     "    <timer name='rtc' tickpolicy='catchup'/>",
     "    <timer name='pit' tickpolicy='delay'/>",
     "    <timer name='hpet' present='no'/>",
@@ -99,7 +88,7 @@ function domainText(machine: TargetMachine, folder: string): string {
     ...machine.cards.flatMap((card, i) => [
       "    <interface type='network'>",
       ...(card.mac === undefined ? [] : [`      <mac address='${card.mac}'/>`]),
-      `      <source network='${xmlText(card.network)}'/>${why(machine, `network ${i}`)}`,
+      `      <source network='${xmlText(card.network)}'/>${xmlWhy(machine, `network ${i}`)}`,
       `      <model type='${card.model}'/>`,
       '    </interface>',
     ]),
@@ -170,9 +159,9 @@ function diskLines(machine: TargetMachine, disk: TargetDisk, i: number, folder: 
       ? `controller='0' bus='0' target='${unit}' unit='0'`
       : `controller='${controller}' bus='0' target='0' unit='${unit}'`;
   return [
-    `    <disk type='file' device='disk'>${i === 0 ? why(machine, 'storage') : ''}`,
+    `    <disk type='file' device='disk'>${i === 0 ? xmlWhy(machine, 'storage') : ''}`,
     `      <driver name='qemu' type='${disk.format ?? 'qcow2'}' cache='none' discard='unmap'/>`,
-    `      <source file='${xmlText(pathOf(folder, disk.file))}'/>${why(machine, `disk ${i}`)}`,
+    `      <source file='${xmlText(pathOf(folder, disk.file))}'/>${xmlWhy(machine, `disk ${i}`)}`,
     `      <target dev='${prefix}${letters(i)}' bus='${bus}'/>`,
     ...(bus === 'virtio' ? [] : [`      <address type='drive' ${address}/>`]),
     '    </disk>',
@@ -215,22 +204,17 @@ function pathOf(folder: string, file: string): string {
   return folder === '' || file.startsWith('/') ? file : `${folder}/${file}`;
 }
 
-/** One word of a shell. */
-function word(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
-
 function commandText(machine: TargetMachine, folder: string): string {
   const { board, memory, processors, firmware, uuid, localTime, storage, disks, cards } = machine;
   const args = [`-machine ${board},accel=kvm:tcg`, `-m ${memory / MIB}`, `-smp ${processors}`];
-  args.push(`-name ${word(machine.name.replaceAll(',', ',,'))}`);
+  args.push(`-name ${quoted(machine.name.replaceAll(',', ',,'))}`);
   if (uuid !== undefined) args.push(`-uuid ${dashed(uuid)}`);
   if (localTime) args.push('-rtc base=localtime');
   if (firmware === 'efi') args.push('-bios /usr/share/ovmf/OVMF.fd');
   const made = new Set<number>();
   for (const [i, { file, controller, unit }] of disks.entries()) {
     const path = pathOf(folder, file).replaceAll(',', ',,');
-    args.push(`-drive ${word(`if=none,id=disk${i},format=qcow2,file=${path}`)}`);
+    args.push(`-drive ${quoted(`if=none,id=disk${i},format=qcow2,file=${path}`)}`);
     const [parent, device] = qemuDisk(storage, controller, unit, i);
     if (parent !== '' && !made.has(controller)) args.push(`-device ${parent}`);
     made.add(controller);
@@ -241,10 +225,5 @@ function commandText(machine: TargetMachine, folder: string): string {
     args.push(`-device ${qemuCard(model)},netdev=net${i}${mac === undefined ? '' : `,mac=${mac}`}`);
   }
   args.push('-vga std', '-usb -device usb-tablet');
-  const reasons = machine.decisions.map(({ what, value, reason }) => `# ${oneLine(`${what}: ${value} (${reason})`)}`);
-  return `#!/bin/sh\n# Written by Salvor. The guest writes to the disks that are named here.\n${reasons.join('\n')}\nexec qemu-system-x86_64 \\\n  ${args.join(' \\\n  ')} "$@"\n`;
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\p{Cc}+/gu, ' ');
+  return `#!/bin/sh\n# Written by Salvor. The guest writes to the disks that are named here.\n${reasonLines(machine).join('\n')}\nexec qemu-system-x86_64 \\\n  ${args.join(' \\\n  ')} "$@"\n`;
 }

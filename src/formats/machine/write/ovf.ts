@@ -2,6 +2,7 @@
 import { dashed } from '../../../core/machine.ts';
 import type { MachineWriter, Platform, TargetMachine } from '../../../core/machine-writer.ts';
 import { xmlText } from '../xml.ts';
+import { xmlWhy } from './reasons.ts';
 
 const MIB = 1024 * 1024;
 
@@ -19,6 +20,7 @@ const APPLIANCE: Platform = {
     ide: { units: 2, controllers: 1 },
   },
   cards: ['e1000', 'e1000e', 'vmxnet3', 'pcnet'],
+  most: { processors: 128, cards: 10 },
   variant: 'stream',
   ending: '.vmdk',
   parts: [],
@@ -77,16 +79,7 @@ export const ovfWriter: MachineWriter = {
 
 function ovfText(machine: TargetMachine): string {
   const { name, disks, cards, firmware, secureBoot, uuid, guest } = machine;
-  const why = (what: string): string => {
-    const found = machine.decisions.find((one) => one.what === what);
-    const text =
-      found === undefined
-        ? ''
-        : xmlText(`${what}: ${found.reason}`)
-            .replace(/-(?=-)/g, '- ')
-            .replace(/-$/, '- ');
-    return text === '' ? '' : ` <!-- ${text} -->`;
-  };
+  const why = (what: string): string => xmlWhy(machine, what);
   const networks = [...new Set(cards.map(({ network }) => network))];
   const lines = [
     '<?xml version="1.0" encoding="UTF-8"?>',

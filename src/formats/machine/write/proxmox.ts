@@ -1,6 +1,9 @@
 /** Writes a configuration for Proxmox's qemu-server. Source: qm.conf, the manual page of qemu-server. */
+import { quoted } from '../../../codec/shell.ts';
 import { dashed } from '../../../core/machine.ts';
 import type { MachineWriter, Platform, TargetMachine } from '../../../core/machine-writer.ts';
+import { QEMU_MOST } from './qemu.ts';
+import { reasonLines } from './reasons.ts';
 
 const MIB = 1024 * 1024;
 
@@ -16,6 +19,7 @@ const PROXMOX: Platform = {
     ide: { units: 3, controllers: 1 },
   },
   cards: ['virtio', 'e1000', 'e1000e', 'vmxnet3', 'rtl8139', 'pcnet'],
+  most: { ...QEMU_MOST, cards: 32 },
   variant: 'qcow2',
   ending: '.qcow2',
   parts: [],
@@ -36,8 +40,8 @@ export const proxmoxWriter: MachineWriter = {
   ],
   steps: ({ disks, firmware }, folder, number) => [
     `See that no machine has the number ${number} (qm list); if one has, take another one in all names and in the configuration.`,
-    `Copy the disks: mkdir -p /var/lib/vz/images/${number}; cp ${disks.map(({ file }) => `'${folder}/${file}'`).join(' ')} /var/lib/vz/images/${number}/. The storage "${STORAGE}" has to be allowed to hold disk images.`,
-    `Then cp '${folder}/${number}.conf' /etc/pve/qemu-server/, and qm start ${number}.`,
+    `Copy the disks: mkdir -p /var/lib/vz/images/${number}; cp ${disks.map(({ file }) => quoted(`${folder}/${file}`)).join(' ')} /var/lib/vz/images/${number}/. The storage "${STORAGE}" has to be allowed to hold disk images.`,
+    `Then cp ${quoted(`${folder}/${number}.conf`)} /etc/pve/qemu-server/, and qm start ${number}.`,
     ...(firmware === 'efi'
       ? [`For EFI variables that stay: qm set ${number} --efidisk0 ${STORAGE}:1,efitype=4m.`]
       : []),
@@ -53,7 +57,7 @@ function confText(machine: TargetMachine, number: number): string {
   const lines = [
     // Comments at the top are what the page of the machine shows as its notes.
     '# Written by Salvor. Look over what is guessed before the machine is started.',
-    ...machine.decisions.map(({ what, value, reason }) => `# ${oneLine(`${what}: ${value} (${reason})`)}`),
+    ...reasonLines(machine),
     `bios: ${firmware === 'efi' ? 'ovmf' : 'seabios'}`,
     `boot: order=${slots[0] ?? ''}`,
     `cores: ${cores}`,
@@ -92,8 +96,4 @@ function sizeText(bytes: number): string {
 function hostName(name: string): string {
   const text = name.replace(/[^A-Za-z0-9.-]+/g, '-').replace(/^[-.]+|[-.]+$/g, '');
   return text === '' ? 'machine' : text.slice(0, 63);
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\p{Cc}+/gu, ' ');
 }

@@ -1,7 +1,19 @@
 /** qemu itself as a platform: what machines get that are started here and now, and what qemu calls their devices. */
 import type { StorageKind } from '../../../core/guest.ts';
 import type { CardModel } from '../../../core/machine.ts';
-import type { MachineWriter } from '../../../core/machine-writer.ts';
+import type { MachineWriter, Platform } from '../../../core/machine-writer.ts';
+
+/** Places for disks in what qemu emulates, however it is told to. */
+export const QEMU_ROOM: Platform['room'] = {
+  virtio: { units: 20, controllers: 1 },
+  'virtio-scsi': { units: 255, controllers: 1 },
+  sata: { units: 6, controllers: 4 },
+  pvscsi: { units: 16, controllers: 1, taken: 7 },
+  lsisas: { units: 8, controllers: 1 },
+};
+
+/** Processors that all boards take without an IOMMU; cards that the older board has slots for, beside the rest. */
+export const QEMU_MOST: Platform['most'] = { processors: 255, cards: 20 };
 
 const STORAGE: readonly StorageKind[] = ['virtio', 'virtio-scsi', 'sata', 'pvscsi', 'nvme', 'ide', 'lsisas'];
 
@@ -17,15 +29,12 @@ export function qemuHere(had: StorageKind | undefined, network: string): Machine
       title: 'qemu',
       storage: STORAGE.toSorted((a, b) => isFirst(a) - isFirst(b)),
       room: {
-        virtio: { units: 20, controllers: 1 },
-        'virtio-scsi': { units: 255, controllers: 1 },
-        sata: { units: 6, controllers: 4 },
-        pvscsi: { units: 16, controllers: 1, taken: 7 },
+        ...QEMU_ROOM,
         nvme: { units: 1, controllers: 16 },
         ide: { units: 4, controllers: 1 },
-        lsisas: { units: 8, controllers: 1 },
       },
       cards: ['virtio', 'e1000', 'e1000e', 'vmxnet3', 'rtl8139', 'pcnet'],
+      most: QEMU_MOST,
       variant: 'qcow2',
       ending: '.qcow2',
       parts: [],

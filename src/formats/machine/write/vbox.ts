@@ -1,7 +1,9 @@
 /** Writes a .vbox for VirtualBox. Source: vmconfig.md section 3. */
+import { inQuotes } from '../../../codec/shell.ts';
 import { dashed } from '../../../core/machine.ts';
 import type { MachineWriter, Platform, TargetMachine } from '../../../core/machine-writer.ts';
 import { xmlText } from '../xml.ts';
+import { xmlWhy } from './reasons.ts';
 import { made } from './uuid.ts';
 
 const MIB = 1024 * 1024;
@@ -19,6 +21,8 @@ const VIRTUALBOX: Platform = {
     ide: { units: 3, controllers: 1 },
   },
   cards: ['e1000', 'pcnet', 'virtio'],
+  // The newer board has places for more cards, the older one has not.
+  most: { processors: 64, cards: 8 },
   variant: 'vdi',
   ending: '.vdi',
   parts: [],
@@ -46,7 +50,7 @@ export const vboxWriter: MachineWriter = {
   names: (stem, count) => Array.from({ length: count }, (_, i) => `${stem}-disk${i}.vdi`),
   write: (machine) => [{ name: `${machine.stem}.vbox`, text: vboxText(machine), what: 'the machine for VirtualBox' }],
   steps: ({ stem }, folder) => [
-    `Keep the files together; then VBoxManage registervm '${folder}/${stem}.vbox', or open it with "Machine, Add".`,
+    `Keep the files together; then VBoxManage registervm ${inQuotes(`${folder}/${stem}.vbox`)}, or open it with "Machine, Add".`,
     'The network cards are on NAT: choose the network that they were on before others rely on the machine.',
   ],
 };
@@ -54,14 +58,7 @@ export const vboxWriter: MachineWriter = {
 function vboxText(machine: TargetMachine): string {
   const { name, memory, processors, firmware, board, localTime, disks, storage, guest, uuid } = machine;
   const id = dashed(uuid ?? made(machine));
-  const why = (what: string): string => {
-    const found = machine.decisions.find((one) => one.what === what);
-    return found === undefined
-      ? ''
-      : ` <!-- ${xmlText(`${what}: ${found.reason}`)
-          .replace(/-(?=-)/g, '- ')
-          .replace(/-$/, '- ')} -->`;
-  };
+  const why = (what: string): string => xmlWhy(machine, what);
   const lines = [
     '<?xml version="1.0"?>',
     '<!-- Written by Salvor. Look over what is guessed before the machine is started. -->',

@@ -1,4 +1,5 @@
 /** Writes a .vmx for VMware. Source: vmconfig.md sections 1 and 6. */
+import { inQuotes } from '../../../codec/shell.ts';
 import type { MachineWriter, Platform, TargetMachine } from '../../../core/machine-writer.ts';
 import { INFERRED } from '../../../core/run.ts';
 import { type Configured, composed, setBoard } from '../compose.ts';
@@ -19,6 +20,7 @@ const VMWARE: Platform = {
     ide: { units: 3, controllers: 1 },
   },
   cards: ['e1000', 'e1000e', 'vmxnet3', 'vmxnet', 'pcnet'],
+  most: { processors: 128, cards: 10 },
   variant: 'flat',
   ending: '.vmdk',
   parts: ['-flat.vmdk'],
@@ -45,7 +47,7 @@ export const vmxWriter: MachineWriter = {
   write: (machine) => [{ name: `${machine.stem}.vmx`, text: vmxText(machine), what: 'the machine for VMware' }],
   steps: ({ stem, disks }) => [
     'In Workstation and Fusion, open the .vmx; say "I moved it" when it asks.',
-    `For ESXi, copy the folder to a datastore, and there, for each disk: ${disks.map(({ file }) => `vmkfstools -i '${file}' 'esx-${file}' -d thin`).join('; ')}; name these in the .vmx, then vim-cmd solo/registervm the full path of '${stem}.vmx'.`,
+    `For ESXi, copy the folder to a datastore, and there, for each disk: ${disks.map(({ file }) => `vmkfstools -i ${inQuotes(file)} ${inQuotes(`esx-${file}`)} -d thin`).join('; ')}; name these in the .vmx, then vim-cmd solo/registervm the full path of '${stem}.vmx'.`,
     'Choose the port group of each network card before it is connected.',
   ],
 };
