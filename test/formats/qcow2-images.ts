@@ -96,6 +96,12 @@ function write(file: string, size: number, random: (below: number) => number, co
   run('qemu-io', '-f', 'qcow2', ...args, file);
 }
 
+/** A layout of `size` MiB at most whose disk holds no file system: those need more room. */
+export function smaller(layout: Layout, size: number): Layout {
+  const { guest, ...rest } = layout;
+  return guest === undefined || layout.size > size ? { ...rest, size: Math.min(size, rest.size) } : layout;
+}
+
 function rawOf({ guest, size }: Layout, seed: number): Uint8Array {
   return guest === undefined ? disk(size * MIB, seed) : guestImage({ kind: guest, mib: size, seed, fill: FILL });
 }

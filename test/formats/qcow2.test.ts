@@ -20,7 +20,7 @@ import { makeQcow1 } from '../make/qcow1.ts';
 import { small3, small6 } from '../make/stores.ts';
 import { checkFormat, type Fixture } from '../suites/check-format.ts';
 import { brokenInvariants } from '../suites/check-source.ts';
-import { damaged, layouts, make, placesOf, qemuAbsent } from './qcow2-images.ts';
+import { damaged, layouts, make, placesOf, qemuAbsent, smaller } from './qcow2-images.ts';
 import { evidenceOf } from './stores.ts';
 
 const noQemu = qemuAbsent !== undefined;
@@ -86,8 +86,8 @@ const fixtures: Fixture[] = noQemu
   ? []
   : layouts
       .filter((layout) => small.has(layout.name))
-      .map(({ guest: _, ...layout }) => {
-        const { bytes, truth } = make({ ...layout, size: Math.min(layout.size, 8) });
+      .map((layout) => {
+        const { bytes, truth } = make(smaller(layout, 8));
         return { name: layout.name, source: new MemorySource(bytes), sha256: sha256(truth) };
       });
 const others: Fixture[] = [
