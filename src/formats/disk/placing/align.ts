@@ -8,15 +8,20 @@ import { type Masks, NOWHERE } from './pieces.ts';
 export interface Usage {
   readonly used: Masks;
   readonly free: Masks;
+  /** Units of each slot that must hold something. */
+  readonly needed: Float64Array;
 }
 
-/** Written and in use; written though free, as deleted files are; in use and never written, as zeros are. */
+/** Written and in use; written though free, as deleted files are; in use and zeros; in use where nothing was written. */
 const AGREES = 2;
 const IS_FREE = 6;
+const IS_ZEROS = 2;
 const IS_EMPTY = 3;
 /** Pairs of a piece and a slot that are compared at most; where there are more, order alone decides. */
 export const MAX_PAIRS: number = 2 ** 26;
 const IMPOSSIBLE = -1e15;
+/** Scores below have something impossible in them. */
+const HARDLY = -1e14;
 
 /**
  * A slot for each piece, growing with them. `fixed` are the slots of those that have one, NOWHERE for others, growing
@@ -30,62 +35,55 @@ export function aligned(
   closed: Uint8Array,
 ): Int32Array | undefined {
   const count = fixed.length;
-  if (count > slots || count * slots > MAX_PAIRS) return undefined;
-  const { words } = written;
+  // A piece has as many slots to choose from as stay empty in the end, and one.
+  const width = slots - count + 1;
+  if (width < 1 || count * width > MAX_PAIRS) return undefined;
   const taken = Uint8Array.from(closed);
   for (const slot of fixed) if (slot >= 0) taken[slot] = 1;
-  const empty = new Float64Array(slots);
-  for (let slot = 0; slot < slots; slot++) {
-    let n = 0;
-    for (let w = 0; w < words; w++) n += ones(usage.used.bits[slot * words + w]);
-    empty[slot] = closed[slot] === 1 ? 0 : n * IS_EMPTY;
-  }
-  const isHere = new Uint8Array(count * (slots + 1));
+  const empty = usage.needed.map((n, slot) => (closed[slot] === 1 ? 0 : n * IS_EMPTY));
+  const isHere = new Uint8Array(count * width);
+  // The best that the first pieces can have in the first slots, by slots.
   let before = new Float64Array(slots + 1);
-  for (let s = 1; s <= slots; s++) before[s] = before[s - 1] - empty[s - 1];
+  let now = new Float64Array(slots + 1);
+  for (let slot = 0; slot < slots; slot++)
+    before[slot + 1] = isOf(slot, taken, closed) ? IMPOSSIBLE : before[slot] - empty[slot];
   for (let piece = 0; piece < count; piece++) {
-    const now = new Float64Array(slots + 1).fill(IMPOSSIBLE);
-    const last = slots - (count - piece - 1);
-    for (let s = piece + 1; s <= last; s++) {
-      const slot = s - 1;
+    now[piece] = IMPOSSIBLE;
+    for (let slot = piece; slot < piece + width; slot++) {
       const mayBe = fixed[piece] === slot || (fixed[piece] === NOWHERE && taken[slot] === 0);
-      // A slot that has a piece of its own is no empty one.
-      const skip = taken[slot] === 1 && closed[slot] === 0 ? IMPOSSIBLE : now[s - 1] - empty[slot];
-      const put =
-        mayBe && before[s - 1] > IMPOSSIBLE ? before[s - 1] + scoreOf(written, piece, usage, slot, words) : IMPOSSIBLE;
+      const skip = isOf(slot, taken, closed) ? IMPOSSIBLE : now[slot] - empty[slot];
+      const isOpen = mayBe && before[slot] > HARDLY;
+      const put = isOpen ? before[slot] + scoreOf(written, piece, usage, slot) : IMPOSSIBLE;
       // Of two that agree as well as each other the earlier place: disks are filled from their start.
       const isPut = put > skip;
-      now[s] = Math.max(IMPOSSIBLE, isPut ? put : skip);
-      if (isPut) isHere[piece * (slots + 1) + s] = 1;
+      now[slot + 1] = isPut ? put : skip;
+      if (isPut) isHere[piece * width + slot - piece] = 1;
     }
-    for (let s = last + 1; s <= slots; s++) {
-      const slot = s - 1;
-      const isOwn = taken[slot] === 1 && closed[slot] === 0;
-      now[s] = isOwn ? IMPOSSIBLE : Math.max(IMPOSSIBLE, now[s - 1] - empty[slot]);
-    }
-    before = now;
+    [before, now] = [now, before];
   }
-  return before[slots] > IMPOSSIBLE ? backwards(isHere, count, slots) : undefined;
+  return before[slots] > HARDLY ? backwards(isHere, count, width) : undefined;
 }
 
-function backwards(isHere: Uint8Array, count: number, slots: number): Int32Array {
+/** Whether the slot has a piece of its own, so that it is no empty one. */
+const isOf = (slot: number, taken: Uint8Array, closed: Uint8Array): boolean => taken[slot] === 1 && closed[slot] === 0;
+
+function backwards(isHere: Uint8Array, count: number, width: number): Int32Array {
   const out = new Int32Array(count);
-  let s = slots;
+  let slot = count + width - 2;
   for (let piece = count - 1; piece >= 0; piece--) {
-    while (s > 0 && isHere[piece * (slots + 1) + s] === 0) s--;
-    out[piece] = s - 1;
-    s--;
+    while (slot > piece && isHere[piece * width + slot - piece] === 0) slot--;
+    out[piece] = slot--;
   }
   return out;
 }
 
-function scoreOf(written: Masks, piece: number, { used, free }: Usage, slot: number, words: number): number {
+function scoreOf({ bits, words }: Masks, piece: number, { used, free }: Usage, slot: number): number {
   let score = 0;
   for (let w = 0; w < words; w++) {
-    const has = written.bits[piece * words + w];
+    const has = bits[piece * words + w];
     const uses = used.bits[slot * words + w];
     score +=
-      AGREES * ones(has & uses) - IS_FREE * ones(has & free.bits[slot * words + w]) - IS_EMPTY * ones(~has & uses);
+      AGREES * ones(has & uses) - IS_FREE * ones(has & free.bits[slot * words + w]) - IS_ZEROS * ones(~has & uses);
   }
   return score;
 }

@@ -14,6 +14,8 @@ export interface Question {
   readonly closed: Uint8Array;
   /** Bytes that a piece is written in at least: those of a cluster. */
   readonly cluster: number;
+  /** What was written of each piece where its map does not say: by samples. */
+  readonly written?: Masks;
 }
 
 /** A mark, and where in its piece it lies. */

@@ -20,8 +20,7 @@ const UNPLACED: Why = { what: 'a stretch of which no table is known', code: 'unp
 /** The disk of `slots` stretches that `slotOf` (the slot of each piece) makes; missing where no piece is. */
 export function trialDisk(pieces: Pieces, slotOf: Int32Array, slots: number): Source {
   const { bytes, coverage } = pieces;
-  const pieceOf = new Int32Array(slots).fill(NOWHERE);
-  for (let piece = 0; piece < slotOf.length; piece++) if (slotOf[piece] >= 0) pieceOf[slotOf[piece]] = piece;
+  const pieceOf = pieceIn(slotOf, slots);
   return new MapSource(slots * coverage, {
     runs: (from, end, out) => {
       for (let at = from; at < end; ) {
@@ -38,6 +37,13 @@ export function trialDisk(pieces: Pieces, slotOf: Int32Array, slots: number): So
       return end;
     },
   });
+}
+
+/** The piece in each slot, by the slot of each piece; NOWHERE where there is none. */
+export function pieceIn(slotOf: Int32Array, slots: number): Int32Array {
+  const out = new Int32Array(slots).fill(NOWHERE);
+  for (let piece = 0; piece < slotOf.length; piece++) if (slotOf[piece] >= 0) out[slotOf[piece]] = piece;
+  return out;
 }
 
 /** One bit for each unit of each stretch, `words` words of 32 for each. */
@@ -69,6 +75,27 @@ export async function writtenIn(pieces: Pieces, unit: number, signal: AbortSigna
         const first = Math.floor((from - base) / unit);
         setBits(out, piece, first, Math.ceil((from - base + list.length[i]) / unit));
       }
+    }
+  }
+  return out;
+}
+
+/** Units of one piece of which the first bytes are looked at where nothing else tells what was written. */
+export const SAMPLES = 16;
+/** Bytes that are looked at: those of a block of most file systems. */
+const SAMPLE = 4096;
+
+/** As `writtenIn`, by whether the first bytes of each unit are zeros. */
+export async function sampled(pieces: Pieces, unit: number, signal: AbortSignal): Promise<Masks> {
+  const { bytes, count, coverage } = pieces;
+  const words = Math.ceil(coverage / unit / 32);
+  const out = { words, bits: new Uint32Array(words * count) };
+  const head = new Uint8Array(Math.min(SAMPLE, unit));
+  for (let piece = 0; piece < count; piece++) {
+    signal.throwIfAborted();
+    for (let n = 0; n * unit < coverage; n++) {
+      await bytes.read(piece * coverage + n * unit, head);
+      if (head.some((byte) => byte !== 0)) setBits(out, piece, n, n + 1);
     }
   }
   return out;

@@ -8,7 +8,7 @@ import { DATA, RunList } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { Anchors, type Met, type Question } from './anchors.ts';
 import { marksIn, PEEK } from './marks.ts';
-import { trialDisk, writtenIn } from './pieces.ts';
+import { SAMPLES, trialDisk, writtenIn } from './pieces.ts';
 import { usageOf, volumesOn } from './volumes.ts';
 
 const SECTOR = 512;
@@ -31,23 +31,28 @@ export interface Placing {
   readonly byContent: Uint8Array;
   /** What the guest says of use and order agree; else places without content are by order alone. */
   readonly isOrdered: boolean;
+  /** A file system was found on the disk. */
+  readonly hasGuest: boolean;
 }
 
 /** Finds places. Reads the first bytes of clusters and what file systems keep of themselves. */
 export async function placed(question: Question, cx: Cx): Promise<Placing> {
   const { pieces, slots, known } = question;
-  const unit = unitFor(question);
-  const written = await writtenIn(pieces, unit, cx.signal);
+  const unit = question.written === undefined ? unitFor(question) : pieces.coverage / SAMPLES;
+  const written = question.written ?? (await writtenIn(pieces, unit, cx.signal));
   const anchors = new Anchors(question, await marksOf(question, cx.signal));
   anchors.vote((mark) => (mark.kind === 'disk' ? [mark.at] : []));
   anchors.vote((mark) => (mark.kind === 'head' ? USUAL_STARTS.map((start) => start + mark.at) : []));
   let slotOf = anchors.slotOf;
+  const isSampled = question.written !== undefined;
   let isOrdered = false;
+  let hasGuest = false;
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const volumes = await volumesOn(trialDisk(pieces, slotOf, slots), cx);
+    hasGuest = volumes.length > 0;
     anchors.vote((mark) => volumes.flatMap((volume) => volume.positionOf(mark) ?? []));
     for (const { tables } of volumes) if (tables !== undefined) await anchors.find(tables);
-    const usage = await usageOf(volumes, slots, pieces.coverage, unit, cx.signal);
+    const usage = await usageOf(volumes, { slots, coverage: pieces.coverage, unit, isSampled }, cx.signal);
     const next = anchors.filled(written, usage);
     isOrdered = next !== undefined;
     const isSame = next === undefined || next.every((slot, piece) => slot === slotOf[piece]);
@@ -55,13 +60,13 @@ export async function placed(question: Question, cx: Cx): Promise<Placing> {
     if (isSame && round > 0) break;
   }
   const byContent = Uint8Array.from(known, (slot, piece) => (slot < 0 && anchors.slotOf[piece] >= 0 ? 1 : 0));
-  return { slotOf, byContent, isOrdered };
+  return { slotOf, byContent, isOrdered, hasGuest };
 }
 
 /** Bytes of a unit of masks: a cluster, or more where there are many pairs to compare. */
 function unitFor({ pieces: { coverage, count }, slots, cluster }: Question): number {
   let unit = Math.min(coverage, Math.max(cluster, LEAST_UNIT));
-  while (unit < coverage && (coverage / unit / 32) * count * slots > MAX_WORK) unit *= 2;
+  while (unit < coverage && (coverage / unit / 32) * count * (slots - count + 1) > MAX_WORK) unit *= 2;
   return unit;
 }
 
@@ -75,7 +80,7 @@ async function marksOf({ pieces, cluster }: Question, signal: AbortSignal): Prom
     const list: Met[] = [];
     let own = 0;
     for await (const at of writtenUnits(bytes, piece * coverage, (piece + 1) * coverage, cluster)) {
-      if (++own > PEEKS_PER_PIECE || ++peeks > PEEKS) break;
+      if (++own > Math.min(PEEKS_PER_PIECE, Math.ceil(PEEKS / count)) || ++peeks > PEEKS) break;
       if ((await bytes.read(at, head)).length > 0) continue;
       for (const { at: more, mark } of marksIn(head)) list.push({ within: at - piece * coverage + more, mark });
     }

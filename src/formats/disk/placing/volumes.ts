@@ -12,6 +12,7 @@ import { ntfs } from '../../filesystem/ntfs/index.ts';
 import { xfs } from '../../filesystem/xfs/index.ts';
 import { gpt } from '../../volume/gpt.ts';
 import { mbr } from '../../volume/mbr.ts';
+import type { Usage } from './align.ts';
 import { type Mark, type Own, ownOf } from './marks.ts';
 import { type Masks, setBits } from './pieces.ts';
 
@@ -107,17 +108,24 @@ async function opened(format: Format, source: Source, cx: Cx): Promise<Node | un
   }
 }
 
+/** What is asked about: units of slots; by their first bytes alone where these are samples. */
+export interface Grid {
+  readonly slots: number;
+  readonly coverage: number;
+  readonly unit: number;
+  readonly isSampled: boolean;
+}
+
 /** Enters what the file systems say of each unit of `slots` stretches of `coverage` bytes. */
 export async function usageOf(
   volumes: readonly Volume[],
-  slots: number,
-  coverage: number,
-  unit: number,
+  { coverage, isSampled, slots, unit }: Grid,
   signal: AbortSignal,
-): Promise<{ used: Masks; free: Masks }> {
+): Promise<Usage> {
   const words = Math.ceil(coverage / unit / 32);
   const used: Masks = { words, bits: new Uint32Array(words * slots) };
   const free: Masks = { words, bits: new Uint32Array(words * slots) };
+  const needed = new Float64Array(slots);
   const size = slots * coverage;
   for (const volume of volumes) {
     const end = Math.min(volume.end, size);
@@ -125,20 +133,26 @@ export async function usageOf(
     const blank = new Spans(volume.blank);
     for (let at = volume.start - (volume.start % unit); at < end; at += unit) {
       signal.throwIfAborted();
+      let uses = 0;
       let isUsed = false;
       let isFree = at >= volume.start && at + unit <= end;
       for (let place = Math.max(at, volume.start); place < Math.min(at + unit, end); place += step) {
         const said = await volume.isFree(place);
+        const isHeld = said === false && !blank.has(place - volume.start);
+        if (isHeld) uses++;
+        if (isSampled && place !== at) continue;
         if (said !== true) isFree = false;
-        if (said === false && !blank.has(place - volume.start)) isUsed = true;
+        if (isHeld) isUsed = true;
       }
       const slot = Math.floor(at / coverage);
       const n = (at - slot * coverage) / unit;
       if (isUsed) setBits(used, slot, n, n + 1);
       else if (isFree) setBits(free, slot, n, n + 1);
+      needed[slot] += isSampled ? (uses * step) / unit : isUsed ? 1 : 0;
     }
   }
-  return { used, free };
+  // A slot with one block in use is none that nobody wrote to.
+  return { used, free, needed: needed.map((n) => (n > 0 ? Math.max(1, n) : 0)) };
 }
 
 /** Whether places that are asked for in growing order lie in one of some stretches. */

@@ -20,7 +20,7 @@ import {
   ZEROS,
 } from '../blocks.ts';
 import { guidText, isSet } from '../guid.ts';
-import { inOrder } from '../order.ts';
+import { inOrder, ORDER_GAP } from '../order.ts';
 import { vdiFinder } from './find.ts';
 import { findTable } from './salvage.ts';
 import { DIFFERENCING, FIXED, FREE_BLOCK, type Header, header, headerOf, TYPES, ZERO_BLOCK } from './structs.ts';
@@ -40,7 +40,7 @@ export const vdi: Format = {
   gaps: [
     'Media that VirtualBox encrypted are shown as they lie.',
     'A lost header is made up for with blocks of 1 MiB only; whether the disk had a parent is then not known.',
-    'Blocks whose table is lost are put in the order in which they lie, which is guessed.',
+    ORDER_GAP,
   ],
   laid: [{ table: header, at: 0, mark: { at: 64, text: '\x7f\x10\xda\xbe' } }],
   names: ['.vdi'],
@@ -195,7 +195,7 @@ async function diskNode(plan: Plan, damage: Damage[], cx: Cx): Promise<Node> {
   }
   const isBroken = found.damage.length > 0 || isStale;
   if (h !== undefined && isBroken) {
-    const rescued = inOrder(layout, found, h.allocated, h.type === FIXED);
+    const rescued = await inOrder(layout, found, h.allocated, h.type === FIXED, cx);
     if (rescued !== undefined) {
       layout = rescued.layout;
       found = await census(layout, cx);

@@ -86,7 +86,7 @@ export async function openBlocks(
       ),
     );
   }
-  const rescued = await ordered(source, layout, found, header);
+  const rescued = await ordered(source, layout, found, header, cx);
   if (rescued !== undefined) {
     layout = rescued.layout;
     found = await census(layout, cx);
@@ -237,7 +237,8 @@ async function ordered(
   layout: Layout,
   found: Census,
   header: Checked<DynamicHeader> | undefined,
-): Promise<ReturnType<typeof inOrder>> {
+  cx: Cx,
+): ReturnType<typeof inOrder> {
   const isUseless = found.damage.length > 0 || (found.allocated === 0 && found.unclaimed > 0);
   if (!isUseless || header === undefined) return undefined;
   const blocks = await findBlocks(source, layout.entryAt(layout.count), layout.block, layout.end);
@@ -246,5 +247,5 @@ async function ordered(
   const head = blocks.stride - layout.block;
   const from = blocks.from + layout.head - head;
   const plain = { ...layout, head, from, reserved: [], most: GUESSED } as const;
-  return inOrder(plain, found, blocks.count, false);
+  return inOrder(plain, found, blocks.count, false, cx);
 }

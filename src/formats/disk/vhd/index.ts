@@ -8,6 +8,7 @@ import { type Node, NotThis } from '../../../core/node.ts';
 import { type Certainty, INFERRED, STATED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { guidText, isSet, uuidText } from '../guid.ts';
+import { ORDER_GAP } from '../order.ts';
 import { openBlocks } from './dynamic.ts';
 import { vhdFinder } from './find.ts';
 import {
@@ -30,7 +31,7 @@ export const vhd: Format = {
   spec: 'vhd.md',
   gaps: [
     'A fixed disk whose footer is lost is taken as what it is then: plain sectors.',
-    'Blocks whose table is lost are put in the order in which they lie, which is guessed.',
+    ORDER_GAP,
     'Whether a parent was written to after its child was made is not known: the child keeps the time of a file, which evidence does not show.',
   ],
   laid: [

@@ -9,7 +9,7 @@ import type { Source } from '../../../core/source.ts';
 import { latin1 } from '../../../core/struct.ts';
 import { blankPage, blockMap, census, faults, type Layout, type Page, UNREAD } from '../blocks.ts';
 import { guidText } from '../guid.ts';
-import { inOrder } from '../order.ts';
+import { inOrder, ORDER_GAP } from '../order.ts';
 import { vhdxFinder } from './find.ts';
 import { type Metadata, readMetadata } from './metadata.ts';
 import { byTable, findMetadata, findTable } from './salvage.ts';
@@ -32,6 +32,10 @@ import { bitmapPlace, countOf, entryAt, freeOf, ratioOf, readPage, sectorsOf, ty
 /** Bitmaps of chunks that are told apart from blocks; more than that are of disks beyond 4 TiB. */
 const MAX_BITMAPS = 1024;
 
+/** Bytes that show whether something begins, and room behind tables that is looked through. */
+const HEAD = 4096;
+const MAX_ROOM: number = 64 * MIB;
+
 export const vhdx: Format = {
   id: 'vhdx',
   layer: 'disk',
@@ -40,7 +44,7 @@ export const vhdx: Format = {
   gaps: [
     'A parent is known by its first linkage only, not by the second one of a merge that was broken off.',
     'Logs of more than 64 MiB are not replayed.',
-    'Blocks whose table is lost are put in the order in which they lie, which is guessed.',
+    ORDER_GAP,
   ],
   laid: [
     ...HEADERS.map((at) => ({ table: header, at, mark: { at: 0, text: 'head' } })),
@@ -196,21 +200,32 @@ async function bitmapsOf(table: Table, count: number): Promise<Region[]> {
   return out;
 }
 
+/** The first MiB from `from` on that begins with anything: hosts leave room behind their tables. `from` where none does. */
+async function firstWritten({ block, end, file }: Layout, from: number): Promise<number> {
+  const head = new Uint8Array(HEAD);
+  for (let at = from; at + block <= end && at < from + MAX_ROOM; at += MIB) {
+    await file.read(at, head);
+    if (head.some((byte) => byte !== 0)) return at;
+  }
+  return from;
+}
+
 /** Blocks as they lie, where their table is of no use. */
 async function ordered(
   layout: Layout,
   plan: Plan,
   found: Awaited<ReturnType<typeof census>>,
-): Promise<ReturnType<typeof inOrder>> {
+  cx: Cx,
+): ReturnType<typeof inOrder> {
   const { metadata, regions } = plan;
   const isUseless = found.damage.length > 0 || (found.allocated === 0 && found.unclaimed > 0);
   if (!isUseless || metadata === undefined || metadata.hasParent) return undefined;
-  const behind = Math.max(...regions.map(({ at, length }) => at + length));
+  const behind = await firstWritten(layout, Math.max(...regions.map(({ at, length }) => at + length)));
   const stored = metadata.isFixed ? layout.count : Math.floor((layout.end - behind) / layout.block);
   // A fixed disk fills the file to its end.
   const from = metadata.isFixed ? layout.end - stored * layout.block : behind;
   if (from < behind || from % MIB !== 0) return undefined;
-  return inOrder({ ...layout, from, reserved: [] }, found, stored, metadata.isFixed);
+  return inOrder({ ...layout, from, reserved: [] }, found, stored, metadata.isFixed, cx);
 }
 
 async function diskNode(start: Start, plan: Plan, damage: Damage[], cx: Cx): Promise<Node> {
@@ -231,7 +246,7 @@ async function diskNode(start: Start, plan: Plan, damage: Damage[], cx: Cx): Pro
       ),
     );
   }
-  const rescued = await ordered(layout, plan, found);
+  const rescued = await ordered(layout, plan, found, cx);
   if (rescued !== undefined) {
     layout = rescued.layout;
     found = await census(layout, cx);
