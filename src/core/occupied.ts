@@ -3,9 +3,6 @@ import { flatten } from './resolve.ts';
 import { DATA, RunList } from './run.ts';
 import type { Source } from './source.ts';
 
-/** Bytes read at a time in search of zeros. */
-const BLOCK = 256 * 1024;
-
 /** Runs of units, in order, that hold anything but zeros and missing bytes. */
 export class Occupied {
   /** Bytes of a unit. */
@@ -61,69 +58,40 @@ export class Occupied {
   }
 }
 
-/**
- * Looks which units of a disk are occupied. With `detect` the bytes are read, and units of zeros that nothing calls
- * zeros are left out, too. `onBytes` is told how far it is.
- */
-export async function occupiedOf(
-  disk: Source,
-  unit: number,
-  detect: boolean,
-  signal: AbortSignal,
-  onBytes?: (done: number) => void,
-): Promise<Occupied> {
-  const runs: number[] = [];
-  const add = (first: number, end: number): void => {
-    const last = runs.length - 1;
-    if (last > 0 && first <= runs[last]) runs[last] = Math.max(runs[last], end);
-    else runs.push(first, end);
-  };
+/** Gathers runs of units, given in growing order. */
+export class OccupiedBuilder {
+  readonly #unit: number;
+  readonly #runs: number[] = [];
+
+  constructor(unit: number) {
+    this.#unit = unit;
+  }
+
+  /** All units that touch [from, end), in bytes. */
+  add(from: number, end: number): void {
+    const first = Math.floor(from / this.#unit);
+    const stop = Math.ceil(end / this.#unit);
+    const last = this.#runs.length - 1;
+    if (last > 0 && first <= this.#runs[last]) this.#runs[last] = Math.max(this.#runs[last], stop);
+    else this.#runs.push(first, stop);
+  }
+
+  take(diskBytes: number): Occupied {
+    return new Occupied(this.#unit, diskBytes, this.#runs);
+  }
+}
+
+/** The units of a disk that its map does not call zeros or missing. */
+export async function occupiedOf(disk: Source, unit: number, signal: AbortSignal): Promise<Occupied> {
+  const out = new OccupiedBuilder(unit);
   const list = new RunList();
   for (let at = 0; at < disk.size; ) {
     signal.throwIfAborted();
     list.clear();
     let from = at;
     at = await flatten(disk, at, disk.size, list);
-    for (let i = 0; i < list.n; i++) {
-      const end = from + list.length[i];
-      if (list.state(i) === DATA) {
-        if (detect) await addNonZero(disk, from, end, unit, add, signal);
-        else add(Math.floor(from / unit), Math.ceil(end / unit));
-      }
-      from = end;
-      onBytes?.(from);
-    }
+    for (let i = 0; i < list.n; from += list.length[i++])
+      if (list.state(i) === DATA) out.add(from, from + list.length[i]);
   }
-  return new Occupied(unit, disk.size, runs);
-}
-
-async function addNonZero(
-  disk: Source,
-  from: number,
-  end: number,
-  unit: number,
-  add: (first: number, end: number) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const buffer = Buffer.alloc(BLOCK);
-  for (let at = from; at < end; ) {
-    signal.throwIfAborted();
-    const stop = Math.min(end, at + BLOCK - (at % BLOCK));
-    const block = buffer.subarray(0, stop - at);
-    await disk.read(at, block);
-    for (let first = Math.floor(at / unit); first * unit < stop; first++) {
-      const start = Math.max(at, first * unit);
-      const part = block.subarray(start - at, Math.min(stop, (first + 1) * unit) - at);
-      if (!isZero(part)) add(first, first + 1);
-    }
-    at = stop;
-  }
-}
-
-const ZEROS = Buffer.alloc(BLOCK);
-
-function isZero(bytes: Buffer): boolean {
-  // The first word tells of nearly all data that it is some.
-  for (let i = 0; i < 16 && i < bytes.length; i++) if (bytes[i] !== 0) return false;
-  return bytes.compare(ZEROS, 0, bytes.length) === 0;
+  return out.take(disk.size);
 }

@@ -11,6 +11,7 @@ import { DATA } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import type { Writer, WrittenFile } from '../core/writer.ts';
 import type { Stack } from '../stack/stack.ts';
+import { detected } from './detect.ts';
 import { ExportError, interrupted, writeError } from './error.ts';
 import { Journal, type Past, readJournal } from './journal.ts';
 import { LargeCopy } from './large.ts';
@@ -62,6 +63,15 @@ const NEARLY_ALL = 0.9;
 
 /** Writes `disk` to `options.out`, or goes on where that was stopped. Throws ExportError. */
 export async function convert(stack: Stack, node: Node, options: ConvertOptions): Promise<Converted> {
+  const threads = new Threads();
+  try {
+    return await converted(stack, node, threads, options);
+  } finally {
+    await threads.close();
+  }
+}
+
+async function converted(stack: Stack, node: Node, threads: Threads, options: ConvertOptions): Promise<Converted> {
   const disk = await node.bytes?.();
   if (disk === undefined)
     throw new ExportError('nothing', `${node.locator} has no bytes to convert. Name a disk or a file.`);
@@ -78,7 +88,7 @@ export async function convert(stack: Stack, node: Node, options: ConvertOptions)
   meter.start('plan');
   const before = await summarize(disk);
   const detect = options.detect ?? before.data > disk.size * NEARLY_ALL;
-  const occupied = await occupiedIn(disk, detect, options, meter);
+  const occupied = await occupiedIn(disk, detect, threads, options, meter);
   const files = planned(disk, target, occupied, options);
   const names = files.map((file) => nameOf(target, file));
   for (const name of [...names, mapOf(target)]) refuse(name);
@@ -103,7 +113,8 @@ export async function convert(stack: Stack, node: Node, options: ConvertOptions)
     meter.totalBytes = occupied.count * occupied.unit;
     meter.filesTotal = files.length;
     meter.start('copy');
-    const written = await write(work, files, names, { past, journal: new Journal(work, past, header), meter, options });
+    const journal = new Journal(work, past, header);
+    const written = await write(work, files, names, { past, journal, meter, threads, options });
     // Counted only now: reading has shown what cannot be read, and runs say so by now.
     const summary = await summarize(disk);
     for (const { part, name } of written) finishPart(part, name, MODE, undefined);
@@ -160,15 +171,22 @@ function stopped(writer: Writer | Packer): ExportError {
   return new ExportError('interrupted', 'Interrupted. Nothing has the final name yet; the same command begins anew.');
 }
 
-async function occupiedIn(disk: Source, detect: boolean, options: ConvertOptions, meter: Meter): Promise<Occupied> {
+async function occupiedIn(
+  disk: Source,
+  detect: boolean,
+  threads: Threads,
+  options: ConvertOptions,
+  meter: Meter,
+): Promise<Occupied> {
   const { writer, variant, signal } = options;
+  const unit = writer.unit(variant, disk.size);
   meter.totalBytes = disk.size;
   const seen = (done: number): void => {
     meter.doneBytes = done;
     meter.tick('');
   };
   try {
-    return await occupiedOf(disk, writer.unit(variant, disk.size), detect, signal, seen);
+    return detect ? await detected(disk, unit, threads, signal, seen) : await occupiedOf(disk, unit, signal);
   } catch (error) {
     throw signal.aborted ? stopped(writer) : error;
   } finally {
@@ -180,12 +198,12 @@ interface Context {
   readonly past: Past | undefined;
   readonly journal: Journal;
   readonly meter: Meter;
+  readonly threads: Threads;
   readonly options: ConvertOptions;
 }
 
 async function write(work: string, files: readonly Planned[], names: readonly string[], cx: Context) {
-  const { past, journal, meter, options } = cx;
-  const threads = new Threads();
+  const { past, journal, meter, threads, options } = cx;
   const out: { part: ReturnType<typeof openPart>; name: string; size: number; tree: string }[] = [];
   try {
     for (const [i, planned] of files.entries()) {
@@ -195,7 +213,7 @@ async function write(work: string, files: readonly Planned[], names: readonly st
       if (planned.packing !== undefined) {
         out.push({
           name: names[i],
-          ...(await packed(path.join(work, own), planned, known !== undefined, threads, cx)),
+          ...(await packed(path.join(work, own), planned, known !== undefined, cx)),
         });
         continue;
       }
@@ -213,17 +231,15 @@ async function write(work: string, files: readonly Planned[], names: readonly st
       meter.filesDone++;
       out.push({ part, name: names[i], size: source.size, tree });
     }
-    for (const { part } of out) fs.fdatasyncSync(part.fd);
     return out;
   } finally {
-    await threads.close();
     journal.close();
   }
 }
 
 /** A compressed file: begun anew after a stop, for nothing says what a part of one holds. */
-async function packed(full: string, planned: Planned, known: boolean, threads: Threads, cx: Context) {
-  const { journal, meter, options } = cx;
+async function packed(full: string, planned: Planned, known: boolean, cx: Context) {
+  const { journal, meter, threads, options } = cx;
   const { source: disk, packing, occupied } = planned;
   const name = path.basename(full);
   if (known) removeOwn(full);

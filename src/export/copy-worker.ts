@@ -5,13 +5,14 @@ import { parentPort } from 'node:worker_threads';
 import { blake3, blake3Stream } from '../codec/blake3.ts';
 import { compress } from '../codec/compress.ts';
 import { CHUNK, zeroLeaf } from '../codec/tree-hash.ts';
-import { ChunkReader, readAll, writeChunk } from './chunk.ts';
+import { ChunkReader, filledIn, readAll, writeChunk } from './chunk.ts';
 import type {
   Answer,
   ChunkJob,
   ChunkResult,
   FileResult,
   FilesJob,
+  FilledJob,
   Job,
   Layout,
   LeafJob,
@@ -160,6 +161,21 @@ function rehash(job: RehashJob): RehashResult {
   }
 }
 
+function filled({ at, length, layout, step }: FilledJob): readonly number[] | undefined {
+  const out: number[] = [];
+  const { data } = layout;
+  const end = at + length;
+  for (let i = 0; i < data.length; i += 4) {
+    const [to, bytes, fd, from] = data.subarray(i, i + 4);
+    for (let done = 0; done < bytes; done += STREAM) {
+      const part = buffer.subarray(0, Math.min(STREAM, bytes - done, end - to - done));
+      if (!readAll(fd, part, from + done)) return undefined;
+      filledIn(part, to - at + done, step, out);
+    }
+  }
+  return out;
+}
+
 const NOTHING: Layout = { data: new Float64Array(0), fills: new Float64Array(0) };
 
 function pack({ at, length, layout = NOTHING, bytes, unit, method, worth, room }: PackJob): PackResult | undefined {
@@ -203,6 +219,8 @@ function perform(job: Job): Results[keyof Results] {
       return rehash(job);
     case 'pack':
       return pack(job);
+    case 'filled':
+      return filled(job);
   }
 }
 

@@ -82,7 +82,17 @@ export interface PackJob {
   readonly room: Uint8Array;
 }
 
-export type Job = ChunkJob | FilesJob | LeafJob | RehashJob | PackJob;
+/** A stretch of at most a chunk that is looked through for zeros. */
+export interface FilledJob {
+  readonly kind: 'filled';
+  readonly at: number;
+  readonly length: number;
+  readonly layout: Layout;
+  /** Bytes of which is said whether they hold anything. */
+  readonly step: number;
+}
+
+export type Job = ChunkJob | FilesJob | LeafJob | RehashJob | PackJob | FilledJob;
 
 /** `leaf` is absent where evidence could not be read: main reads it again, patiently. */
 export interface ChunkResult {
@@ -112,6 +122,8 @@ export interface Results {
   rehash: RehashResult;
   /** Undefined where evidence could not be read: main reads it again, patiently. */
   pack: PackResult | undefined;
+  /** [start, end) of what holds something, from the start of the stretch; undefined as above. */
+  filled: readonly number[] | undefined;
 }
 
 export interface Order {
