@@ -91,7 +91,8 @@ export class ExfatVolume extends Ground {
     const given = isWhole ? chain.extents : [{ start: entry.start, count: need }];
     const extents: Extent[] = [];
     for (const { start, count } of given) {
-      for (let cluster = start; cluster < start + count && this.table.has(cluster); cluster++)
+      const end = Math.min(start + count, this.held);
+      for (let cluster = start; cluster < end && !this.cx.signal.aborted; cluster++)
         if (await this.isFree(cluster)) extents.push({ start: cluster, count: 1 });
     }
     return { extents, count: extents.length, isLonger: false, differs: false };
@@ -148,6 +149,7 @@ export class ExfatVolume extends Ground {
     for await (const { opened } of walk(this, this.root, false)) {
       add(opened);
       for (const entry of opened.entries) {
+        if (this.cx.signal.aborted) return;
         if (entry.isGone || entry.isDirectory || !this.table.has(entry.start)) continue;
         const need = this.needed(entry.size);
         if (entry.isContiguous) claims.add(entry.start, need);
@@ -160,7 +162,7 @@ export class ExfatVolume extends Ground {
 
   protected async isLoose({ extents }: Chain, claims: Claims): Promise<boolean> {
     for (const { start, count } of extents)
-      for (let cluster = start; cluster < start + count; cluster++)
+      for (let cluster = start; cluster < Math.min(start + count, this.held); cluster++)
         if (claims.taken(cluster) || !(await this.isFree(cluster))) return false;
     return true;
   }

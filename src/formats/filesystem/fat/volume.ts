@@ -212,7 +212,7 @@ export class FatVolume extends Ground {
    */
   protected async census(claims: Claims): Promise<void> {
     let wild = 0;
-    const end = this.geometry.clusters + FIRST;
+    const { end } = this.table;
     for (let cluster = FIRST; cluster < end && !this.cx.signal.aborted; cluster++) {
       let link = this.table.link(cluster, 0);
       if (link === undefined) {
