@@ -77,6 +77,20 @@ test('frames of sound are not read again for each of them', async () => {
   expect(await readOf(Buffer.concat([bytes, noise(3, 8 * 1024 * 1024)]), 'flac')).toBeLessThan(4 * 1024 * 1024);
 });
 
+test('the directory of a disk is not read again for each of its tables', async () => {
+  const disk = Buffer.alloc(4 * 1024 * 1024);
+  disk.write('KDMV', 0, 'latin1');
+  disk.writeUInt32LE(1, 4);
+  const numbers = { 12: 200 * 512 * 128, 20: 128, 56: 1, 64: 128 };
+  for (const [at, value] of Object.entries(numbers)) disk.writeUInt32LE(value, Number(at));
+  disk.writeUInt32LE(512, 44);
+  disk.write('\n \r\n', 73, 'latin1');
+  // All tables are one, far behind the directory.
+  for (let i = 0; i < 200; i++) disk.writeUInt32LE(6000, 512 + i * 4);
+  disk.writeUInt32LE(7000, 6000 * 512);
+  expect(await readOf(disk, 'vmdk')).toBeLessThan(4 * 1024 * 1024);
+});
+
 test('another picture in the middle of one is no part of it', async () => {
   const pictures = made.filter(([kind]) => kind === 'jpg').map(([, bytes]) => bytes);
   for (const [i, bytes] of pictures.entries()) {
