@@ -2,7 +2,7 @@
 import { inflate } from '../../codec/inflate.ts';
 import { type Carved, type Carver, type Content, cut, unchecked, whole } from '../../core/carver.ts';
 import { viewOf } from '../../core/struct.ts';
-import { pieces } from './pieces.ts';
+import { guidAt, pieces } from './pieces.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -255,7 +255,3 @@ export const vhdx: Carver = {
     return end <= file.size ? unchecked(end) : cut(Math.min(file.size, MIB));
   },
 };
-
-async function guidAt(file: Content, at: number): Promise<string> {
-  return Buffer.from(await file.text(at, 16), 'latin1').toString('hex');
-}
