@@ -45,7 +45,7 @@ export class ExfatVolume extends Ground {
       this.#specials = [...listing.bitmaps, ...(listing.upcase === undefined ? [] : [listing.upcase])];
       this.#bitmap ??= this.#readBitmap(listing.bitmaps);
     }
-    const placeOf = (offset: number): number => this.#placeOf(chain.extents, offset);
+    const placeOf = (offset: number): number => this.placeOf(chain.extents, offset);
     for (const offset of listing.nonsense.slice(0, 1)) {
       const actual = `${listing.nonsense.length} entries without one`;
       doubts.push({ at: placeOf(offset), code: 'exfat.directory.entry', expected: 'whole sets of entries', actual });
@@ -96,15 +96,6 @@ export class ExfatVolume extends Ground {
         if (await this.isFree(cluster)) extents.push({ start: cluster, count: 1 });
     }
     return { extents, count: extents.length, isLonger: false, differs: false };
-  }
-
-  #placeOf(extents: readonly Extent[], offset: number): number {
-    let left = offset;
-    for (const { start, count } of extents) {
-      if (left < count * this.geometry.cluster) return this.byteOf(start) + left;
-      left -= count * this.geometry.cluster;
-    }
-    return this.geometry.heapAt;
   }
 
   /** The bitmap of the table that is used; undefined where it cannot be read whole. */

@@ -219,6 +219,16 @@ export abstract class Ground implements Tree {
     return { block, unread };
   }
 
+  /** Byte of the volume at which a byte of these clusters lies; where they begin if it is none of theirs. */
+  protected placeOf(extents: readonly Extent[], offset: number): number {
+    let left = offset;
+    for (const { start, count } of extents) {
+      if (left < count * this.clusters.cluster) return this.byteOf(start) + left;
+      left -= count * this.clusters.cluster;
+    }
+    return this.clusters.heapAt;
+  }
+
   /** How many bytes there are of clusters up to the last that the source has, and the first place that it has not. */
   #heldOf(extents: readonly Extent[]): { readonly bytes: number; readonly first: number | undefined } {
     let [all, bytes]: [number, number] = [0, 0];
