@@ -3,7 +3,7 @@ import { type Carver, FIRST } from '../core/carver.ts';
 import type { Finder, Hit } from '../core/finder.ts';
 import { flatten } from '../core/resolve.ts';
 import { DATA, RunList } from '../core/run.ts';
-import type { Source } from '../core/source.ts';
+import type { Gap, Source } from '../core/source.ts';
 import { EveryByte } from './every-byte.ts';
 import { Sweep } from './sweep.ts';
 
@@ -17,6 +17,11 @@ export interface Start {
   readonly carver: Carver;
 }
 
+/** A start with what was read of the bytes from there on; good until the next one is asked for. */
+export interface StartRead extends Start {
+  readonly head: Uint8Array;
+}
+
 export interface Starts {
   readonly carvers: readonly Carver[];
   /** At every byte, not only where sectors begin. */
@@ -25,16 +30,15 @@ export interface Starts {
 }
 
 /** All starts of files in `source`, in order. Each byte is read once; what is missing, or zeros by its map, is not read. */
-export async function* startsIn(source: Source, { carvers, everywhere, signal }: Starts): AsyncGenerator<Start> {
+export async function* startsIn(source: Source, { carvers, everywhere, signal }: Starts): AsyncGenerator<StartRead> {
   const look = everywhere ? atEveryByte(carvers) : atSectors(carvers);
   const buffers = [new Uint8Array(WINDOW + BEHIND), new Uint8Array(WINDOW + BEHIND)];
-  const fill = async (from: number, buffer: Uint8Array): Promise<Uint8Array | undefined> => {
+  const fill = async (from: number, buffer: Uint8Array): Promise<Window | undefined> => {
     const length = Math.min(buffer.length, source.size - from);
     // Whole pairs of bytes are looked at; an odd one at the end starts nothing.
     const part = buffer.subarray(0, Math.max(0, length - (length % 2)));
     if (part.length === 0 || !(await hasData(source, from, from + part.length))) return undefined;
-    await source.read(from, part);
-    return part;
+    return { bytes: part, gaps: await source.read(from, part) };
   };
   let next = fill(0, buffers[0]);
   for (let from = 0, n = 0; from < source.size && !signal.aborted; from += WINDOW, n++) {
@@ -45,10 +49,29 @@ export async function* startsIn(source: Source, { carvers, everywhere, signal }:
     if (window === undefined) continue;
     // Looking through a window lets nothing else happen, so the read has to be under way before.
     await new Promise((resolve) => setImmediate(resolve));
-    const found = look(window, from).filter(({ at }) => at >= from && at < from + WINDOW);
-    yield* found.sort((a, b) => a.at - b.at);
+    const found = look(window.bytes, from).filter(({ at }) => at >= from && at < from + WINDOW);
+    yield* withHeads(
+      found.sort((a, b) => a.at - b.at),
+      window,
+      from,
+    );
   }
   await next.catch(() => undefined);
+}
+
+interface Window {
+  readonly bytes: Uint8Array;
+  readonly gaps: readonly Gap[];
+}
+
+/** What was read behind each start, up to where bytes are missing. */
+function* withHeads(starts: readonly Start[], { bytes, gaps }: Window, from: number): Generator<StartRead> {
+  let n = 0;
+  for (const { at, carver } of starts) {
+    while (n < gaps.length && gaps[n].offset + gaps[n].length <= at) n++;
+    const end = n < gaps.length ? Math.max(at, gaps[n].offset) - from : bytes.length;
+    yield { at, carver, head: bytes.subarray(at - from, end) };
+  }
 }
 
 async function hasData(source: Source, from: number, end: number): Promise<boolean> {

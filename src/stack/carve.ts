@@ -144,11 +144,11 @@ class Carvings {
     let end = 0;
     let count = 0;
     const how = { carvers, everywhere: this.#everywhere, signal: this.#signal };
-    for await (const { at, carver } of startsIn(this.#free ?? this.#source, how)) {
+    for await (const { at, carver, head } of startsIn(this.#free ?? this.#source, how)) {
       // What lies inside a file that is whole belongs to it.
       if (at < end) continue;
       if (count >= MAX_CARVED) break;
-      const found = await this.#followed(carver, at);
+      const found = await this.#followed(carver, at, head);
       if (found === undefined) continue;
       count++;
       const shelf = shelfOf(found) ?? WHOLE;
@@ -161,8 +161,8 @@ class Carvings {
   }
 
   /** What a carver makes of a place. What lives there now ends it: nothing that is lost goes on in what is in use. */
-  async #followed(carver: Carver, at: number): Promise<Carved | undefined> {
-    const found = await followed(this.#free ?? this.#source, carver, at);
+  async #followed(carver: Carver, at: number, head?: Uint8Array): Promise<Carved | undefined> {
+    const found = await followed(this.#free ?? this.#source, carver, at, head);
     if (found === undefined || this.#free === undefined) return found;
     const used = await firstInUse(this.#free, at, at + found.length);
     if (used === undefined) return found;
@@ -184,8 +184,13 @@ function shelfOf({ isWhole, isUnchecked }: Carved): string | undefined {
   return isUnchecked === true ? UNCHECKED : undefined;
 }
 
-async function followed(source: Source, carver: Carver, at: number): Promise<Carved | undefined> {
-  const content = new Content(source, at, carver.most);
+async function followed(
+  source: Source,
+  carver: Carver,
+  at: number,
+  head: Uint8Array | undefined,
+): Promise<Carved | undefined> {
+  const content = new Content(source, at, carver.most, head);
   for (const { offset, bytes } of carver.keys) {
     const head = await content.bytes(offset, bytes.length);
     if (head === undefined || !bytes.every((byte, i) => head[i] === byte)) continue;
