@@ -27,10 +27,14 @@ export interface Starts {
   /** At every byte, not only where sectors begin. */
   readonly everywhere: boolean;
   readonly signal: AbortSignal;
+  /** Only those in [from, end); all, where these are absent. */
+  readonly from?: number;
+  readonly end?: number;
 }
 
 /** All starts of files in `source`, in order. Each byte is read once; what is missing, or zeros by its map, is not read. */
-export async function* startsIn(source: Source, { carvers, everywhere, signal }: Starts): AsyncGenerator<StartRead> {
+export async function* startsIn(source: Source, how: Starts): AsyncGenerator<StartRead> {
+  const { carvers, everywhere, signal, from: first = 0, end = source.size } = how;
   const look = everywhere ? atEveryByte(carvers) : atSectors(carvers);
   const buffers = [new Uint8Array(WINDOW + BEHIND), new Uint8Array(WINDOW + BEHIND)];
   const fill = async (from: number, buffer: Uint8Array): Promise<Window | undefined> => {
@@ -40,16 +44,16 @@ export async function* startsIn(source: Source, { carvers, everywhere, signal }:
     if (part.length === 0 || !(await hasData(source, from, from + part.length))) return undefined;
     return { bytes: part, gaps: await source.read(from, part) };
   };
-  let next = fill(0, buffers[0]);
-  for (let from = 0, n = 0; from < source.size && !signal.aborted; from += WINDOW, n++) {
+  let next = fill(first, buffers[0]);
+  for (let from = first, n = 0; from < end && !signal.aborted; from += WINDOW, n++) {
     const window = await next;
     // The next window is on its way while this one is looked through.
-    next = fill(from + WINDOW, buffers[(n + 1) % 2]);
+    next = from + WINDOW < end ? fill(from + WINDOW, buffers[(n + 1) % 2]) : Promise.resolve(undefined);
     next.catch(() => undefined);
     if (window === undefined) continue;
     // Looking through a window lets nothing else happen, so the read has to be under way before.
     await new Promise((resolve) => setImmediate(resolve));
-    const found = look(window.bytes, from).filter(({ at }) => at >= from && at < from + WINDOW);
+    const found = look(window.bytes, from).filter(({ at }) => at >= from && at < Math.min(from + WINDOW, end));
     yield* withHeads(
       found.sort((a, b) => a.at - b.at),
       window,

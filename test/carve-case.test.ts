@@ -1,0 +1,116 @@
+/** Files by their content in a case: found once, listed and searched from then on, and never surer than they are. */
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { Case } from '../src/case/case.ts';
+import type { Node } from '../src/core/node.ts';
+import { GUESSED, INFERRED, RunList } from '../src/core/run.ts';
+import { carve } from '../src/jobs/carve.ts';
+import { list } from '../src/jobs/list.ts';
+import { SCAN } from '../src/jobs/scan.ts';
+import { CARVED } from '../src/stack/carve.ts';
+import { Stack } from '../src/stack/stack.ts';
+import { build, salvor } from './cli/salvor.ts';
+import { pngFile, tarFile, words } from './make/files.ts';
+
+const root = fs.mkdtempSync(join(tmpdir(), 'salvor-carve-case-'));
+afterAll(() => fs.rmSync(root, { recursive: true, force: true }));
+const MIB = 1024 * 1024;
+const PART = 256 * MIB;
+const never = new AbortController().signal;
+
+/** An image of more than two parts: pictures here and there, and an archive with one in it across their border. */
+const image = join(root, 'disk.img');
+const inner = pngFile(9, 70, 70);
+const archive = tarFile([
+  ['first', words(1, 60_000)],
+  ['inner.png', inner],
+]);
+const at = { early: 5 * MIB, late: 2 * PART + MIB, archive: PART - 60 * 1024 };
+{
+  const fd = fs.openSync(image, 'w');
+  fs.ftruncateSync(fd, 2 * PART + 4 * MIB);
+  fs.writeSync(fd, pngFile(1, 90, 80), 0, undefined, at.early);
+  fs.writeSync(fd, archive, 0, undefined, at.archive);
+  fs.writeSync(fd, pngFile(2, 90, 80), 0, undefined, at.late);
+  fs.closeSync(fd);
+}
+const name = (place: number, ending: string): string => `f${String(place).padStart(12, '0')}.${ending}`;
+const names = [name(at.early, 'png'), name(at.archive, 'tar'), name(at.late, 'png')];
+
+async function listed(stack: Stack): Promise<Node[]> {
+  const folder = (await stack.child(stack.roots[0], CARVED))!;
+  const out: Node[] = [];
+  for await (const node of folder.children!()) out.push(node);
+  return out;
+}
+
+async function gradesOf(node: Node): Promise<[number, string | undefined][]> {
+  const runs = new RunList(16);
+  const source = await node.bytes!();
+  await source.runs(0, source.size, runs);
+  return Array.from({ length: runs.n }, (_, i) => [runs.certainty(i), runs.why(i)?.code]);
+}
+
+test('a search that is stopped goes on, and finds what one search finds', async () => {
+  // The picture in the archive is the first thing of the second part.
+  expect(archive.indexOf(inner)).toBe(PART - at.archive);
+  const stack = new Stack([image], { only: true });
+  expect((await listed(stack)).map(({ rawName }) => rawName)).toEqual(names);
+  const kept = Case.begin(join(root, 'case'), 'test', SCAN);
+  const stop = new AbortController();
+  const parts: number[] = [];
+  const onProgress = ({ doneBytes }: { doneBytes: number }): void => {
+    parts.push(doneBytes);
+    stop.abort();
+  };
+  expect(await carve(kept, stack, { signal: stop.signal, onProgress })).toBe(false);
+  const [{ source }] = await stack.files();
+  expect(kept.carved(source)).toBeUndefined();
+  expect(await carve(kept, stack, { signal: never, onProgress })).toBe(true);
+  expect(parts).toEqual([PART, 2 * PART, 2 * PART + 4 * MIB]);
+  expect(kept.carved(source)!.map((hit) => hit.at)).toEqual([at.early, at.archive, at.late]);
+  kept.close();
+  stack.close();
+});
+
+test('what was found is listed from the case, with the grades of a fresh look, and search knows it', async () => {
+  const kept = Case.begin(join(root, 'case'), 'test', SCAN);
+  const [fresh, known] = [new Stack([image], { only: true }), new Stack([image], { only: true, found: kept })];
+  const [one, other] = [await listed(fresh), await listed(known)];
+  expect(other.map(({ locator, facts }) => [locator, facts])).toEqual(
+    one.map(({ locator, facts }) => [locator, facts]),
+  );
+  for (const [i, node] of other.entries()) expect(await gradesOf(node)).toEqual(await gradesOf(one[i]));
+  expect((await gradesOf(other[0]))[0]).toEqual([INFERRED, 'carved.checksum']);
+  await list(kept, known, { evidence: image, signal: never });
+  const { rows } = kept.nodes.search({ text: '.png', limit: 10 });
+  expect(rows.map((row) => [row.name, row.state, row.certainty])).toEqual([
+    [names[0], 'carved', 'inferred'],
+    [names[2], 'carved', 'inferred'],
+  ]);
+  kept.close();
+  for (const stack of [fresh, known]) stack.close();
+});
+
+test('what is not there any more as it was found is a guess', async () => {
+  const said = { what: 'PNG picture', proved: 1, said: JSON.stringify({ isWhole: true, isProved: true }) };
+  const hits = [at.early + 512, at.late].map((place) => ({ kind: 'carved', at: place, length: 40_000, facts: said }));
+  const stack = new Stack([image], { only: true });
+  stack.use({ hits: () => [], whole: () => true, carved: () => hits });
+  for (const node of await listed(stack)) expect(await gradesOf(node)).toEqual([[GUESSED, 'carved.changed']]);
+  stack.close();
+});
+
+test('salvor scan --carve keeps files in the case, and does nothing twice', async () => {
+  build();
+  const dir = join(root, 'cli');
+  const { out, code } = await salvor('scan', image, '--case', dir, '--carve');
+  expect(out).toMatch(/2 +PNG picture\n +1 +tar archive/);
+  expect(code).toBe(0);
+  const listing = await salvor('tree', `${image}/${CARVED}`, '--case', dir);
+  for (const one of names) expect(listing.out).toContain(one);
+  const below = await salvor('find', `${image}/${CARVED}`, '--case', dir, '--name', '*.tar');
+  expect(below.out.trim()).toBe(`${image}/${CARVED}/${names[1]}`);
+});
