@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Case } from '../src/case/case.ts';
 import type { Node } from '../src/core/node.ts';
 import { GUESSED, INFERRED, RunList } from '../src/core/run.ts';
@@ -13,8 +13,10 @@ import { CARVED } from '../src/stack/carve.ts';
 import { Stack } from '../src/stack/stack.ts';
 import { build, salvor } from './cli/salvor.ts';
 import { pngFile, tarFile, words } from './make/files.ts';
+import { Served } from './serve/client.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'salvor-carve-case-'));
+beforeAll(build);
 afterAll(() => fs.rmSync(root, { recursive: true, force: true }));
 const MIB = 1024 * 1024;
 const PART = 256 * MIB;
@@ -70,7 +72,7 @@ test('a search that is stopped goes on, and finds what one search finds', async 
   expect(kept.carved(source)).toBeUndefined();
   expect(await carve(kept, stack, { signal: never, onProgress })).toBe(true);
   expect(parts).toEqual([PART, 2 * PART, 2 * PART + 4 * MIB]);
-  expect(kept.carved(source)!.map((hit) => hit.at)).toEqual([at.early, at.archive, at.late]);
+  expect(Array.from(kept.carved(source)!, (hit) => hit.at)).toEqual([at.early, at.archive, at.late]);
   kept.close();
   stack.close();
 });
@@ -85,6 +87,7 @@ test('what was found is listed from the case, with the grades of a fresh look, a
   for (const [i, node] of other.entries()) expect(await gradesOf(node)).toEqual(await gradesOf(one[i]));
   expect((await gradesOf(other[0]))[0]).toEqual([INFERRED, 'carved.checksum']);
   await list(kept, known, { evidence: image, signal: never });
+  expect(kept.nodes.of(image)).toMatchObject({ ended: true });
   const { rows } = kept.nodes.search({ text: '.png', limit: 10 });
   expect(rows.map((row) => [row.name, row.state, row.certainty])).toEqual([
     [names[0], 'carved', 'inferred'],
@@ -104,7 +107,6 @@ test('what is not there any more as it was found is a guess', async () => {
 });
 
 test('salvor scan --carve keeps files in the case, and does nothing twice', async () => {
-  build();
   const dir = join(root, 'cli');
   const { out, code } = await salvor('scan', image, '--case', dir, '--carve');
   expect(out).toMatch(/2 +PNG picture\n +1 +tar archive/);
@@ -113,4 +115,23 @@ test('salvor scan --carve keeps files in the case, and does nothing twice', asyn
   for (const one of names) expect(listing.out).toContain(one);
   const below = await salvor('find', `${image}/${CARVED}`, '--case', dir, '--name', '*.tar');
   expect(below.out.trim()).toBe(`${image}/${CARVED}/${names[1]}`);
+});
+
+test('in the browser the scan looks for files, the tree shows them, and a search finds them', async () => {
+  const served = await new Served().begin([image]);
+  try {
+    expect((await served.job('list')).state).toBe('done');
+    const done = await served.job('scan', { carve: true });
+    expect(done.said.at(-1)).toBe('By their content alone 3 files are known; they are below +carved.');
+    expect((await served.get<{ files: { carved: boolean }[] }>('/api/case')).files).toMatchObject([{ carved: true }]);
+    // The list from before has none of them.
+    expect(await served.get('/api/search', { text: '.tar' })).toMatchObject({ rows: [], complete: false });
+    expect((await served.job('list')).state).toBe('done');
+    const found = await served.get<{ rows: { locator: string }[] }>('/api/search', { text: '.tar', state: 'carved' });
+    expect(found.rows.map(({ locator }) => locator)).toEqual([`${image}/${CARVED}/${names[1]}`]);
+    const { entries } = await served.get<{ entries: { name: string }[] }>('/api/tree', { parent: image });
+    expect(entries.map((entry) => entry.name)).toContain(CARVED);
+  } finally {
+    await served.end();
+  }
 });

@@ -189,35 +189,40 @@ export class Case implements Found {
     return job === undefined ? [] : this.#hitsOf(job, kind);
   }
 
-  carved(evidence: Source): readonly Hit[] | undefined {
+  /** Whether files were looked for by their content on a piece of evidence, to its end. */
+  isCarved(evidence: Source): boolean {
+    return this.#endedOf(evidence, CARVE) !== undefined;
+  }
+
+  /** Read as they are asked for: there may be a million. */
+  carved(evidence: Source): Iterable<Hit> | undefined {
     const job = this.#endedOf(evidence, CARVE);
-    return job === undefined ? undefined : this.#hitsOf(job, CARVED_HIT);
+    return job === undefined ? undefined : this.soFar(job, CARVED_HIT);
   }
 
   #hitsOf(job: number, kind: string): readonly Hit[] {
     const key = `${job} ${kind}`;
     const cached = this.#hits.get(key);
     if (cached !== undefined) return cached;
-    const hits = this.soFar(job, kind);
+    const hits = [...this.soFar(job, kind)];
     this.#hits.set(key, hits);
     return hits;
   }
 
   /** Hits of one kind that a job found so far, by position. */
-  soFar(job: number, kind: string): readonly Hit[] {
+  *soFar(job: number, kind: string): Generator<Hit> {
     const rows = this.#db
       .prepare('SELECT kind, at, length, base, count, facts FROM findings WHERE job = ? AND kind = ? ORDER BY at, id')
-      .all(job, kind);
-    return rows.map(
-      (row): Hit => ({
+      .iterate(job, kind);
+    for (const row of rows)
+      yield {
         kind,
         at: row.at as number,
         length: row.length as number,
         ...(row.base !== null && { base: row.base as number }),
         ...((row.count as number) > 1 && { count: row.count as number }),
         ...(row.facts !== null && { facts: JSON.parse(row.facts as string) as Record<string, string | number> }),
-      }),
-    );
+      };
   }
 
   /** Kinds that were found on a piece of evidence, with how many pieces of each. */

@@ -45,7 +45,7 @@ export interface Found {
   /** Whether a piece of evidence was scanned to its end. */
   whole(evidence: Source): boolean;
   /** Files that a search by content met on a piece of evidence, in order; undefined where it did not come to its end. */
-  carved?(evidence: Source): readonly Hit[] | undefined;
+  carved?(evidence: Source): Iterable<Hit> | undefined;
 }
 
 /** The key that is a text of ASCII characters. */

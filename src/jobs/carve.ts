@@ -57,10 +57,13 @@ async function searched(
 ): Promise<number | undefined> {
   const { size } = ground.source;
   const job = into.job(file, CARVE, PART, size);
-  const known = into.soFar(job.id, CARVED_HIT);
-  let count = known.length;
   // What lies inside a file that is whole belongs to it, also where that began in a part that was done before.
-  let covered = Math.max(0, endOfLast(known));
+  let [count, covered] = [0, 0];
+  for (const hit of into.soFar(job.id, CARVED_HIT)) {
+    count++;
+    const place = placeIn(hit);
+    if (place !== undefined) covered = Math.max(covered, endOf(place));
+  }
   for (let part = 0; part < job.shards; part++) {
     if (job.done.has(part)) continue;
     const [from, end] = [part * PART, Math.min(size, (part + 1) * PART)];
@@ -74,17 +77,10 @@ async function searched(
     count += hits.length;
     report(end, count);
   }
+  // A list of everything from before has none of them.
+  if (job.done.size < job.shards) into.nodes.forget();
   into.endJob(job);
   return count;
-}
-
-function endOfLast(hits: readonly Hit[]): number {
-  let end = 0;
-  for (const hit of hits) {
-    const place = placeIn(hit);
-    if (place !== undefined) end = Math.max(end, endOf(place));
-  }
-  return end;
 }
 
 /** What a search found on a piece of evidence, by the names of its kinds, the most frequent first. */

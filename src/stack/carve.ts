@@ -64,7 +64,7 @@ export async function carvedFolder(stack: Stack, node: Node, name: string): Prom
 }
 
 /** What a search that was ended before found on a piece of evidence; undefined where there was none. */
-export async function keptOf(stack: Stack, node: Node): Promise<readonly Hit[] | undefined> {
+export async function keptOf(stack: Stack, node: Node): Promise<Iterable<Hit> | undefined> {
   const source = node.kind === 'evidence' ? await node.bytes?.() : undefined;
   return source && stack.found?.carved?.(source);
 }
@@ -78,7 +78,7 @@ class Carvings {
   readonly #everywhere: boolean;
   readonly #locator: string;
   readonly #signal: AbortSignal;
-  readonly #kept: readonly Hit[] | undefined;
+  readonly #kept: Iterable<Hit> | undefined;
   #found: Promise<Map<string, Places>> | undefined;
 
   constructor(
@@ -86,7 +86,7 @@ class Carvings {
     everywhere: boolean,
     locator: string,
     signal: AbortSignal,
-    kept: readonly Hit[] | undefined,
+    kept: Iterable<Hit> | undefined,
   ) {
     this.#ground = ground;
     this.#everywhere = everywhere;
@@ -164,7 +164,10 @@ class Carvings {
       list.add(place);
     };
     if (this.#kept !== undefined) {
-      for (const place of this.#kept.map(placeIn)) if (place !== undefined && count < MAX_CARVED) take(place);
+      for (const hit of this.#kept) {
+        const place = placeIn(hit);
+        if (place !== undefined && count < MAX_CARVED) take(place);
+      }
       return out;
     }
     for await (const place of filesIn(this.#ground, { everywhere: this.#everywhere, signal: this.#signal })) {
