@@ -1,7 +1,6 @@
 /** Sound and film: RIFF, MP4 and its kin, Ogg, MP3, FLAC, Matroska. Source: carving.md section 1. */
 import { HIGH_FIRST } from '../../codec/crc32.ts';
 import { type Carved, type Carver, type Content, cut, unchecked, whole } from '../../core/carver.ts';
-import { viewOf } from '../../core/struct.ts';
 import { endsAt } from './pieces.ts';
 
 const MIB = 1024 * 1024;
@@ -143,7 +142,9 @@ async function frameAt(file: Content, at: number, like?: number): Promise<Frame 
 
 /** Whether a frame is followed by another one, as far as `head` reaches. */
 function isLikeNext(head: Uint8Array): boolean {
-  const word = (at: number): number => viewOf(head).getUint32(at, false);
+  // A view costs more than the number: this is asked a hundred times a MiB of noise.
+  const word = (at: number): number =>
+    ((head[at] << 24) | (head[at + 1] << 16) | (head[at + 2] << 8) | head[at + 3]) >>> 0;
   const frame = head.length < 4 ? undefined : frameOf(word(0));
   if (frame === undefined) return false;
   return frame.length + 4 > head.length || frameOf(word(frame.length), frame.kind) !== undefined;
