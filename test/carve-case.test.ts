@@ -1,4 +1,5 @@
 /** Files by their content in a case: found once, listed and searched from then on, and never surer than they are. */
+import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -97,13 +98,23 @@ test('what was found is listed from the case, with the grades of a fresh look, a
   for (const stack of [fresh, known]) stack.close();
 });
 
-test('what is not there any more as it was found is a guess', async () => {
-  const said = { what: 'PNG picture', proved: 1, said: JSON.stringify({ isWhole: true, isProved: true }) };
-  const hits = [at.early + 512, at.late].map((place) => ({ kind: 'carved', at: place, length: 40_000, facts: said }));
-  const stack = new Stack([image], { only: true });
-  stack.use({ hits: () => [], whole: () => true, carved: () => hits });
-  for (const node of await listed(stack)) expect(await gradesOf(node)).toEqual([[GUESSED, 'carved.changed']]);
-  stack.close();
+test('what is not there any more, because the disk below was not given, is a guess', async () => {
+  const overlay = join(root, 'overlay.qcow2');
+  execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', image, '-F', 'raw', overlay]);
+  const kept = Case.begin(join(root, 'layers'), 'test', SCAN);
+  const both = new Stack([overlay, image], { only: true, found: kept });
+  expect(await carve(kept, both, { signal: never })).toBe(true);
+  const [png] = await listed(both);
+  expect(await gradesOf(png)).toEqual([[INFERRED, 'carved.checksum']]);
+  both.close();
+  const alone = new Stack([overlay], { only: true, found: kept });
+  const nodes = await listed(alone);
+  expect(nodes.map(({ rawName }) => rawName)).toEqual(names);
+  for (const node of nodes) expect(await gradesOf(node)).toEqual([[GUESSED, 'carved.changed']]);
+  const bytes = await nodes[0].bytes!();
+  expect((await bytes.read(0, new Uint8Array(512))).length).toBe(1);
+  kept.close();
+  alone.close();
 });
 
 test('salvor scan --carve keeps files in the case, and does nothing twice', async () => {

@@ -49,7 +49,9 @@ export async function carvedFolder(stack: Stack, node: Node, name: string): Prom
   const ground = reach && (await groundOf(stack, node, reach.all));
   if (reach === undefined || ground === undefined) return undefined;
   const kept = name === CARVED ? await keptOf(stack, node) : undefined;
-  const files = new Carvings(ground, reach.everywhere, `${node.locator}/${name}`, stack.signal, kept);
+  // What a case keeps is of the file as it is registered; where layers make other bytes of it, these may differ.
+  const isOwn = kept !== undefined && (await node.bytes?.()) === ground.source;
+  const files = new Carvings(ground, reach.everywhere, `${node.locator}/${name}`, stack.signal, kept, isOwn);
   return {
     name,
     rawName: name,
@@ -79,6 +81,8 @@ class Carvings {
   readonly #locator: string;
   readonly #signal: AbortSignal;
   readonly #kept: Iterable<Hit> | undefined;
+  /** What was found once is what would be found now. */
+  readonly #isSettled: boolean;
   #found: Promise<Map<string, Places>> | undefined;
 
   constructor(
@@ -87,12 +91,14 @@ class Carvings {
     locator: string,
     signal: AbortSignal,
     kept: Iterable<Hit> | undefined,
+    isOwn: boolean,
   ) {
     this.#ground = ground;
     this.#everywhere = everywhere;
     this.#locator = locator;
     this.#signal = signal;
     this.#kept = kept;
+    this.#isSettled = kept === undefined || isOwn;
   }
 
   async *children(): AsyncGenerator<Node> {
@@ -138,10 +144,10 @@ class Carvings {
     };
   }
 
-  /** What is there now decides how certain bytes are: what a case kept may be of other layers, or of other parents. */
+  /** Where layers make the bytes, what is there now decides how certain they are: there may be others of them, or other parents. */
   #file(place: Place, folder = this.#locator): Node {
     const { at, carver, found } = place;
-    if (this.#kept === undefined) return fileNode(this.#ground.source, folder, place);
+    if (this.#isSettled) return fileNode(this.#ground.source, folder, place);
     return fileNode(this.#ground.source, folder, place, async () => {
       const now = await followed(this.#ground, carvers[carver], at);
       return now?.length === found.length && now.isWhole === found.isWhole && now.isProved === found.isProved;
