@@ -45,6 +45,52 @@ test.each(made.map(([kind, bytes], n) => [kind, n, bytes] as const))(
   },
 );
 
+test('sound that does not say how long it is ends where no more frames follow, and is whole only there', async () => {
+  const bytes = Buffer.from(made.find(([kind]) => kind === 'flac')![1]);
+  bytes[21] &= 0xf0;
+  bytes.fill(0, 22, 26);
+  const [found] = await carved(Buffer.concat([bytes, Buffer.alloc(-bytes.length & (UNIT - 1)), noise(1, UNIT)]));
+  expect(found).toMatchObject({ isWhole: true, length: bytes.length });
+  const [half] = await carved(Buffer.concat([bytes.subarray(0, UNIT), noise(2, UNIT)]));
+  expect(half.isWhole).toBe(false);
+});
+
+/** Bytes that a carver reads to follow a file. */
+async function readOf(bytes: Buffer, kind: string): Promise<number> {
+  const source = new MemorySource(bytes);
+  let read = 0;
+  const counted = {
+    size: source.size,
+    runs: source.runs.bind(source),
+    read: (offset: number, into: Uint8Array) => {
+      read += into.length;
+      return source.read(offset, into);
+    },
+  };
+  const carver = carvers.find(({ extension }) => extension === kind)!;
+  expect(await carver.examine(new Content(counted, 0, carver.most))).toMatchObject({ isWhole: true });
+  return read;
+}
+
+test('frames of sound are not read again for each of them', async () => {
+  const bytes = made.find(([kind]) => kind === 'flac')![1];
+  expect(await readOf(Buffer.concat([bytes, noise(3, 8 * 1024 * 1024)]), 'flac')).toBeLessThan(4 * 1024 * 1024);
+});
+
+test('the directory of a disk is not read again for each of its tables', async () => {
+  const disk = Buffer.alloc(4 * 1024 * 1024);
+  disk.write('KDMV', 0, 'latin1');
+  disk.writeUInt32LE(1, 4);
+  const numbers = { 12: 200 * 512 * 128, 20: 128, 56: 1, 64: 128 };
+  for (const [at, value] of Object.entries(numbers)) disk.writeUInt32LE(value, Number(at));
+  disk.writeUInt32LE(512, 44);
+  disk.write('\n \r\n', 73, 'latin1');
+  // All tables are one, far behind the directory.
+  for (let i = 0; i < 200; i++) disk.writeUInt32LE(6000, 512 + i * 4);
+  disk.writeUInt32LE(7000, 6000 * 512);
+  expect(await readOf(disk, 'vmdk')).toBeLessThan(4 * 1024 * 1024);
+});
+
 test('another picture in the middle of one is no part of it', async () => {
   const pictures = made.filter(([kind]) => kind === 'jpg').map(([, bytes]) => bytes);
   for (const [i, bytes] of pictures.entries()) {

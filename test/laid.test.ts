@@ -92,6 +92,23 @@ test('names partition tables and their entries, in front and at the end', async 
   expect(behind.find((one) => one.field === 'myLba')?.value).toMatch(/^131071 /);
 });
 
+test('each byte of a disk with a GPT has one name', async () => {
+  const path = image('once.img', 64);
+  run('sgdisk', '-n', '1:2048:40959', path);
+  const fields = await named(path, 0, 64 * MIB);
+  let reached = 0;
+  for (const one of fields) {
+    expect(one.at, `${one.structure} ${one.field}`).toBeGreaterThanOrEqual(reached);
+    reached = one.at + one.length;
+  }
+  expect(reached).toBe(64 * MIB - 512 + 92);
+  const entries = fields.filter((one) => one.structure === 'GPT entry' && one.field === 'first');
+  expect(entries.length).toBe(256);
+  // Behind the entry array of the primary, and in front of the header of the backup.
+  expect(entries[0]).toMatchObject({ at: 1024 + 32, value: '2048 (0x800)' });
+  expect(entries[128]).toMatchObject({ at: 64 * MIB - 33 * 512 + 32, value: '2048 (0x800)' });
+});
+
 test('names the heads of a datastore, through the layers', async () => {
   const stack = new Stack([store]);
   const heads: string[] = [];

@@ -3,8 +3,8 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { FileSource } from '../core/evidence.ts';
-import type { Found, Hit } from '../core/finder.ts';
-import { CERTAINTY_NAMES, INFERRED } from '../core/run.ts';
+import { CARVED_HIT, type Found, type Hit } from '../core/finder.ts';
+import { CERTAINTY_NAMES, type Certainty, INFERRED } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { type Custody, custody, enter } from './custody.ts';
 import { CaseError } from './error.ts';
@@ -29,13 +29,16 @@ export interface Scan {
   readonly version: string;
 }
 
+/** Searches for files by their content. The version is raised whenever a kind of file is added or changed. */
+export const CARVE: Scan = { kind: 'carve', version: '1' };
+
 export class Case implements Found {
   readonly dir: string;
   readonly #db: DatabaseSync;
   readonly #program: string;
   readonly #scan: Scan;
-  /** Number of the finished scan of a file; undefined where there is none. Looked up when somebody asks. */
-  #scans = new WeakMap<Source, { readonly job: number | undefined }>();
+  /** Numbers of finished jobs over a file; undefined where there are none. Looked up when somebody asks. */
+  #ended = new WeakMap<Source, Map<Scan, number | undefined>>();
   readonly #hits = new Map<string, readonly Hit[]>();
 
   private constructor(dir: string, program: string, scan: Scan) {
@@ -119,11 +122,11 @@ export class Case implements Found {
     return Math.min(file.size, (count as number) * (row.shard as number));
   }
 
-  /** The job of that kind over a file, begun anew where there is none or where the file has changed. */
-  job(file: FileSource, { kind, version }: Scan, shard: number): JobRecord {
+  /** The job of that kind over the `size` bytes in a file, begun anew where there is none or where the file has changed. */
+  job(file: FileSource, { kind, version }: Scan, shard: number, size: number = file.size): JobRecord {
     return inTransaction(this.#db, () => {
       const evidence = register(this.#db, file);
-      const shards = Math.ceil(file.size / shard);
+      const shards = Math.ceil(size / shard);
       this.#db
         .prepare(
           'INSERT INTO jobs (kind, evidence, version, shard, shards, started) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
@@ -138,7 +141,7 @@ export class Case implements Found {
   }
 
   /** Keeps what a shard gave, and that it is done, in one step: after a crash it is there whole or not at all. */
-  finishShard(job: JobRecord, shard: number, hits: readonly Hit[]): void {
+  finishShard(job: JobRecord, shard: number, hits: readonly Hit[], grade: (hit: Hit) => Certainty = asInferred): void {
     const insert = this.#db.prepare(
       'INSERT INTO findings (job, kind, at, length, base, count, certainty, why, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
     );
@@ -147,10 +150,11 @@ export class Case implements Found {
         .prepare('INSERT INTO done (job, shard) VALUES (?, ?) ON CONFLICT DO NOTHING')
         .run(job.id, shard);
       if (fresh.changes === 0) return;
-      for (const { kind, at, length, base, count, facts } of hits) {
+      for (const hit of hits) {
+        const { kind, at, length, base, count, facts } = hit;
         const why = base === undefined ? 'its content' : 'what it says of its own position';
         const more = facts === undefined ? null : JSON.stringify(facts);
-        insert.run(job.id, kind, at, length, base ?? null, count ?? 1, CERTAINTY_NAMES[INFERRED], why, more);
+        insert.run(job.id, kind, at, length, base ?? null, count ?? 1, CERTAINTY_NAMES[grade(hit)], why, more);
       }
     });
   }
@@ -158,52 +162,72 @@ export class Case implements Found {
   /** Says that all shards of a job are done. */
   endJob(job: JobRecord): void {
     this.#db.prepare('UPDATE jobs SET ended = ? WHERE id = ? AND ended IS NULL').run(new Date().toISOString(), job.id);
-    this.#scans = new WeakMap();
+    this.#ended = new WeakMap();
     this.#hits.clear();
   }
 
   whole(evidence: Source): boolean {
-    return this.#scanOf(evidence) !== undefined;
+    return this.#endedOf(evidence, this.#scan) !== undefined;
   }
 
-  #scanOf(evidence: Source): number | undefined {
+  /** Number of the job of that kind that came to the end of a file. */
+  #endedOf(evidence: Source, scan: Scan): number | undefined {
     if (!(evidence instanceof FileSource)) return undefined;
-    const asked = this.#scans.get(evidence);
-    if (asked !== undefined) return asked.job;
+    const asked = this.#ended.get(evidence) ?? new Map<Scan, number | undefined>();
+    this.#ended.set(evidence, asked);
+    if (asked.has(scan)) return asked.get(scan);
     const id = known(this.#db, evidence);
     const ended = 'SELECT id FROM jobs WHERE kind = ? AND evidence = ? AND version = ? AND ended IS NOT NULL';
-    const row = id === undefined ? undefined : this.#db.prepare(ended).get(this.#scan.kind, id, this.#scan.version);
+    const row = id === undefined ? undefined : this.#db.prepare(ended).get(scan.kind, id, scan.version);
     const job = row?.id as number | undefined;
-    this.#scans.set(evidence, { job });
+    asked.set(scan, job);
     return job;
   }
 
   hits(evidence: Source, kind: string): readonly Hit[] {
-    const job = this.#scanOf(evidence);
-    if (job === undefined) return [];
+    const job = this.#endedOf(evidence, this.#scan);
+    return job === undefined ? [] : this.#hitsOf(job, kind);
+  }
+
+  /** Whether files were looked for by their content on a piece of evidence, to its end. */
+  isCarved(evidence: Source): boolean {
+    return this.#endedOf(evidence, CARVE) !== undefined;
+  }
+
+  /** Read as they are asked for: there may be a million. */
+  carved(evidence: Source): Iterable<Hit> | undefined {
+    const job = this.#endedOf(evidence, CARVE);
+    return job === undefined ? undefined : this.soFar(job, CARVED_HIT);
+  }
+
+  #hitsOf(job: number, kind: string): readonly Hit[] {
     const key = `${job} ${kind}`;
     const cached = this.#hits.get(key);
     if (cached !== undefined) return cached;
+    const hits = [...this.soFar(job, kind)];
+    this.#hits.set(key, hits);
+    return hits;
+  }
+
+  /** Hits of one kind that a job found so far, by position. */
+  *soFar(job: number, kind: string): Generator<Hit> {
     const rows = this.#db
       .prepare('SELECT kind, at, length, base, count, facts FROM findings WHERE job = ? AND kind = ? ORDER BY at, id')
-      .all(job, kind);
-    const hits = rows.map(
-      (row): Hit => ({
+      .iterate(job, kind);
+    for (const row of rows)
+      yield {
         kind,
         at: row.at as number,
         length: row.length as number,
         ...(row.base !== null && { base: row.base as number }),
         ...((row.count as number) > 1 && { count: row.count as number }),
         ...(row.facts !== null && { facts: JSON.parse(row.facts as string) as Record<string, string | number> }),
-      }),
-    );
-    this.#hits.set(key, hits);
-    return hits;
+      };
   }
 
   /** Kinds that were found on a piece of evidence, with how many pieces of each. */
   kinds(evidence: Source): { kind: string; count: number; places: number }[] {
-    const job = this.#scanOf(evidence);
+    const job = this.#endedOf(evidence, this.#scan);
     if (job === undefined) return [];
     return this.#db
       .prepare(
@@ -215,4 +239,8 @@ export class Case implements Found {
   close(): void {
     this.#db.close();
   }
+}
+
+function asInferred(): Certainty {
+  return INFERRED;
 }

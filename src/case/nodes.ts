@@ -82,11 +82,20 @@ export class NodeList {
   /** Begins anew: what was listed before is forgotten. */
   begin(evidence: string): void {
     inTransaction(this.#db, () => {
-      this.#db.exec("DELETE FROM nodes; INSERT INTO node_names(node_names) VALUES('delete-all'); DELETE FROM listings");
+      this.#forget();
       this.#db
         .prepare('INSERT INTO listings (evidence, started) VALUES (?, ?)')
         .run(evidence, new Date().toISOString());
     });
+  }
+
+  /** Forgets what was listed, because there is more now. */
+  forget(): void {
+    inTransaction(this.#db, () => this.#forget());
+  }
+
+  #forget(): void {
+    this.#db.exec("DELETE FROM nodes; INSERT INTO node_names(node_names) VALUES('delete-all'); DELETE FROM listings");
   }
 
   /** Adds things in one step. */

@@ -48,8 +48,14 @@ CREATE TABLE runs (
 ALTER TABLE log ADD COLUMN chain TEXT;
 `;
 
-/** What version 3 added: how certain a thing is, and ways to the few that are not as they should be. */
+/**
+ * What version 3 added: how certain a thing is, and ways to the few that are not as they should be. What was listed before
+ * is forgotten: nobody looked how certain it was, and a search for what is in doubt would pass it over.
+ */
 const ADDED_3 = `
+DELETE FROM nodes;
+INSERT INTO node_names (node_names) VALUES ('delete-all');
+DELETE FROM listings;
 ALTER TABLE nodes ADD COLUMN certainty TEXT;
 CREATE INDEX nodes_damaged ON nodes (id) WHERE damage > 0;
 CREATE INDEX nodes_by_state ON nodes (state);

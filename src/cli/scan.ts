@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { Case } from '../case/case.ts';
 import { caseDir } from '../case/place.ts';
 import { quoted } from '../codec/shell.ts';
+import { type CarveProgress, carve, kindsOf } from '../jobs/carve.ts';
 import { type ScanProgress, type ScanReport, scan } from '../jobs/scan.ts';
 import type { Stack } from '../stack/stack.ts';
 import { beginCase } from './case.ts';
@@ -12,6 +13,7 @@ import { duration, lineOf } from './progress.ts';
 
 interface Options extends CommonOptions {
   readonly threads: number;
+  readonly carve?: boolean;
 }
 
 export function register(program: Command): void {
@@ -23,6 +25,11 @@ export function register(program: Command): void {
     )
     .argument('<source...>', 'images, disks or directories')
     .option('--threads <n>', 'threads that read', threads, 2)
+    .option(
+      '--carve',
+      'then also look for files that are known by their content alone, in what live files leave free; from then on ' +
+        'SOURCE/+carved lists them at once, and a search in the browser finds them',
+    )
     .addHelpText('after', EXAMPLES)
     .action((args: string[], options: Options) =>
       withStack(args, options, async (stack, inner, signal) => {
@@ -41,6 +48,7 @@ const EXAMPLES = `
 Examples:
   salvor scan /dev/sdb                      findings go to ./sdb.salvor
   salvor scan lun0.img --case /mnt/work/lun0
+  salvor scan disk.img --carve              then: salvor find disk.img/+carved --name '*.docx'
   salvor recover lun0.img --deep --out DIR  uses them`;
 
 function threads(value: string): number {
@@ -61,7 +69,16 @@ async function run(
     note(`Stopped; ${size(report.before + report.swept)} are done. The same command goes on from there.`);
     return INTERRUPTED;
   }
-  const found = (await stack.files()).map(({ locator, source }) => ({ source: locator, kinds: kept.kinds(source) }));
+  if (options.carve === true && !(await carveInto(kept, stack, json, signal))) {
+    note(
+      'Stopped in the search for files; what was looked through is kept. The same command again goes on from there.',
+    );
+    return INTERRUPTED;
+  }
+  const found = (await stack.files()).map((file) => {
+    const carved = options.carve === true ? { carved: Object.fromEntries(kindsOf(kept, file)) } : {};
+    return { source: file.locator, kinds: kept.kinds(file.source), ...carved };
+  });
   if (json) printJson({ case: kept.dir, ...report, found });
   else
     print(
@@ -72,7 +89,28 @@ async function run(
         `Next: salvor inspect ${sources.map((one) => quoted(shown(one))).join(' ')}`,
       ].join('\n'),
     );
-  return found.some(({ kinds }) => kinds.length > 0) ? INTACT : NOTHING;
+  const isAny = found.some(({ kinds, carved = {} }) => kinds.length > 0 || Object.keys(carved).length > 0);
+  return isAny ? INTACT : NOTHING;
+}
+
+/** Looks for files by their content where that was not done yet. Whether it came to its end. */
+async function carveInto(kept: Case, stack: Stack, json: boolean, signal: AbortSignal): Promise<boolean> {
+  // What the scan found may say how a volume is laid out, and so what of it is free.
+  stack.use(kept);
+  const line = lineOf(json, carveText);
+  kept.log(process.argv.slice(2), 'search for files by their content begun');
+  try {
+    const isDone = await carve(kept, stack, { signal, onProgress: (progress) => line.show(progress) });
+    kept.log(process.argv.slice(2), isDone ? 'search for files ended' : 'search for files stopped');
+    return isDone;
+  } finally {
+    line.end();
+  }
+}
+
+function carveText(p: CarveProgress): string {
+  const percent = p.totalBytes === 0 ? 100 : Math.floor((p.doneBytes / p.totalBytes) * 100);
+  return `Looking for files in ${size(p.doneBytes)} of ${size(p.totalBytes)} (${percent} %), ${p.files} found`;
 }
 
 /** Scans what of the sources was not scanned yet, with progress on standard error. */
@@ -111,7 +149,15 @@ function summary(report: ScanReport, kept: Case): string[] {
   return [`${now}${before}.`, `Kept in ${kept.dir}.`];
 }
 
-function lines(found: { source: string; kinds: { kind: string; count: number }[] }): string[] {
-  if (found.kinds.length === 0) return [`${found.source}: nothing that Salvor knows`];
-  return [`${found.source}:`, ...found.kinds.map(({ kind, count }) => `  ${String(count).padStart(9)}  ${kind}`)];
+interface FoundIn {
+  readonly source: string;
+  readonly kinds: readonly { readonly kind: string; readonly count: number }[];
+  /** Files by their content: kinds, and how many. */
+  readonly carved?: Readonly<Record<string, number>>;
+}
+
+function lines({ source, kinds, carved = {} }: FoundIn): string[] {
+  const all = [...kinds.map(({ kind, count }) => [kind, count] as const), ...Object.entries(carved)];
+  if (all.length === 0) return [`${source}: nothing that Salvor knows`];
+  return [`${source}:`, ...all.map(([kind, count]) => `  ${String(count).padStart(9)}  ${kind}`)];
 }

@@ -1,5 +1,6 @@
 /** Blocks of bzip2: unpacked as far as it takes to hold their checksums against their bytes. */
 import { Bits } from './bits.ts';
+import { HIGH_FIRST } from './crc32.ts';
 
 const BLOCK_HIGH = 0x314159;
 const BLOCK_LOW = 0x265359;
@@ -8,14 +9,7 @@ const END_LOW = 0x385090;
 const GROUP = 50;
 const MAX_SELECTORS = 18_002;
 
-/** Per byte: the checksum with polynomial 04C11DB7, most significant bit first. */
-const CRC: Int32Array = new Int32Array(256).map((_, i) => {
-  let value = i << 24;
-  for (let bit = 0; bit < 8; bit++) value = value < 0 ? (value << 1) ^ 0x04c11db7 : value << 1;
-  return value;
-});
-
-export interface BzipPart {
+interface BzipPart {
   readonly kind: 'block' | 'end';
   /** Bits from the start of `bytes` to what follows. */
   readonly end: number;
@@ -156,14 +150,14 @@ function checksum(last: Uint8Array, origin: number): number {
     const byte = last[at];
     at = next[at];
     if (same === 4) {
-      for (let k = 0; k < byte; k++) crc = (crc << 8) ^ CRC[(crc >>> 24) ^ before];
+      for (let k = 0; k < byte; k++) crc = (crc << 8) ^ HIGH_FIRST[(crc >>> 24) ^ before];
       same = 0;
       before = -1;
       continue;
     }
     same = byte === before ? same + 1 : 1;
     before = byte;
-    crc = (crc << 8) ^ CRC[(crc >>> 24) ^ byte];
+    crc = (crc << 8) ^ HIGH_FIRST[(crc >>> 24) ^ byte];
   }
   return ~crc >>> 0;
 }

@@ -7,13 +7,21 @@ const LINE = /^\s*([A-Za-z0-9_.:\-~]+)\s*=\s*(.*?)\s*$/;
 
 /** Reads all lines that look like one. Comments and lines of other kinds are passed over. */
 export function parseKeyValues(text: string): KeyValues {
-  const out = new Map<string, string>();
+  return new Map(pairsOf(text));
+}
+
+/** Keys that stand there more than once, each with the values of all its lines. */
+export function repeatedKeys(text: string): ReadonlyMap<string, readonly string[]> {
+  const lines = Map.groupBy(pairsOf(text), ([key]) => key);
+  const values = [...lines].map(([key, pairs]): [string, string[]] => [key, pairs.map(([, value]) => value)]);
+  return new Map(values.filter(([, all]) => all.length > 1));
+}
+
+function* pairsOf(text: string): Generator<[key: string, value: string]> {
   for (const line of text.split(/\r\n|\n|\r/)) {
-    if (/^\s*#/.test(line)) continue;
-    const match = LINE.exec(line);
-    if (match !== null) out.set(match[1].toLowerCase(), unquoted(match[2]));
+    const match = /^\s*#/.test(line) ? null : LINE.exec(line);
+    if (match !== null) yield [match[1].toLowerCase(), unquoted(match[2])];
   }
-  return out;
 }
 
 /** Takes the quotes off and puts the characters back that stand as |XX. */
@@ -21,18 +29,4 @@ function unquoted(value: string): string {
   const quoted = /^"([^"]*)"/.exec(value);
   const inner = quoted === null ? value : quoted[1];
   return inner.replace(/\|([0-9A-Fa-f]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
-}
-
-/** Keys that stand there more than once, each with the values of all its lines. */
-export function repeatedKeys(text: string): ReadonlyMap<string, readonly string[]> {
-  const lines = new Map<string, string[]>();
-  for (const line of text.split(/\r\n|\n|\r/)) {
-    const match = /^\s*#/.test(line) ? null : LINE.exec(line);
-    if (match === null) continue;
-    const key = match[1].toLowerCase();
-    const values = lines.get(key);
-    if (values === undefined) lines.set(key, [unquoted(match[2])]);
-    else values.push(unquoted(match[2]));
-  }
-  return new Map([...lines].filter(([, values]) => values.length > 1));
 }

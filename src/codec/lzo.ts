@@ -39,7 +39,7 @@ export const lzoSegments: Codec = {
 };
 
 /** Expands one stream into `out`; answers the bytes it gave, or -1 where it breaks the rules, gives more, or has no end. */
-export function lzo1x(input: Uint8Array, out: Uint8Array): number {
+function lzo1x(input: Uint8Array, out: Uint8Array): number {
   const n = input.length;
   let at = 0;
   let made = 0;

@@ -1,5 +1,5 @@
 /** Messages as RFC 5322 and MIME (RFC 2045 to 2049, 2047, 2231) write them: headers, the text to read, attachments. */
-import { encodingOf } from './text-encoding.ts';
+import { encodingOf, inUnicode } from './text-encoding.ts';
 
 export interface Mail {
   readonly headers: readonly (readonly [string, string])[];
@@ -64,7 +64,7 @@ export function readMail(raw: string): Mail {
     else attachments.push({ name: part.name ?? '(no name)', type: part.type, size: decoded(part).length });
   }
   const chosen = texts.find(({ type }) => type === 'text/plain') ?? texts[0];
-  const text = chosen === undefined ? '' : inUnicode(decoded(chosen), chosen.parameters.charset);
+  const text = chosen === undefined ? '' : inCharset(decoded(chosen), chosen.parameters.charset);
   const wasHtml = chosen?.type === 'text/html';
   const headers = top.headers.map(([name, value]): [string, string] => [name, words(value)]);
   headers.sort(([a], [b]) => rank(a) - rank(b));
@@ -131,7 +131,7 @@ function parametersOf(header: string): { value: string; parameters: Record<strin
 function extended(value: string): string {
   const [, charset, coded] = /^([\w-]*)'[^']*'(.*)$/.exec(value) ?? [undefined, 'utf-8', value];
   const raw = coded.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-  return inUnicode(raw, charset);
+  return inCharset(raw, charset);
 }
 
 /** Words in RFC 2047's way: =?utf-8?Q?caf=C3=A9?=. Raw bytes between them are taken for UTF-8, or Windows-1252. */
@@ -139,13 +139,13 @@ function words(value: string): string {
   const joined = value.replace(/(\?=)\s+(=\?)/g, '$1$2');
   const plain = joined.split(/(=\?[\w-]+(?:\*[\w-]+)?\?[bq]\?[^?]*\?=)/i).map((piece) => {
     const match = /^=\?([\w-]+)(?:\*[\w-]+)?\?([bq])\?([^?]*)\?=$/i.exec(piece);
-    if (match === null) return inUnicode(piece, undefined);
+    if (match === null) return inUnicode(piece, 'utf-8');
     const [, charset, coding, text] = match;
     const raw =
       coding.toLowerCase() === 'b'
         ? Buffer.from(text, 'base64').toString('latin1')
         : quotedPrintable(text.replaceAll('_', ' '));
-    return inUnicode(raw, charset);
+    return inCharset(raw, charset);
   });
   return plain.join('');
 }
@@ -176,14 +176,10 @@ function quotedPrintable(text: string): string {
   return text.replace(/=[ \t]*\r?\n/g, '').replace(/=([0-9a-f]{2})/gi, hex);
 }
 
-function inUnicode(raw: string, charset: string | undefined): string {
-  const bytes = Uint8Array.from(raw, (c) => c.charCodeAt(0));
-  if (charset !== undefined && charset !== '') return new TextDecoder(encodingOf(charset)).decode(bytes);
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
-    return new TextDecoder('windows-1252').decode(bytes);
-  }
+/** Raw bytes in the charset that they are said to have; a few that are wrong do not put the others in doubt. */
+function inCharset(raw: string, charset: string | undefined): string {
+  if (charset === undefined || charset === '') return inUnicode(raw, 'utf-8');
+  return new TextDecoder(encodingOf(charset)).decode(Uint8Array.from(raw, (c) => c.charCodeAt(0)));
 }
 
 const ENTITIES: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'", nbsp: ' ' };

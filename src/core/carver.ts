@@ -53,10 +53,18 @@ export class Content {
   #unit = FIRST_READ;
   #view: DataView = new DataView(this.#window.buffer);
 
-  constructor(source: Source, from: number, most: number) {
+  /** `head` is what was read already of the bytes from its start on, and stays as it is while they are followed. */
+  constructor(source: Source, from: number, most: number, head?: Uint8Array) {
     this.#source = source;
     this.from = from;
     this.size = Math.min(most, source.size - from);
+    if (head !== undefined) this.#turnTo(0, head.length > this.size ? head.subarray(0, this.size) : head);
+  }
+
+  #turnTo(at: number, window: Uint8Array): void {
+    this.#at = at;
+    this.#window = window;
+    this.#view = new DataView(window.buffer, window.byteOffset, window.length);
   }
 
   /** What begins at `at`, as a file of its own. */
@@ -72,9 +80,7 @@ export class Content {
       this.#unit = Math.min(WINDOW, this.#unit * 4);
       const gaps = await this.#source.read(this.from + at, window);
       const had = gaps.reduce((least, gap) => Math.min(least, gap.offset - this.from - at), window.length);
-      this.#window = window.subarray(0, Math.max(0, had));
-      this.#view = new DataView(window.buffer, 0, this.#window.length);
-      this.#at = at;
+      this.#turnTo(at, window.subarray(0, Math.max(0, had)));
       if (length > this.#window.length) return undefined;
     }
     return this.#window.subarray(at - this.#at, at - this.#at + length);

@@ -35,12 +35,17 @@ export interface Finder {
   examine(block: Uint8Array, at: number, emit: (hit: Hit) => void): void;
 }
 
+/** The kind of the hits that a search for files by their content answers. */
+export const CARVED_HIT = 'carved';
+
 /** What a scan found, for formats that can use it. Only evidence itself is scanned, not what is inside it. */
 export interface Found {
   /** All hits of one kind on a piece of evidence, by position; empty where it was not scanned. */
   hits(evidence: Source, kind: string): readonly Hit[];
   /** Whether a piece of evidence was scanned to its end. */
   whole(evidence: Source): boolean;
+  /** Files that a search by content met on a piece of evidence, in order; undefined where it did not come to its end. */
+  carved?(evidence: Source): Iterable<Hit> | undefined;
 }
 
 /** The key that is a text of ASCII characters. */

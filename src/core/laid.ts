@@ -3,9 +3,9 @@ import type { Field, Struct } from './struct.ts';
 
 export type Table = Struct<Readonly<Record<string, Field>>>;
 
-/** A place that a field of an earlier structure of the list says: its value times a number, or times other fields. */
+/** A place that a field of an earlier entry of the list says: its value times a number, or times other fields. */
 export interface Pointed {
-  readonly of: Table;
+  readonly of: Laid;
   readonly field: string;
   readonly unit: number | readonly string[];
 }

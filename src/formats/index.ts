@@ -82,6 +82,11 @@ export const formats: readonly Format[] = [
   lostGuest,
 ];
 
+/** Endings of file names that disks have which a format opens. */
+export const diskEndings: readonly string[] = formats
+  .filter(({ layer }) => layer === 'disk')
+  .flatMap(({ names }) => names ?? []);
+
 /** All finders of all formats; a scan uses them in one pass. */
 export const finders: readonly Finder[] = [
   ...formats.flatMap((format) => (format.find === undefined ? [] : [format.find])),

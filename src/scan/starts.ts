@@ -3,7 +3,8 @@ import { type Carver, FIRST } from '../core/carver.ts';
 import type { Finder, Hit } from '../core/finder.ts';
 import { flatten } from '../core/resolve.ts';
 import { DATA, RunList } from '../core/run.ts';
-import type { Source } from '../core/source.ts';
+import type { Gap, Source } from '../core/source.ts';
+import { EveryByte } from './every-byte.ts';
 import { Sweep } from './sweep.ts';
 
 const WINDOW = 4 * 1024 * 1024;
@@ -16,36 +17,65 @@ export interface Start {
   readonly carver: Carver;
 }
 
+/** A start with what was read of the bytes from there on; good until the next one is asked for. */
+export interface StartRead extends Start {
+  readonly head: Uint8Array;
+}
+
 export interface Starts {
   readonly carvers: readonly Carver[];
   /** At every byte, not only where sectors begin. */
   readonly everywhere: boolean;
   readonly signal: AbortSignal;
+  /** Only those in [from, end); all, where these are absent. */
+  readonly from?: number;
+  readonly end?: number;
 }
 
 /** All starts of files in `source`, in order. Each byte is read once; what is missing, or zeros by its map, is not read. */
-export async function* startsIn(source: Source, { carvers, everywhere, signal }: Starts): AsyncGenerator<Start> {
+export async function* startsIn(source: Source, how: Starts): AsyncGenerator<StartRead> {
+  const { carvers, everywhere, signal, from: first = 0, end = source.size } = how;
   const look = everywhere ? atEveryByte(carvers) : atSectors(carvers);
   const buffers = [new Uint8Array(WINDOW + BEHIND), new Uint8Array(WINDOW + BEHIND)];
-  const fill = async (from: number, buffer: Uint8Array): Promise<Uint8Array | undefined> => {
+  const fill = async (from: number, buffer: Uint8Array): Promise<Window | undefined> => {
     const length = Math.min(buffer.length, source.size - from);
     // Whole pairs of bytes are looked at; an odd one at the end starts nothing.
     const part = buffer.subarray(0, Math.max(0, length - (length % 2)));
     if (part.length === 0 || !(await hasData(source, from, from + part.length))) return undefined;
-    await source.read(from, part);
-    return part;
+    return { bytes: part, gaps: await source.read(from, part) };
   };
-  let next = fill(0, buffers[0]);
-  for (let from = 0, n = 0; from < source.size && !signal.aborted; from += WINDOW, n++) {
+  let next = fill(first, buffers[0]);
+  for (let from = first, n = 0; from < end && !signal.aborted; from += WINDOW, n++) {
     const window = await next;
     // The next window is on its way while this one is looked through.
-    next = fill(from + WINDOW, buffers[(n + 1) % 2]);
+    next = from + WINDOW < end ? fill(from + WINDOW, buffers[(n + 1) % 2]) : Promise.resolve(undefined);
     next.catch(() => undefined);
     if (window === undefined) continue;
-    const found = look(window, from).filter(({ at }) => at >= from && at < from + WINDOW);
-    yield* found.sort((a, b) => a.at - b.at);
+    // Looking through a window lets nothing else happen, so the read has to be under way before.
+    await new Promise((resolve) => setImmediate(resolve));
+    const found = look(window.bytes, from).filter(({ at }) => at >= from && at < Math.min(from + WINDOW, end));
+    yield* withHeads(
+      found.sort((a, b) => a.at - b.at),
+      window,
+      from,
+    );
   }
   await next.catch(() => undefined);
+}
+
+interface Window {
+  readonly bytes: Uint8Array;
+  readonly gaps: readonly Gap[];
+}
+
+/** What was read behind each start, up to where bytes are missing. */
+function* withHeads(starts: readonly Start[], { bytes, gaps }: Window, from: number): Generator<StartRead> {
+  let n = 0;
+  for (const { at, carver } of starts) {
+    while (n < gaps.length && gaps[n].offset + gaps[n].length <= at) n++;
+    const end = n < gaps.length ? Math.max(at, gaps[n].offset) - from : bytes.length;
+    yield { at, carver, head: bytes.subarray(at - from, end) };
+  }
 }
 
 async function hasData(source: Source, from: number, end: number): Promise<boolean> {
@@ -91,68 +121,13 @@ function finderOf(carver: Carver): Finder {
   };
 }
 
-interface Wanted {
-  readonly carver: Carver;
-  /** Bytes from the file's start to the pair that is looked up. */
-  readonly back: number;
-  /** From the pair that is looked up to the first byte of the key. */
-  readonly first: number;
-  readonly bytes: readonly number[];
-}
-
-/**
- * One look-up of two bytes at each even place, for all keys together. A key may begin at an odd place, so two of its pairs
- * are known, of which one stands at an even place wherever it begins.
- */
 function atEveryByte(carvers: readonly Carver[]): Look {
-  const table = new Uint8Array(65_536);
-  const byPair = new Map<number, Wanted[]>();
-  const add = (low: number, high: number, wanted: Wanted): void => {
-    const pair = low | (high << 8);
-    table[pair] = 1;
-    const list = byPair.get(pair);
-    if (list === undefined) byPair.set(pair, [wanted]);
-    else list.push(wanted);
-  };
-  for (const carver of carvers) {
-    for (const { offset, bytes } of carver.keys) {
-      for (const parity of [0, 1]) {
-        const i = rarest(bytes, parity);
-        if (i !== undefined) add(bytes[i], bytes[i + 1], { carver, back: offset + i, first: -i, bytes });
-        // A key of two bytes has one pair only: of the one that begins before it, any first byte will do.
-        else for (let low = 0; low < 256; low++) add(low, bytes[0], { carver, back: offset - 1, first: 1, bytes });
-      }
-    }
-  }
+  const every = new EveryByte(carvers);
   return (window, from) => {
     const out: Start[] = [];
-    const pairs = new Uint16Array(window.buffer, window.byteOffset, window.length >>> 1);
-    for (let i = 0; i < pairs.length; i++)
-      if (table[pairs[i]] !== 0) for (const wanted of byPair.get(pairs[i])!) take(wanted, window, from, 2 * i, out);
+    every.run(window, (at, carver) => {
+      if (from + at >= 0 && passes(carver, window, at)) out.push({ at: from + at, carver });
+    });
     return out;
   };
-}
-
-function take({ carver, back, first, bytes }: Wanted, window: Uint8Array, from: number, i: number, out: Start[]): void {
-  const at = i - back;
-  if (from + at < 0) return;
-  for (let k = 0; k < bytes.length; k++) if (window[i + first + k] !== bytes[k]) return;
-  if (passes(carver, window, at)) out.push({ at: from + at, carver });
-}
-
-/** Of the pairs of a key that begin at even or odd bytes of it the one that other bytes have least often. */
-function rarest(bytes: readonly number[], parity: number): number | undefined {
-  let best: number | undefined;
-  let least = Number.POSITIVE_INFINITY;
-  for (let i = parity; i + 1 < bytes.length; i += 2) {
-    const cost = commonness(bytes[i]) + commonness(bytes[i + 1]);
-    if (cost < least) [best, least] = [i, cost];
-  }
-  return best;
-}
-
-function commonness(byte: number): number {
-  if (byte === 0) return 8;
-  if (byte === 0xff || byte === 0x20) return 4;
-  return (byte >= 0x61 && byte <= 0x7a) || byte === 1 ? 2 : byte >= 0x20 && byte < 0x7f ? 1 : 0;
 }

@@ -190,6 +190,7 @@ async function kept(session: Session): Promise<In<typeof schemas.CaseView>> {
     size: source.size,
     scanned: own.scanned(source),
     whole: own.whole(source),
+    carved: own.isCarved(source),
     kinds: own.kinds(source).map(({ kind, count }) => ({ kind, count })),
   }));
   const listing = own.nodes.of(signatureOf(session));

@@ -74,8 +74,14 @@ export const BootOptions = ServeOptions.extend({
   memory: z.number().int().min(16).max(16_777_216).optional(),
   bus: z.enum(BUSES).optional(),
 });
+export const ScanOptions = z
+  .object({
+    /** Then also look for files by their content, in what live files leave free. */
+    carve: z.boolean().optional(),
+  })
+  .strict();
 export const JobRequest = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('scan'), options: z.object({}).strict() }),
+  z.object({ kind: z.literal('scan'), options: ScanOptions }),
   z.object({ kind: z.literal('list'), options: z.object({}).strict() }),
   z.object({ kind: z.literal('estimate'), options: RecoverOptions }),
   z.object({ kind: z.literal('recover'), options: RecoverOptions }),
@@ -347,6 +353,8 @@ export const CaseView = z.object({
       size: z.number(),
       scanned: z.number(),
       whole: z.boolean(),
+      /** Files were looked for by their content, to the end. */
+      carved: z.boolean(),
       kinds: z.array(z.object({ kind: z.string(), count: z.number() })),
     }),
   ),

@@ -6,6 +6,7 @@ import { MISSING, RunList } from '../core/run.ts';
 import { formats } from '../formats/index.ts';
 import { SCAN } from '../jobs/scan.ts';
 import { beneath } from '../stack/beneath.ts';
+import { CARVED, keptOf } from '../stack/carve.ts';
 import { locate } from '../stack/locate.ts';
 import { MENDED } from '../stack/mend.ts';
 import { childrenWith } from '../stack/residue.ts';
@@ -164,6 +165,8 @@ export class Session {
     }
     const inside = await this.stack.inside(node);
     if (inside !== undefined) yield inside;
+    const carved = (await keptOf(this.stack, node)) && (await this.stack.child(node, CARVED));
+    if (carved !== undefined) yield carved;
     yield* each(node.snapshots ?? []);
     if (node.kind === 'evidence') yield* each(await beneath(this.stack, node));
   }

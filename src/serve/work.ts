@@ -10,6 +10,7 @@ import {
   recoveryLines,
 } from '../export/index.ts';
 import { machineWriters, packers, writers } from '../formats/index.ts';
+import { type CarveProgress, carve } from '../jobs/carve.ts';
 import { list } from '../jobs/list.ts';
 import { scan } from '../jobs/scan.ts';
 import { notRead } from '../stack/bootable.ts';
@@ -41,7 +42,7 @@ const RETRY_MS = 100;
 
 /** Does one job to its end, or until `signal` fires. */
 export async function work(session: Session, job: JobOrder, report: Report, signal: AbortSignal): Promise<Outcome> {
-  if (job.kind === 'scan') return doScan(session, report, signal);
+  if (job.kind === 'scan') return doScan(session, job.options, report, signal);
   if (job.kind === 'list') return doList(session, report, signal);
   if (job.kind === 'estimate') return doEstimate(session, job.options, signal);
   if (job.kind === 'nbd' || job.kind === 'dav' || job.kind === 'boot') return stand(session, job, report, signal);
@@ -67,7 +68,12 @@ export async function work(session: Session, job: JobOrder, report: Report, sign
   }
 }
 
-async function doScan(session: Session, report: Report, signal: AbortSignal): Promise<Outcome> {
+async function doScan(
+  session: Session,
+  options: Options<'scan'>,
+  report: Report,
+  signal: AbortSignal,
+): Promise<Outcome> {
   const files = (await session.stack.files()).map((file) => file.source);
   session.case.log(['serve', 'scan'], `scan of ${files.map((file) => file.path).join(', ')} begun`);
   const onProgress = (progress: object): void => report({ ...progress });
@@ -78,7 +84,24 @@ async function doScan(session: Session, report: Report, signal: AbortSignal): Pr
   const said = done.whole
     ? [`Read ${size(done.before + done.swept)}. Found: ${found}.`]
     : [`Stopped; ${size(done.before + done.swept)} are done and kept.`];
-  return { stopped: !done.whole, said, result: done };
+  if (!done.whole || options.carve !== true) return { stopped: !done.whole, said, result: done };
+  const carved = await doCarve(session, report, signal);
+  return { stopped: carved.stopped, said: [...said, ...carved.said], result: done };
+}
+
+async function doCarve(session: Session, report: Report, signal: AbortSignal): Promise<Outcome> {
+  // What the scan found may say how a volume is laid out, and so what of it is free.
+  session.stack.use(session.case);
+  session.case.log(['serve', 'scan'], 'search for files by their content begun');
+  let files = 0;
+  const onProgress = (progress: CarveProgress): void => {
+    files = progress.files;
+    report({ ...progress });
+  };
+  const isDone = await carve(session.case, session.stack, { signal, onProgress });
+  session.case.log(['serve', 'scan'], isDone ? 'search for files ended' : 'search for files stopped');
+  if (!isDone) return { stopped: true, said: ['Stopped in the search for files; what was looked through is kept.'] };
+  return { stopped: false, said: [`By their content alone ${files} files are known; they are below +carved.`] };
 }
 
 async function doList(session: Session, report: Report, signal: AbortSignal): Promise<Outcome> {

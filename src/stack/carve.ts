@@ -1,12 +1,12 @@
 /** Files by their content alone: the virtual directory +carved of whatever has bytes that nothing explains. */
-import { type Carved, type Carver, Content } from '../core/carver.ts';
-import { data, segments } from '../core/map-source.ts';
+import type { Carved } from '../core/carver.ts';
+import type { Hit } from '../core/finder.ts';
+import { data, missing, segments } from '../core/map-source.ts';
 import type { Node } from '../core/node.ts';
 import { GUESSED, INFERRED } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { carvers } from '../formats/file/index.ts';
-import { startsIn } from '../scan/starts.ts';
-import { firstInUse, freeOf } from './free.ts';
+import { filesIn, followed, type Ground, groundOf, placeIn } from './carve-search.ts';
 import { type Place, Places } from './places.ts';
 import type { CarvedName } from './residue.ts';
 import type { Stack } from './stack.ts';
@@ -46,55 +46,64 @@ export function carvedName(all: boolean, everywhere: boolean): CarvedName {
 /** The directory `name` of carved files of a node; undefined where it has no bytes to look through, or there is none such. */
 export async function carvedFolder(stack: Stack, node: Node, name: string): Promise<Node | undefined> {
   const reach = Object.hasOwn(FOLDERS, name) ? FOLDERS[name] : undefined;
-  const source = reach && (await bytesOf(stack, node));
-  if (reach === undefined || source === undefined) return undefined;
-  const free = reach.all ? undefined : await freeOf(stack, node, source);
-  const files = new Carvings(source, free, reach.everywhere, `${node.locator}/${name}`, stack.signal);
+  const ground = reach && (await groundOf(stack, node, reach.all));
+  if (reach === undefined || ground === undefined) return undefined;
+  const kept = name === CARVED ? await keptOf(stack, node) : undefined;
+  // What a case keeps is of the file as it is registered; where layers make other bytes of it, these may differ.
+  const isOwn = kept !== undefined && (await node.bytes?.()) === ground.source;
+  const files = new Carvings(ground, reach.everywhere, `${node.locator}/${name}`, stack.signal, kept, isOwn);
   return {
     name,
     rawName: name,
     locator: `${node.locator}/${name}`,
     kind: 'directory',
     state: 'carved',
-    facts: { details: { looksAt: looksAt(reach, free !== undefined) } },
+    facts: { details: { looksAt: looksAt(reach, ground.free !== undefined) } },
     damage: [],
     child: (rawName) => files.child(rawName),
     children: () => files.children(),
   };
 }
 
+/** What a search that was ended before found on a piece of evidence; undefined where there was none. */
+export async function keptOf(stack: Stack, node: Node): Promise<Iterable<Hit> | undefined> {
+  const source = node.kind === 'evidence' ? await node.bytes?.() : undefined;
+  return source && stack.found?.carved?.(source);
+}
+
 function looksAt({ everywhere }: Reach, isFree: boolean): string {
   return `${everywhere ? 'every byte' : 'every sector start'} of ${isFree ? 'what no live file has' : 'all bytes'}`;
 }
 
-/** What is looked through: of a file system all of the volume that it lies on. */
-async function bytesOf(stack: Stack, node: Node): Promise<Source | undefined> {
-  if (node.kind === 'filesystem') return stack.parentOf(node)?.bytes?.();
-  if (!['evidence', 'disk', 'partition', 'volume'].includes(node.kind)) return undefined;
-  const inside = node.kind === 'evidence' ? await stack.inside(node) : undefined;
-  return inside?.kind === 'disk' ? inside.bytes?.() : node.bytes?.();
-}
-
 class Carvings {
-  /** All bytes, and those to look at: the same, or with what is in use missing. */
-  readonly #source: Source;
-  readonly #free: Source | undefined;
+  readonly #ground: Ground;
   readonly #everywhere: boolean;
   readonly #locator: string;
   readonly #signal: AbortSignal;
+  readonly #kept: Iterable<Hit> | undefined;
+  /** What was found once is what would be found now. */
+  readonly #isSettled: boolean;
   #found: Promise<Map<string, Places>> | undefined;
 
-  constructor(source: Source, free: Source | undefined, everywhere: boolean, locator: string, signal: AbortSignal) {
-    this.#source = source;
-    this.#free = free;
+  constructor(
+    ground: Ground,
+    everywhere: boolean,
+    locator: string,
+    signal: AbortSignal,
+    kept: Iterable<Hit> | undefined,
+    isOwn: boolean,
+  ) {
+    this.#ground = ground;
     this.#everywhere = everywhere;
     this.#locator = locator;
     this.#signal = signal;
+    this.#kept = kept;
+    this.#isSettled = kept === undefined || isOwn;
   }
 
   async *children(): AsyncGenerator<Node> {
     const all = await this.#all();
-    for (const place of all.get(WHOLE) ?? []) yield fileNode(this.#source, this.#locator, place);
+    for (const place of all.get(WHOLE) ?? []) yield this.#file(place);
     for (const shelf of all.keys()) if (shelf !== WHOLE) yield this.#shelf(shelf, all.get(shelf)!);
   }
 
@@ -106,16 +115,17 @@ class Carvings {
     }
     const at = placeOf(rawName);
     for (const carver of carvers) {
-      const found = at < this.#source.size ? await this.#followed(carver, at) : undefined;
+      const found = at < this.#ground.source.size ? await followed(this.#ground, carver, at) : undefined;
       if (found === undefined || shelfOf(found) !== undefined) continue;
-      const node = fileNode(this.#source, this.#locator, { at, carver: carvers.indexOf(carver), found });
+      const node = fileNode(this.#ground.source, this.#locator, { at, carver: carvers.indexOf(carver), found });
       if (node.rawName === rawName) return node;
     }
     return undefined;
   }
 
   #shelf(name: string, places: Places): Node {
-    const [source, locator] = [this.#source, `${this.#locator}/${name}`];
+    const locator = `${this.#locator}/${name}`;
+    const file = (place: Place): Node => this.#file(place, locator);
     return {
       name,
       rawName: name,
@@ -125,13 +135,23 @@ class Carvings {
       facts: { details: { what: SHELVES[name] } },
       damage: [],
       child: async (rawName) => {
-        const nodes = [...places.from(placeOf(rawName))].map((place) => fileNode(source, locator, place));
+        const nodes = [...places.from(placeOf(rawName))].map(file);
         return nodes.find((node) => node.rawName === rawName);
       },
       async *children() {
-        for (const place of places) yield fileNode(source, locator, place);
+        for (const place of places) yield file(place);
       },
     };
+  }
+
+  /** Where layers make the bytes, what is there now decides how certain they are: there may be others of them, or other parents. */
+  #file(place: Place, folder = this.#locator): Node {
+    const { at, carver, found } = place;
+    if (this.#isSettled) return fileNode(this.#ground.source, folder, place);
+    return fileNode(this.#ground.source, folder, place, async () => {
+      const now = await followed(this.#ground, carvers[carver], at);
+      return now?.length === found.length && now.isWhole === found.isWhole && now.isProved === found.isProved;
+    });
   }
 
   #all(): Promise<Map<string, Places>> {
@@ -141,32 +161,26 @@ class Carvings {
 
   async #look(): Promise<Map<string, Places>> {
     const out = new Map<string, Places>();
-    let end = 0;
     let count = 0;
-    const how = { carvers, everywhere: this.#everywhere, signal: this.#signal };
-    for await (const { at, carver } of startsIn(this.#free ?? this.#source, how)) {
-      // What lies inside a file that is whole belongs to it.
-      if (at < end) continue;
-      if (count >= MAX_CARVED) break;
-      const found = await this.#followed(carver, at);
-      if (found === undefined) continue;
+    const take = (place: Place): void => {
       count++;
-      const shelf = shelfOf(found) ?? WHOLE;
+      const shelf = shelfOf(place.found) ?? WHOLE;
       const list = out.get(shelf) ?? new Places();
       out.set(shelf, list);
-      list.add({ at, carver: carvers.indexOf(carver), found });
-      if (shelf === WHOLE) end = at + found.length;
+      list.add(place);
+    };
+    if (this.#kept !== undefined) {
+      for (const hit of this.#kept) {
+        const place = placeIn(hit);
+        if (place !== undefined && count < MAX_CARVED) take(place);
+      }
+      return out;
+    }
+    for await (const place of filesIn(this.#ground, { everywhere: this.#everywhere, signal: this.#signal })) {
+      if (count >= MAX_CARVED) break;
+      take(place);
     }
     return out;
-  }
-
-  /** What a carver makes of a place. What lives there now ends it: nothing that is lost goes on in what is in use. */
-  async #followed(carver: Carver, at: number): Promise<Carved | undefined> {
-    const found = await followed(this.#free ?? this.#source, carver, at);
-    if (found === undefined || this.#free === undefined) return found;
-    const used = await firstInUse(this.#free, at, at + found.length);
-    if (used === undefined) return found;
-    return used > at ? { ...found, length: used - at, isWhole: false, isProved: false } : undefined;
   }
 }
 
@@ -184,32 +198,31 @@ function shelfOf({ isWhole, isUnchecked }: Carved): string | undefined {
   return isUnchecked === true ? UNCHECKED : undefined;
 }
 
-async function followed(source: Source, carver: Carver, at: number): Promise<Carved | undefined> {
-  const content = new Content(source, at, carver.most);
-  for (const { offset, bytes } of carver.keys) {
-    const head = await content.bytes(offset, bytes.length);
-    if (head === undefined || !bytes.every((byte, i) => head[i] === byte)) continue;
-    const found = await carver.examine(content);
-    return found !== undefined && found.length > 0 && found.length <= content.size ? found : undefined;
-  }
-  return undefined;
-}
-
-function fileNode(source: Source, folder: string, { at, carver: number, found }: Place): Node {
+/** `isStill` tells whether what was found once is there; absent where it was found just now. */
+function fileNode(
+  source: Source,
+  folder: string,
+  { at, carver: number, found }: Place,
+  isStill?: () => Promise<boolean>,
+): Node {
   const carver = carvers[number];
   const rawName = `f${String(at).padStart(12, '0')}.${found.extension ?? carver.extension}`;
-  const { length, isWhole, isProved = false } = found;
-  const code = `carved.${shelfOf(found) ?? (isProved ? 'checksum' : 'structure')}`;
-  const why = { what: `the content of a ${carver.title}`, source, at, code };
-  const certainty = isProved ? INFERRED : GUESSED;
+  const { isWhole, isProved = false } = found;
   return {
     name: rawName,
     rawName,
     locator: `${folder}/${rawName}`,
     kind: 'file',
     state: 'carved',
-    facts: { size: length, details: { what: carver.title, isWhole, isProved, ...found.facts } },
+    facts: { size: found.length, details: { what: carver.title, isWhole, isProved, ...found.facts } },
     damage: [],
-    bytes: async () => segments([data(source, at, length, certainty, why)]),
+    bytes: async () => {
+      const isSame = isStill === undefined || (await isStill());
+      const code = `carved.${isSame ? (shelfOf(found) ?? (isProved ? 'checksum' : 'structure')) : 'changed'}`;
+      const why = { what: `the content of a ${carver.title}`, source, at, code };
+      const length = Math.max(0, Math.min(found.length, source.size - at));
+      const there = data(source, at, length, isProved && isSame ? INFERRED : GUESSED, why);
+      return segments(length === found.length ? [there] : [there, missing(found.length - length, why)]);
+    },
   };
 }

@@ -10,7 +10,7 @@ import type { Backing, Node } from '../core/node.ts';
 import { flatten } from '../core/resolve.ts';
 import { type Certainty, GUESSED, INFERRED, LOST, RunList, STATED, type Why, weaker } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
-import { formats } from '../formats/index.ts';
+import { diskEndings } from '../formats/index.ts';
 import { isLike, type Likeness, likenessOf, namesAbove } from './likeness.ts';
 import { LocatorError, locate } from './locate.ts';
 import { siblingNode } from './siblings.ts';
@@ -22,7 +22,6 @@ const MAX_SEARCHED = 1024;
 const MAX_COMPARED = 64;
 /** Names that disks have which no format opens. */
 const PLAIN_ENDINGS = ['.raw', '.img', '.dd'];
-const endings = formats.filter((format) => format.layer === 'disk').flatMap((format) => format.names ?? []);
 
 /** What a format opened, before anything was put below it. */
 interface Alone {
@@ -275,7 +274,7 @@ export class Chains {
     for await (const file of this.#around(child, only)) {
       const name = file.rawName.toLowerCase();
       const isDisk =
-        (file.kind === 'file' || file.kind === 'evidence') && endings.some((ending) => name.endsWith(ending));
+        (file.kind === 'file' || file.kind === 'evidence') && diskEndings.some((ending) => name.endsWith(ending));
       if (!isDisk || seen.has(path.resolve(file.locator))) continue;
       if (seen.size >= MAX_SEARCHED) break;
       seen.add(path.resolve(file.locator));
@@ -384,7 +383,7 @@ function doubtOf(link: Link, backing: Backing, at: string): { damage: Damage; wh
 
 function isNamedLikeDisk({ rawName }: Node): boolean {
   const name = rawName.toLowerCase();
-  return PLAIN_ENDINGS.some((ending) => name.endsWith(ending)) || endings.some((ending) => name.endsWith(ending));
+  return PLAIN_ENDINGS.some((ending) => name.endsWith(ending)) || diskEndings.some((ending) => name.endsWith(ending));
 }
 
 function isFolder(node: Node): boolean {

@@ -4,7 +4,7 @@ import { MAX_PATH_DEPTH } from '../core/limits.ts';
 import type { Node } from '../core/node.ts';
 import { ABSENT, MISSING, RunList } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
-import { formats } from '../formats/index.ts';
+import { diskEndings } from '../formats/index.ts';
 import { filesystems } from './home.ts';
 import { mendedNodes, Pieces } from './mend.ts';
 import { siblingNode } from './siblings.ts';
@@ -13,7 +13,6 @@ import type { Stack } from './stack.ts';
 /** Disks that are looked at in all. */
 export const MAX_DISKS = 4096;
 const RUNS = 4096;
-const endings = formats.filter((format) => format.layer === 'disk').flatMap((format) => format.names ?? []);
 
 /** What a layer says of its bytes. */
 export interface Held {
@@ -84,7 +83,7 @@ export async function disksOf(stack: Stack): Promise<{ disks: Disk[]; isCut: boo
 async function besides(stack: Stack, files: Map<string, Node>): Promise<string[]> {
   const out: string[] = [];
   for (const node of stack.evidence.neighbours()) {
-    if (files.size > MAX_DISKS || !endings.some((ending) => node.rawName.toLowerCase().endsWith(ending))) continue;
+    if (files.size > MAX_DISKS || !diskEndings.some((ending) => node.rawName.toLowerCase().endsWith(ending))) continue;
     files.set(node.locator, node);
     out.push(node.locator);
   }
@@ -94,7 +93,7 @@ async function besides(stack: Stack, files: Map<string, Node>): Promise<string[]
 async function gather(stack: Stack, node: Node, out: Map<string, Node>, depth: number): Promise<void> {
   if (depth > MAX_PATH_DEPTH || out.size > MAX_DISKS) return;
   if (node.kind === 'file') {
-    if (endings.some((ending) => node.rawName.toLowerCase().endsWith(ending))) out.set(node.locator, node);
+    if (diskEndings.some((ending) => node.rawName.toLowerCase().endsWith(ending))) out.set(node.locator, node);
     return;
   }
   if (node.kind === 'directory' || node.kind === 'filesystem') return gatherIn(stack, node, out, depth);

@@ -44,8 +44,7 @@ export async function freeOf(stack: Stack, node: Node, source: Source): Promise<
     for (const stretch of own) stretches.push(stretch);
   }
   if (stretches.length === 0) return undefined;
-  const bySource = new Map<Source, Stretch[]>();
-  for (const one of stretches) bySource.set(one.source, [...(bySource.get(one.source) ?? []), one]);
+  const bySource = Map.groupBy(stretches, (one) => one.source);
   for (const list of bySource.values()) list.sort((a, b) => a.at - b.at);
   const parts = new TableCache<readonly number[]>();
   return new MapSource(source.size, {

@@ -1,5 +1,5 @@
 /** Names for bytes: which field of which structure lies where in what a node holds, and whether its value is legal. */
-import type { Laid, Pointed, Table } from '../core/laid.ts';
+import type { Laid, Pointed } from '../core/laid.ts';
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
 import type { Source } from '../core/source.ts';
@@ -37,26 +37,43 @@ export async function fieldsIn(stack: Stack, node: Node, from: number, end: numb
   const source = await node.bytes?.();
   const laidOut = source === undefined ? undefined : (await stack.formatOf(node))?.laid;
   if (source === undefined || laidOut === undefined) return [];
-  const met = new Map<Table, Decoded>();
+  const met = new Map<Laid, Decoded>();
+  const named = new Set<string>();
+  const spans: Span[] = [];
   const out: NamedField[] = [];
   for (const laid of laidOut) {
     for (let i = 0; i < (laid.times ?? 1) && out.length < MAX_NAMED; i++) {
       const found = await decoded(source, laid, i, met);
       if (found === undefined) break;
-      if (!met.has(laid.table)) met.set(laid.table, found);
+      if (!met.has(laid)) met.set(laid, found);
+      // Two headers may lead to one table.
+      const key = `${laid.table.name} ${found.at}`;
+      if (named.has(key)) continue;
+      named.add(key);
+      spans.push({ at: found.at, length: laid.table.size });
       if (found.at < end && found.at + laid.table.size > from) out.push(...namesOf(found));
     }
   }
   return out
-    .filter(({ at, length }) => at < end && at + length > from)
+    .filter((one) => one.at < end && one.at + one.length > from && !isTold(one, spans))
     .sort((a, b) => a.at - b.at || a.length - b.length);
+}
+
+type Span = Pick<NamedField, 'at' | 'length'>;
+
+/** Whether structures inside a field name all of its bytes, better than it does. */
+function isTold({ at, length }: NamedField, spans: readonly Span[]): boolean {
+  let left = length;
+  for (const one of spans)
+    if (one.length < length && one.at >= at && one.at + one.length <= at + length) left -= one.length;
+  return left <= 0;
 }
 
 async function decoded(
   source: Source,
   laid: Laid,
   index: number,
-  met: ReadonlyMap<Table, Decoded>,
+  met: ReadonlyMap<Laid, Decoded>,
 ): Promise<Decoded | undefined> {
   const { table, mark } = laid;
   const first = typeof laid.at === 'number' ? laid.at : placeOf(laid.at, met);
@@ -70,7 +87,7 @@ async function decoded(
   return { laid, at, block, values: table.decode(block), isLost: gaps.length > 0 };
 }
 
-function placeOf({ of, field, unit }: Pointed, met: ReadonlyMap<Table, Decoded>): number | undefined {
+function placeOf({ of, field, unit }: Pointed, met: ReadonlyMap<Laid, Decoded>): number | undefined {
   const values = met.get(of)?.values;
   const factors = typeof unit === 'number' ? [unit] : unit.map((name) => values?.[name]);
   const parts = [values?.[field], ...factors];

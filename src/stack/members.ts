@@ -1,7 +1,7 @@
 /** Parts of one thing that lie in several places: found by the identity that each of them carries. */
 import type { Candidate } from '../core/format.ts';
 import type { Node } from '../core/node.ts';
-import { formats } from '../formats/index.ts';
+import { diskEndings, formats } from '../formats/index.ts';
 import type { Stack } from './stack.ts';
 
 /** Bytes to look into, and what they say they are a part of. */
@@ -9,8 +9,6 @@ interface Place {
   readonly node: Node;
   readonly identities: readonly string[];
 }
-
-const endings = formats.filter((format) => format.layer === 'disk').flatMap((format) => format.names ?? []);
 
 async function candidates(places: readonly Place[]): Promise<Candidate[]> {
   const out: Candidate[] = [];
@@ -63,7 +61,7 @@ export class Members {
     const files: Node[] = [];
     const below = new Set<string>();
     for await (const file of this.#stack.children(folder)) {
-      if (file.kind !== 'file' || !endings.some((end) => file.rawName.toLowerCase().endsWith(end))) continue;
+      if (file.kind !== 'file' || !diskEndings.some((end) => file.rawName.toLowerCase().endsWith(end))) continue;
       const layer = await this.#stack.layer(file);
       if (layer?.kind !== 'disk') continue;
       files.push(file);

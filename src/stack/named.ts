@@ -4,16 +4,12 @@
  */
 import { type MachineDisk, uuidOf } from '../core/machine.ts';
 import type { Node } from '../core/node.ts';
-import { formats } from '../formats/index.ts';
+import { diskEndings } from '../formats/index.ts';
 import { siblingNode } from './siblings.ts';
 import type { Stack } from './stack.ts';
 
 /** Endings that disks have, for names that stand in configurations without one. */
-const ENDINGS: readonly string[] = [
-  '.raw',
-  '.img',
-  ...formats.filter(({ layer }) => layer === 'disk').flatMap(({ names }) => names ?? []),
-];
+const ENDINGS: readonly string[] = ['.raw', '.img', ...diskEndings];
 /** Disks that are opened in search of one that says who it is. */
 const MAX_OPENED = 256;
 /** Volumes whose parts are looked through for a name. */

@@ -80,6 +80,11 @@ export class Stack {
     return this.evidence.nodes;
   }
 
+  /** What scans of the evidence found, where there is a case. */
+  get found(): Found | undefined {
+    return this.#found;
+  }
+
   /** From now on formats are told what scans found; what was opened before is opened again. */
   use(found: Found): void {
     this.#found = found;
@@ -87,12 +92,12 @@ export class Stack {
   }
 
   /** The files and devices among what was given, also those in directories, with their locators. */
-  async files(): Promise<{ locator: string; source: FileSource }[]> {
-    const out: { locator: string; source: FileSource }[] = [];
+  async files(): Promise<{ locator: string; node: Node; source: FileSource }[]> {
+    const out: { locator: string; node: Node; source: FileSource }[] = [];
     const look = async (node: Node): Promise<void> => {
       for await (const child of this.children(node)) await look(child);
       const source = node.kind === 'evidence' ? await node.bytes?.() : undefined;
-      if (source instanceof FileSource && source.size > 0) out.push({ locator: node.locator, source });
+      if (source instanceof FileSource && source.size > 0) out.push({ locator: node.locator, node, source });
     };
     for (const root of this.roots) await look(root);
     return out;

@@ -1,6 +1,7 @@
 /** Everything below a thing, through disks and volumes into file systems. */
 import { MAX_DEPTH, MAX_PATH_DEPTH } from '../core/limits.ts';
 import type { Kind, Node } from '../core/node.ts';
+import { CARVED, keptOf } from './carve.ts';
 import { shortfall, summarize } from './placed.ts';
 import { childrenWith } from './residue.ts';
 import type { Stack } from './stack.ts';
@@ -72,12 +73,16 @@ function childrenOf(
 ): AsyncIterableIterator<Node> | undefined {
   if (node.children !== undefined || node.kind === 'filesystem')
     return childrenWith(stack, node, deleted ? 'deleted' : 'live');
-  return named || LAYERS.includes(node.kind) ? insideOf(stack, node) : undefined;
+  return named || LAYERS.includes(node.kind) ? insideOf(stack, node, deleted) : undefined;
 }
 
-async function* insideOf(stack: Stack, node: Node): AsyncGenerator<Node> {
+/** What is in a node's bytes, and what a search that was ended before found in them by content alone. */
+async function* insideOf(stack: Stack, node: Node, deleted: boolean): AsyncGenerator<Node> {
   const inside = await stack.inside(node);
   if (inside !== undefined) yield inside;
+  if (!deleted || (await keptOf(stack, node)) === undefined) return;
+  const carved = await stack.child(node, CARVED);
+  if (carved !== undefined) yield carved;
 }
 
 /** What is wrong with a node beside its damage: bytes of it that are missing or uncertain. Undefined where none are. */

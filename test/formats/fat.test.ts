@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { MemorySource } from '../../src/core/memory.ts';
 import { INFERRED, STATED } from '../../src/core/run.ts';
+import { Seen } from '../../src/formats/filesystem/fat/chain.ts';
 import { fat } from '../../src/formats/filesystem/fat/index.ts';
 import { bootSector, entryStruct } from '../../src/formats/filesystem/fat/structs.ts';
 import { filesystems } from '../../src/stack/home.ts';
@@ -44,6 +45,15 @@ const combinations: readonly [string, string, readonly string[], readonly ExtEnt
   ['FAT32 with sectors of 4 KiB', '600M', ['-F', '32', '-S', '4096', '-s', '1'], few],
   ['FAT32 with the copy at 12', '64M', ['-F', '32', '-b', '12', '-R', '32'], few],
 ];
+
+test('clusters that were seen are known again, and one that there is no room for comes to an end', () => {
+  const seen = new Seen(2);
+  const clusters = [2, 3, 32_767, 32_768, 65_535];
+  expect(clusters.map((one) => seen.add(one))).toEqual(clusters.map(() => false));
+  expect(clusters.map((one) => seen.add(one))).toEqual(clusters.map(() => true));
+  expect(seen.add(65_536)).toBe(true);
+  expect(seen.add(4)).toBe(false);
+});
 
 test.skipIf(absent !== undefined).each(combinations)(
   '%s: all names, all bytes, all stated',

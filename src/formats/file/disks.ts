@@ -2,7 +2,7 @@
 import { inflate } from '../../codec/inflate.ts';
 import { type Carved, type Carver, type Content, cut, unchecked, whole } from '../../core/carver.ts';
 import { viewOf } from '../../core/struct.ts';
-import { pieces } from './pieces.ts';
+import { guidAt, pieces } from './pieces.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -10,8 +10,9 @@ const TIB = 1024 * GIB;
 const SECTOR = 512;
 /** Tables of counts of one QCOW2 disk. */
 const MAX_COUNTS = MIB;
-/** Entries of one table that are followed. */
+/** Entries of one table that are followed, and that are read together. */
 const MAX_ENTRIES = 64 * MIB;
+const PIECE = 16_384;
 const hexKey = (offset: number, hex: string) => ({ offset, bytes: [...Buffer.from(hex, 'hex')] });
 const text = (offset: number, ascii: string) => ({ offset, bytes: [...Buffer.from(ascii, 'latin1')] });
 
@@ -25,7 +26,7 @@ async function largest(
 ): Promise<number | undefined> {
   let most = 0;
   for (let done = 0; done < count; ) {
-    const n = Math.min(count - done, 16_384);
+    const n = Math.min(count - done, PIECE);
     const bytes = await file.bytes(at + done * 4, n * 4);
     if (bytes === undefined) return undefined;
     const view = viewOf(bytes);
@@ -85,18 +86,41 @@ export const vmdk: Carver = {
     if ((flags & 0x30000) === 0x30000) return streamEnd(file, head * SECTOR, grain * SECTOR, facts);
     const tables = Math.ceil(capacity / grain / perTable);
     if (!(directory > 0 && tables <= MAX_ENTRIES)) return cut(SECTOR, facts);
-    let end = head;
-    for (let i = 0; i < tables; i++) {
-      const place = await file.number(directory * SECTOR + i * 4, 4);
-      if (Number.isNaN(place)) return cut(SECTOR, facts);
-      if (place === 0) continue;
-      const last = await largest(file, place * SECTOR, perTable, 'little', (value) => value > 1);
-      if (last === undefined) return cut(SECTOR, facts);
-      end = Math.max(end, place + (perTable * 4) / SECTOR, last === 0 ? 0 : last + grain);
-    }
-    return end * SECTOR <= file.size ? unchecked(end * SECTOR, facts) : cut(SECTOR, facts);
+    const end = await lastGrain(file, { directory: directory * SECTOR, tables, perTable, grain });
+    if (end === undefined) return cut(SECTOR, facts);
+    const length = Math.max(head, end) * SECTOR;
+    return length <= file.size ? unchecked(length, facts) : cut(SECTOR, facts);
   },
 };
+
+interface Grains {
+  /** Byte of the directory, and how many tables it names. */
+  readonly directory: number;
+  readonly tables: number;
+  readonly perTable: number;
+  /** Sectors of a grain. */
+  readonly grain: number;
+}
+
+/** The sector behind the last grain or table; undefined where a table cannot be read. */
+async function lastGrain(file: Content, { directory, tables, perTable, grain }: Grains): Promise<number | undefined> {
+  let end = 0;
+  for (let done = 0; done < tables; done += PIECE) {
+    const n = Math.min(tables - done, PIECE);
+    const bytes = await file.bytes(directory + done * 4, n * 4);
+    if (bytes === undefined) return undefined;
+    // Tables are read through the same window: what it held is kept.
+    const entries = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    for (let i = 0; i < n; i++) {
+      const place = entries.getUint32(i * 4, true);
+      if (place === 0) continue;
+      const last = await largest(file, place * SECTOR, perTable, 'little', (value) => value > 1);
+      if (last === undefined) return undefined;
+      end = Math.max(end, place + (perTable * 4) / SECTOR, last === 0 ? 0 : last + grain);
+    }
+  }
+  return end;
+}
 
 /** Grains one behind the other, each packed, tables between them, and a mark at the end. */
 async function streamEnd(file: Content, from: number, grain: number, facts: Pick<Carved, 'facts'>): Promise<Carved> {
@@ -231,7 +255,3 @@ export const vhdx: Carver = {
     return end <= file.size ? unchecked(end) : cut(Math.min(file.size, MIB));
   },
 };
-
-async function guidAt(file: Content, at: number): Promise<string> {
-  return Buffer.from(await file.text(at, 16), 'latin1').toString('hex');
-}

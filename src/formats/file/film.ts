@@ -1,6 +1,6 @@
 /** Film in packets: FLV, MPEG streams, ASF. Sources: the published formats. */
-import { type Carver, type Content, cut, unchecked, whole } from '../../core/carver.ts';
-import { endsAt } from './pieces.ts';
+import { type Carver, cut, unchecked, whole } from '../../core/carver.ts';
+import { endsAt, guidAt } from './pieces.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -106,7 +106,3 @@ export const asf: Carver = {
     return objects > 1 ? whole(total) : unchecked(total);
   },
 };
-
-async function guidAt(file: Content, at: number): Promise<string> {
-  return Buffer.from(await file.text(at, 16), 'latin1').toString('hex');
-}

@@ -40,7 +40,8 @@ export function tableOf(counts: Uint8Array, symbols: Uint8Array): Table | undefi
   return { limit, first, start, symbols: symbols.slice() };
 }
 
-interface Frame {
+/** What the header of a picture says. */
+export interface Frame {
   readonly width: number;
   readonly height: number;
   readonly isBaseline: boolean;

@@ -1,6 +1,6 @@
 /** JPEG: segments, then coded data that has to decode. Source: carving.md section 1. */
 import { type Carved, type Carver, type Content, cut, whole } from '../../core/carver.ts';
-import { type Component, Scan, type Table, tableOf } from './jpeg-scan.ts';
+import { type Frame, Scan, type Table, tableOf } from './jpeg-scan.ts';
 
 const MIB = 1024 * 1024;
 const SOI = 0xd8;
@@ -10,14 +10,6 @@ const DHT = 0xc4;
 const DRI = 0xdd;
 /** Pixels across; larger ones do not exist. */
 const MAX_SIDE = 65_500;
-
-interface Frame {
-  readonly width: number;
-  readonly height: number;
-  readonly isBaseline: boolean;
-  readonly isProgressive: boolean;
-  readonly components: readonly Component[];
-}
 
 export const jpeg: Carver = {
   extension: 'jpg',

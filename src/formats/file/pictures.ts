@@ -199,11 +199,23 @@ export const psd: Carver = {
   },
 };
 
+/** Bits a pixel of icons. */
+const DEPTHS: readonly number[] = [1, 4, 8, 16, 24, 32];
+
 export const ico: Carver = {
   extension: 'ico',
   title: 'icon',
   keys: [key(0, '00000100')],
   most: 4 * MIB,
+  // Of the first entry: a byte that is 0, planes, bits a pixel, and where its picture begins.
+  begins: (head) =>
+    head.length >= 22 &&
+    head[4] >= 1 &&
+    head[5] + head[9] + head[11] + head[13] === 0 &&
+    head[10] <= 1 &&
+    DEPTHS.includes(head[12]) &&
+    head[18] + head[19] * 256 === 6 + head[4] * 16 &&
+    head[20] + head[21] === 0,
   async examine(file) {
     const count = await file.number(4, 2);
     if (!(count >= 1 && count <= 64)) return undefined;
@@ -217,8 +229,7 @@ export const ico: Carver = {
       ];
       const [size, place] = [await file.number(at + 8, 4), await file.number(at + 12, 4)];
       // Pictures lie one behind the other, and each is a bitmap or a PNG.
-      if (zero !== 0 || planes > 1 || ![1, 4, 8, 16, 24, 32].includes(depth) || place !== end || !(size > 16))
-        return undefined;
+      if (zero !== 0 || planes > 1 || !DEPTHS.includes(depth) || place !== end || !(size > 16)) return undefined;
       const head = await file.number(place, 4);
       if (head !== 40 && head !== 0x474e5089) return undefined;
       end = place + size;

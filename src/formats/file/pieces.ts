@@ -1,4 +1,4 @@
-/** Files in pieces, for what unpacks streams. */
+/** What several carvers ask of a file: its pieces, for what unpacks streams, its GUIDs, and whether it can end here. */
 import type { Content } from '../../core/carver.ts';
 
 const PIECE: number = 128 * 1024;
@@ -9,6 +9,11 @@ export function pieces(file: Content, from: number, end = file.size): (at: numbe
     const length = Math.min(PIECE, end - from - at);
     return length > 0 ? file.bytes(from + at, length) : undefined;
   };
+}
+
+/** The 16 bytes of a GUID as hexadecimal digits, in the order in which they lie; '' where they cannot be read. */
+export async function guidAt(file: Content, at: number): Promise<string> {
+  return Buffer.from(await file.text(at, 16), 'latin1').toString('hex');
 }
 
 /** Sectors are written whole, and what is left of a file's last one is zeros. */

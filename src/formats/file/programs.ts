@@ -96,6 +96,13 @@ export const font: Carver = {
   title: 'font',
   keys: [hexKey(0, '0001000000'), hexKey(0, '4f54544f00')],
   most: 128 * MIB,
+  // How many tables there are, and the name of the first.
+  begins: (head) =>
+    head.length >= 16 &&
+    head[4] === 0 &&
+    head[5] >= 4 &&
+    head[5] <= 64 &&
+    head.subarray(12, 16).every((byte) => byte >= 0x20 && byte < 0x7f),
   async examine(file) {
     const n = await file.number(4, 2, 'big');
     if (!(n >= 4 && n <= 64)) return undefined;

@@ -85,6 +85,16 @@ export interface Key {
   readonly at: number;
 }
 
+/** What the record of a value says. */
+interface Value {
+  readonly name: string;
+  readonly type: number;
+  /** Bytes of its data. */
+  readonly size: number;
+  /** The data itself, where it stands in the record; else its cell. */
+  readonly place: Uint8Array | number;
+}
+
 /** A hive; what cannot be read in it is not there, and `faults` counts it. */
 export class Hive {
   readonly #source: Source;
@@ -130,16 +140,13 @@ export class Hive {
   /** A string or number of a key; undefined where it is not there, or is of another kind. */
   async value(path: string, name: string): Promise<string | number | undefined> {
     const key = await this.key(path);
-    const record = key === undefined ? undefined : await this.#cell(key.at, 76);
-    if (record === undefined) return undefined;
-    const { values, valueList } = KEY.decode(record);
-    const count = Math.min(values, MAX_LISTED);
-    const list = count === 0 || valueList === NONE ? undefined : await this.#cell(valueList, 4);
-    if (list === undefined) return undefined;
-    const view = viewOf(list);
-    for (let i = 0; i < count && i * 4 + 4 <= list.length; i++) {
-      const found = await this.#value(view.getUint32(i * 4, true), name.toLowerCase());
-      if (found !== undefined) return found;
+    const wanted = name.toLowerCase();
+    for await (const value of this.#values(key?.at, MAX_LISTED)) {
+      if (value.name.toLowerCase() !== wanted) continue;
+      const content = await this.#content(value);
+      if (content === undefined) continue;
+      if (value.type === DWORD && content.length >= 4) return viewOf(content).getUint32(0, true);
+      if (value.type === STRING || value.type === EXPANDED) return dataText(value.type, content);
     }
     return undefined;
   }
@@ -148,18 +155,9 @@ export class Hive {
   async binaries(path: string): Promise<Map<string, Uint8Array>> {
     const out = new Map<string, Uint8Array>();
     const key = await this.key(path);
-    const record = key === undefined ? undefined : await this.#cell(key.at, 76);
-    if (record === undefined) return out;
-    const { values, valueList } = KEY.decode(record);
-    const list = values === 0 || valueList === NONE ? undefined : await this.#cell(valueList, 4);
-    for (let i = 0; list !== undefined && i < Math.min(values, MAX_BINARIES) && i * 4 + 4 <= list.length; i++) {
-      const cell = await this.#cell(viewOf(list).getUint32(i * 4, true), 20);
-      const value = cell && VALUE.decode(cell);
-      if (cell === undefined || value?.magic !== 'vk' || value.type !== BINARY) continue;
-      const { nameLength, flags, length, data } = value;
-      const content = length >= RESIDENT || length > MAX_CELL ? undefined : await this.#cell(data, length);
-      const name = nameOf(cell, 20, nameLength, (flags & ASCII_VALUE) !== 0);
-      if (content !== undefined) out.set(name, content.slice(0, length));
+    for await (const value of this.#values(key?.at, MAX_BINARIES)) {
+      const content = value.type === BINARY ? await this.#content(value) : undefined;
+      if (content?.length === value.size) out.set(value.name, content.slice());
     }
     return out;
   }
@@ -169,51 +167,47 @@ export class Hive {
     const at = path === '' ? this.#root : (await this.key(path))?.at;
     const cell = at === undefined ? undefined : await this.#cell(at, 76);
     if (cell === undefined) return undefined;
-    const { values, valueList } = KEY.decode(cell);
     const keys: Key[] = [];
     for await (const offset of this.#offsets(cell)) {
       if (keys.length >= MAX_SHOWN) break;
       const key = await this.#key(offset);
       if (key !== undefined) keys.push(key);
     }
-    const list = values === 0 || valueList === NONE ? undefined : await this.#cell(valueList, 4);
-    const count = list === undefined ? 0 : Math.min(values, MAX_SHOWN, Math.floor(list.length / 4));
-    const shown: { name: string; type: string; data: string }[] = [];
-    for (let i = 0; i < count; i++) {
-      const value = await this.#shown(viewOf(list!).getUint32(i * 4, true));
-      if (value !== undefined) shown.push(value);
+    const values: { name: string; type: string; data: string }[] = [];
+    for await (const value of this.#values(at, MAX_SHOWN)) {
+      const { name, type, size } = value;
+      const content = await this.#content(value);
+      const data = content === undefined ? `${size} bytes that are not shown` : dataText(type, content);
+      values.push({ name, type: TYPES[type] ?? MORE_TYPES[type] ?? `type ${type}`, data });
     }
-    return { keys, values: shown, isCut: keys.length >= MAX_SHOWN || values > MAX_SHOWN };
+    return { keys, values, isCut: keys.length >= MAX_SHOWN || KEY.decode(cell).values > MAX_SHOWN };
   }
 
-  async #shown(at: number): Promise<{ name: string; type: string; data: string } | undefined> {
-    const cell = await this.#cell(at, 20);
-    if (cell === undefined) return undefined;
-    const { magic, nameLength, length, data, type, flags } = VALUE.decode(cell);
-    if (magic !== 'vk') return void this.faults++;
-    const name = nameOf(cell, 20, nameLength, (flags & ASCII_VALUE) !== 0);
-    const isHere = length >= RESIDENT;
-    const size = isHere ? length - RESIDENT : length;
-    const outside = isHere || size > MAX_CELL ? undefined : await this.#cell(data, size);
-    const content = isHere ? cell.subarray(8, 8 + Math.min(4, size)) : outside?.subarray(0, size);
-    const said = content === undefined ? `${size} bytes that are not shown` : dataText(type, content);
-    return { name, type: TYPES[type] ?? MORE_TYPES[type] ?? `type ${type}`, data: said };
+  /** The values of the key at `at`, without what is kept in cells of their own. */
+  async *#values(at: number | undefined, most: number): AsyncGenerator<Value> {
+    const record = at === undefined ? undefined : await this.#cell(at, 76);
+    if (record === undefined) return;
+    const { values, valueList } = KEY.decode(record);
+    const list = values === 0 || valueList === NONE ? undefined : await this.#cell(valueList, 4);
+    const count = list === undefined ? 0 : Math.min(values, most, Math.floor(list.length / 4));
+    for (let i = 0; i < count; i++) {
+      const cell = await this.#cell(viewOf(list!).getUint32(i * 4, true), 20);
+      if (cell === undefined) continue;
+      const { magic, nameLength, length, data, type, flags } = VALUE.decode(cell);
+      if (magic !== 'vk') this.faults++;
+      else {
+        const isHere = length >= RESIDENT;
+        const size = isHere ? length - RESIDENT : length;
+        const name = nameOf(cell, 20, nameLength, (flags & ASCII_VALUE) !== 0);
+        yield { name, type, size, place: isHere ? cell.subarray(8, 8 + Math.min(4, size)) : data };
+      }
+    }
   }
 
-  async #value(at: number, wanted: string): Promise<string | number | undefined> {
-    const cell = await this.#cell(at, 20);
-    if (cell === undefined) return undefined;
-    const { magic, nameLength, length, data, type, flags } = VALUE.decode(cell);
-    if (magic !== 'vk') return void this.faults++;
-    if (nameOf(cell, 20, nameLength, (flags & ASCII_VALUE) !== 0).toLowerCase() !== wanted) return undefined;
-    const isHere = length >= RESIDENT;
-    const size = isHere ? length - RESIDENT : length;
-    const outside = isHere || size > MAX_CELL ? undefined : await this.#cell(data, size);
-    const content = isHere ? cell.subarray(8, 8 + Math.min(4, size)) : outside?.subarray(0, size);
-    if (content === undefined) return undefined;
-    if (type === DWORD && content.length >= 4) return viewOf(content).getUint32(0, true);
-    if (type !== STRING && type !== EXPANDED) return undefined;
-    return new TextDecoder('utf-16le').decode(content).replace(/\0[\s\S]*$/, '');
+  /** The data of a value; undefined where it cannot be read, or is longer than one cell can be. */
+  async #content({ size, place }: Value): Promise<Uint8Array | undefined> {
+    if (typeof place !== 'number') return place;
+    return size > MAX_CELL ? undefined : (await this.#cell(place, size))?.subarray(0, size);
   }
 
   async #key(at: number): Promise<Key | undefined> {

@@ -1,13 +1,14 @@
 /** Sound in frames: FLAC, WavPack, AAC. Frames are followed one by one, with their checksums. Sources: the published formats. */
 import { Bits } from '../../codec/bits.ts';
-import { type Carver, cut, whole } from '../../core/carver.ts';
+import { type Carver, type Content, cut, whole } from '../../core/carver.ts';
 import { viewOf } from '../../core/struct.ts';
 import { endsAt } from './pieces.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 const text = (offset: number, ascii: string) => ({ offset, bytes: [...Buffer.from(ascii, 'latin1')] });
-/** Bytes of a frame at most: 65,535 samples of eight channels and 32 bits. */
+/** Bytes of nearly all frames, and of one at most: 65,535 samples of eight channels and 32 bits. */
+const USUAL_FRAME = 64 * 1024;
 const MAX_FRAME = 2 * MIB + 4096;
 
 export const flac: Carver = {
@@ -32,24 +33,35 @@ export const flac: Carver = {
     let samples = 0;
     let frames = 0;
     while (total === 0 || samples < total) {
-      const bytes = await file.bytes(at, Math.max(0, Math.min(MAX_FRAME, file.size - at)));
-      const frame = bytes && flacFrame(bytes, bits);
+      const frame = (await frameAt(file, at, USUAL_FRAME, bits)) ?? (await frameAt(file, at, MAX_FRAME, bits));
       if (frame === undefined) break;
       at += frame.length;
       samples += frame.samples;
       frames++;
     }
     const facts = { facts: { frames, samples } };
-    if (frames > 0 && (total === 0 || samples === total)) return whole(at, { ...facts, isProved: true });
+    // Where the head does not say how many samples there are, the last frame is told by what follows.
+    const isEnd = total === 0 ? await endsAt(file, at) : samples === total;
+    if (frames > 0 && isEnd) return whole(at, { ...facts, isProved: true });
     return cut(Math.min(at, file.size), facts);
   },
 };
+
+interface Frame {
+  readonly length: number;
+  readonly samples: number;
+}
+
+async function frameAt(file: Content, at: number, most: number, bits: number): Promise<Frame | undefined> {
+  const bytes = await file.bytes(at, Math.max(0, Math.min(most, file.size - at)));
+  return bytes && flacFrame(bytes, bits);
+}
 
 const BLOCK_SIZES = [0, 192, 576, 1152, 2304, 4608, 0, 0, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768];
 const DEPTHS = [0, 8, 12, 0, 16, 20, 24, 32];
 
 /** The frame that `bytes` begin with: its length and samples; undefined where there is none, or a checksum differs. */
-function flacFrame(bytes: Uint8Array, streamBits: number): { length: number; samples: number } | undefined {
+function flacFrame(bytes: Uint8Array, streamBits: number): Frame | undefined {
   if (bytes.length < 8 || bytes[0] !== 0xff || (bytes[1] & 0xfe) !== 0xf8 || (bytes[3] & 1) !== 0) return undefined;
   const [sizeCode, rateCode, channels, depth] = [bytes[2] >>> 4, bytes[2] & 15, bytes[3] >>> 4, (bytes[3] >>> 1) & 7];
   if (sizeCode === 0 || rateCode === 15 || channels > 10 || depth === 3) return undefined;

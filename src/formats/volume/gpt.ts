@@ -3,6 +3,7 @@
 import { crc32 } from '../../codec/crc32.ts';
 import { type Damage, hex } from '../../core/damage.ts';
 import type { Cx, Format } from '../../core/format.ts';
+import type { Laid } from '../../core/laid.ts';
 import { MAX_PARTITIONS } from '../../core/limits.ts';
 import { NotThis } from '../../core/node.ts';
 import { INFERRED, VERIFIED } from '../../core/run.ts';
@@ -39,6 +40,11 @@ export const entryStruct = struct('GPT entry', 128, {
   attributes: bytes(48, 8),
   label: bytes(56, 72),
 });
+
+function headerLaid(at: number, sector: number): Laid[] {
+  const head: Laid = { table: header, at, mark: { at: 0, text: SIGNATURE } };
+  return [head, { table: entryStruct, at: { of: head, field: 'entriesLba', unit: sector }, times: SHOWN_ENTRIES }];
+}
 
 const TYPES: Readonly<Record<string, string>> = {
   'C12A7328-F81F-11D2-BA4B-00A0C93EC93B': 'EFI system',
@@ -82,11 +88,8 @@ export const gpt: Format = {
   gaps: ['A backup table is looked for at the end of the disk, not where a disk that was grown once ended.'],
   laid: [
     ...mbrLaid,
-    ...SECTOR_SIZES.flatMap((sector) => [
-      { table: header, at: sector, mark: { at: 0, text: SIGNATURE } },
-      { table: header, at: -sector, mark: { at: 0, text: SIGNATURE } },
-      { table: entryStruct, at: { of: header, field: 'entriesLba', unit: sector }, times: SHOWN_ENTRIES },
-    ]),
+    // Each header leads to entries of its own, in sectors of the size that it was found with.
+    ...SECTOR_SIZES.flatMap((sector) => [sector, -sector].flatMap((at) => headerLaid(at, sector))),
   ],
   async probe(source) {
     const tables = await findTables(source);

@@ -27,6 +27,7 @@ export function JobProgress({ job }: { job: Job }): ReactNode {
     isRunning && rate > 0 && `${size(Math.round(rate))}/s`,
     isRunning && rate > 0 && `about ${left((total - done) / rate)} left`,
     number('hits') > 0 && `${number('hits')} pieces found`,
+    number('files') > 0 && job.kind === 'scan' && `${number('files')} files found`,
     number('lostBytes') > 0 && `${size(number('lostBytes'))} could not be had`,
     number('nodes') > 0 && `${number('nodes')} things listed`,
   ].filter(Boolean);

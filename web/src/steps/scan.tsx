@@ -1,7 +1,7 @@
 /** Step 3: one pass over everything, for what metadata no longer tells. */
-import { Button, Group, Loader, Table } from '@mantine/core';
+import { Button, Checkbox, Group, Loader, Table } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
-import type { ReactNode } from 'react';
+import { type ReactNode, useState } from 'react';
 import { size } from '../../../src/stack/words.ts';
 import { get, post } from '../lib/api.ts';
 import { useChoice } from '../lib/choice.ts';
@@ -17,7 +17,10 @@ export function ScanStep(): ReactNode {
     queryKey: ['case'],
     queryFn: ({ signal }) => get<CaseView>('/api/case', {}, signal),
   });
-  const starting = useMutation({ mutationFn: () => post<Job>('/api/jobs', { job: { kind: 'scan', options: {} } }) });
+  const [isCarving, setCarving] = useState(false);
+  const starting = useMutation({
+    mutationFn: () => post<Job>('/api/jobs', { job: { kind: 'scan', options: isCarving ? { carve: true } : {} } }),
+  });
   const jobs = (live?.jobs ?? []).filter((job) => job.kind === 'scan');
   const job = jobs[jobs.length - 1];
   if (error !== null) return <Fault error={error} />;
@@ -26,6 +29,8 @@ export function ScanStep(): ReactNode {
   const done = data.files.reduce((sum, file) => sum + file.scanned, 0);
   const total = data.files.reduce((sum, file) => sum + file.size, 0);
   const isWhole = data.files.length > 0 && data.files.every((file) => file.whole);
+  const isCarved = data.files.length > 0 && data.files.every((file) => file.carved);
+  const isAll = isWhole && (isCarved || !isCarving);
   return (
     <>
       <h2>Scan</h2>
@@ -39,10 +44,18 @@ export function ScanStep(): ReactNode {
           {isWhole ? 'All of it is scanned.' : `${size(done)} of ${size(total)} are scanned.`} Kept in{' '}
           <span className="mono">{data.dir}</span>.
         </p>
+        {isCarved && <p>Files that content alone tells of were looked for; browse them below +carved.</p>}
         {job !== undefined && <JobProgress job={job} />}
+        {!isRunning && !isCarved && (
+          <Checkbox
+            label="Then also look for files by their content alone, in what live files leave free"
+            checked={isCarving}
+            onChange={(event) => setCarving(event.currentTarget.checked)}
+          />
+        )}
         <Group mt="sm">
           {!isRunning && (
-            <Button onClick={() => starting.mutate()} loading={starting.isPending} disabled={isWhole}>
+            <Button onClick={() => starting.mutate()} loading={starting.isPending} disabled={isAll}>
               {done > 0 && !isWhole ? 'Go on with the scan' : 'Start the scan'}
             </Button>
           )}
@@ -52,31 +65,36 @@ export function ScanStep(): ReactNode {
         </Group>
         <Fault error={starting.error} />
       </section>
-      {data.files.some((file) => file.kinds.length > 0) && (
-        <section className="panel" aria-label="Found" style={{ marginTop: '1rem' }}>
-          <h3 style={{ marginTop: 0 }}>Pieces found</h3>
-          <Table>
-            <Table.Thead>
-              <Table.Tr>
-                <Table.Th>Kind</Table.Th>
-                <Table.Th>Pieces</Table.Th>
-                <Table.Th>In</Table.Th>
-              </Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
-              {data.files.flatMap((file) =>
-                file.kinds.map(({ kind, count }) => (
-                  <Table.Tr key={`${file.locator} ${kind}`}>
-                    <Table.Td>{kind}</Table.Td>
-                    <Table.Td>{count}</Table.Td>
-                    <Table.Td className="mono">{file.locator}</Table.Td>
-                  </Table.Tr>
-                )),
-              )}
-            </Table.Tbody>
-          </Table>
-        </section>
-      )}
+      <Pieces files={data.files} />
     </>
+  );
+}
+
+function Pieces({ files }: { files: CaseView['files'] }): ReactNode {
+  if (files.every((file) => file.kinds.length === 0)) return undefined;
+  return (
+    <section className="panel" aria-label="Found" style={{ marginTop: '1rem' }}>
+      <h3 style={{ marginTop: 0 }}>Pieces found</h3>
+      <Table>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>Kind</Table.Th>
+            <Table.Th>Pieces</Table.Th>
+            <Table.Th>In</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {files.flatMap((file) =>
+            file.kinds.map(({ kind, count }) => (
+              <Table.Tr key={`${file.locator} ${kind}`}>
+                <Table.Td>{kind}</Table.Td>
+                <Table.Td>{count}</Table.Td>
+                <Table.Td className="mono">{file.locator}</Table.Td>
+              </Table.Tr>
+            )),
+          )}
+        </Table.Tbody>
+      </Table>
+    </section>
   );
 }

@@ -2,10 +2,9 @@
 import { INFERRED } from '../../../core/run.ts';
 import type { MachineTexts } from '../../machine/sources.ts';
 import { assumed, inferred, type Said } from './compose.ts';
+import { isContentId } from './descriptor.ts';
 import type { Link } from './survey.ts';
 
-/** Some writers leave out zeros at the start. */
-const HEX = /^[0-9a-f]{1,8}$/i;
 export const NO_PARENT = 'ffffffff';
 /** What hosts give a disk that was never written to: every one accepts it. */
 export const PLACEHOLDER = 'fffffffe';
@@ -19,7 +18,7 @@ export function numbered(rawName: string): { stem: string; number: number } {
 /** A readable content id of a descriptor's own text. */
 export function ownId(link: Link, key: 'cid' | 'parentcid'): string | undefined {
   const value = link.text?.values.get(key)?.toLowerCase();
-  return value !== undefined && HEX.test(value) ? value.padStart(8, '0') : undefined;
+  return value !== undefined && isContentId(value) ? value.padStart(8, '0') : undefined;
 }
 
 export class Chains {

@@ -36,6 +36,11 @@ export function isDescriptor(raw: string): boolean {
   );
 }
 
+/** Whether a value is a content id; some writers leave out zeros at the start. */
+export function isContentId(value: string): boolean {
+  return /^[0-9a-f]{1,8}$/i.test(value);
+}
+
 export function parseDescriptor(raw: string): Descriptor {
   const text = raw.replace(/\0[\s\S]*$/, '');
   const extents: ExtentLine[] = [];

@@ -1,7 +1,7 @@
 /** What a folder holds of disks: descriptors, sound or not, and the files they belong to. */
 import type { Folder, Piece } from '../../../core/mend.ts';
 import { untangled } from '../../untangle.ts';
-import { type Descriptor, isDescriptor, parseDescriptor, SECTOR } from './descriptor.ts';
+import { type Descriptor, isContentId, isDescriptor, parseDescriptor, SECTOR } from './descriptor.ts';
 import { capacityOf, type Extent, extentOf, isNoDescriptor } from './extents.ts';
 
 /** A descriptor: one that lies there, or one that has to. */
@@ -26,8 +26,6 @@ export interface Survey {
 
 /** Lost extents of one descriptor that are named. */
 const NAMED = 3;
-/** Some writers leave out zeros at the start. */
-const HEX = /^[0-9a-f]{1,8}$/i;
 /** Smaller files are no disks. */
 const LEAST = 1024 * 1024;
 
@@ -61,8 +59,8 @@ async function addText(out: Survey, rawName: string, piece: Piece): Promise<void
   if (faults.length === 0) {
     if (parsed.refused.length > 0) faults.push('an extent line cannot be read');
     else if (parsed.extents.length === 0) faults.push('it names no extent');
-    else if (!HEX.test(value('cid'))) faults.push('its CID cannot be read');
-    else if (value('parentcid') !== '' && !HEX.test(value('parentcid'))) faults.push('its parentCID cannot be read');
+    else if (!isContentId(value('cid'))) faults.push('its CID cannot be read');
+    else if (value('parentcid') !== '' && !isContentId(value('parentcid'))) faults.push('its parentCID cannot be read');
     else if (isEsx && !text.text.includes('ddb.')) faults.push('its disk data base is missing');
   }
   out.links.set(rawName, { rawName, text: parsed, faults, lost: new Set() });

@@ -45,7 +45,7 @@ export class ExfatVolume extends Ground {
       this.#specials = [...listing.bitmaps, ...(listing.upcase === undefined ? [] : [listing.upcase])];
       this.#bitmap ??= this.#readBitmap(listing.bitmaps);
     }
-    const placeOf = (offset: number): number => this.#placeOf(chain.extents, offset);
+    const placeOf = (offset: number): number => this.placeOf(chain.extents, offset);
     for (const offset of listing.nonsense.slice(0, 1)) {
       const actual = `${listing.nonsense.length} entries without one`;
       doubts.push({ at: placeOf(offset), code: 'exfat.directory.entry', expected: 'whole sets of entries', actual });
@@ -91,19 +91,11 @@ export class ExfatVolume extends Ground {
     const given = isWhole ? chain.extents : [{ start: entry.start, count: need }];
     const extents: Extent[] = [];
     for (const { start, count } of given) {
-      for (let cluster = start; cluster < start + count && this.table.has(cluster); cluster++)
+      const end = Math.min(start + count, this.held);
+      for (let cluster = start; cluster < end && !this.cx.signal.aborted; cluster++)
         if (await this.isFree(cluster)) extents.push({ start: cluster, count: 1 });
     }
     return { extents, count: extents.length, isLonger: false, differs: false };
-  }
-
-  #placeOf(extents: readonly Extent[], offset: number): number {
-    let left = offset;
-    for (const { start, count } of extents) {
-      if (left < count * this.geometry.cluster) return this.byteOf(start) + left;
-      left -= count * this.geometry.cluster;
-    }
-    return this.geometry.heapAt;
   }
 
   /** The bitmap of the table that is used; undefined where it cannot be read whole. */
@@ -148,6 +140,7 @@ export class ExfatVolume extends Ground {
     for await (const { opened } of walk(this, this.root, false)) {
       add(opened);
       for (const entry of opened.entries) {
+        if (this.cx.signal.aborted) return;
         if (entry.isGone || entry.isDirectory || !this.table.has(entry.start)) continue;
         const need = this.needed(entry.size);
         if (entry.isContiguous) claims.add(entry.start, need);
@@ -160,7 +153,7 @@ export class ExfatVolume extends Ground {
 
   protected async isLoose({ extents }: Chain, claims: Claims): Promise<boolean> {
     for (const { start, count } of extents)
-      for (let cluster = start; cluster < start + count; cluster++)
+      for (let cluster = start; cluster < Math.min(start + count, this.held); cluster++)
         if (claims.taken(cluster) || !(await this.isFree(cluster))) return false;
     return true;
   }

@@ -28,6 +28,12 @@ export class Claims {
   add(start: number, length: number): void {
     const end = Math.min(start + length, this.#blocks);
     for (let block = Math.max(0, start); block < end; block++) {
+      if ((block & 7) === 0 && block + 8 <= end) {
+        this.#twice[block >>> 3] |= this.#once[block >>> 3];
+        this.#once[block >>> 3] = 0xff;
+        block += 7;
+        continue;
+      }
       const bit = 1 << (block & 7);
       if ((this.#once[block >>> 3] & bit) !== 0) this.#twice[block >>> 3] |= bit;
       else this.#once[block >>> 3] |= bit;
@@ -41,7 +47,8 @@ export class Claims {
 
   /** Whether any of the blocks [from, end) is claimed more than once. */
   disputed(from: number, end: number): boolean {
-    for (let block = from; block < end; block++) {
+    const last = Math.min(end, this.#blocks);
+    for (let block = from; block < last; block++) {
       if ((block & 7) === 0 && this.#twice[block >>> 3] === 0) block += 7;
       else if ((this.#twice[block >>> 3] & (1 << (block & 7))) !== 0) return true;
     }

@@ -18,36 +18,48 @@ export interface Chain {
   readonly differs: boolean;
 }
 
-/** Below this many clusters a set of them is smaller than a bit for each cluster of the volume. */
-const FEW = 4096;
+/** Clusters that one page remembers, and pages that there are at most: 64 MiB, for 500 million clusters side by side. */
+const PAGE = 32_768;
+const MAX_PAGES = 16_384;
 
-/** Remembers clusters. */
-class Seen {
-  readonly #few: Set<number> | undefined;
-  readonly #bits: Uint8Array;
+/** Remembers clusters. How many a volume says that it has costs nothing: only where a chain has been takes room. */
+export class Seen {
+  readonly #pages = new Map<number, Uint8Array>();
+  readonly #most: number;
+  #key = -1;
+  #page: Uint8Array = new Uint8Array(0);
 
-  constructor(most: number, clusters: number) {
-    this.#few = most < FEW ? new Set() : undefined;
-    this.#bits = new Uint8Array(this.#few === undefined ? Math.ceil((clusters + 2) / 8) : 0);
+  constructor(most: number = MAX_PAGES) {
+    this.#most = most;
   }
 
-  /** Answers whether it was there already. */
+  /** Answers whether it was there already; also for one that there is no room for, so that who asks comes to an end. */
   add(cluster: number): boolean {
-    if (this.#few !== undefined) {
-      const before = this.#few.size;
-      return this.#few.add(cluster).size === before;
-    }
-    const bit = 1 << (cluster & 7);
-    const was = (this.#bits[cluster >>> 3] & bit) !== 0;
-    this.#bits[cluster >>> 3] |= bit;
+    const key = Math.floor(cluster / PAGE);
+    if (key !== this.#key && !this.#turnTo(key)) return true;
+    const [byte, bit] = [(cluster % PAGE) >>> 3, 1 << (cluster & 7)];
+    const was = (this.#page[byte] & bit) !== 0;
+    this.#page[byte] |= bit;
     return was;
+  }
+
+  #turnTo(key: number): boolean {
+    let page = this.#pages.get(key);
+    if (page === undefined) {
+      if (this.#pages.size >= this.#most) return false;
+      page = new Uint8Array(PAGE / 8);
+      this.#pages.set(key, page);
+    }
+    this.#page = page;
+    this.#key = key;
+    return true;
   }
 }
 
 /** Follows the chain from `start` for at most `most` clusters, as copy `preferred` of the table tells it. */
 export async function follow(table: Table, start: number, most: number, preferred: number): Promise<Chain> {
   const extents: { start: number; count: number }[] = [];
-  const seen = new Seen(most, table.place.clusters);
+  const seen = new Seen();
   let [count, differs] = [0, false];
   const done = (broken?: string): Chain => ({
     extents,

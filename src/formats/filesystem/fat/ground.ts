@@ -7,7 +7,7 @@ import type { Source } from '../../../core/source.ts';
 import { Claims } from '../ext/claims.ts';
 import type { Entry, Opened, Tree } from '../tree.ts';
 import { bestChain, type Chain, type Extent } from './chain.ts';
-import { Table, type TablePlace } from './table.ts';
+import { FIRST, Table, type TablePlace } from './table.ts';
 
 /** Where clusters lie. */
 export interface Clusters {
@@ -30,6 +30,8 @@ export abstract class Ground implements Tree {
   readonly cx: Cx;
   readonly clusters: Clusters;
   readonly table: Table;
+  /** The first cluster of which the source has no byte: what is counted and looked through ends there. */
+  readonly held: number;
   readonly directories = new Map<number, string>();
   readonly damage: Damage[] = [];
   /** What a code of this volume begins with. */
@@ -43,6 +45,8 @@ export abstract class Ground implements Tree {
     this.source = source;
     this.clusters = clusters;
     this.table = new Table(source, clusters.table);
+    const fits = Math.max(0, Math.ceil((source.size - clusters.heapAt) / clusters.cluster));
+    this.held = FIRST + Math.min(clusters.table.clusters, fits);
     this.cx = cx;
     this.doubt = doubt;
   }
@@ -63,8 +67,10 @@ export abstract class Ground implements Tree {
   }
 
   async #count(): Promise<Claims> {
-    const claims = new Claims(this.clusters.table.clusters + 2);
+    const claims = new Claims(this.held);
     await this.census(claims);
+    // Of half a count nothing could be stated.
+    this.cx.signal.throwIfAborted();
     return claims;
   }
 
@@ -146,8 +152,10 @@ export abstract class Ground implements Tree {
     const parts: Part[] = [];
     for (let i = 0; i < need; i++) {
       const cluster = start + i;
-      if (!this.table.has(cluster)) {
-        parts.push(lost(need - i, this.code('cluster-range')));
+      this.cx.signal.throwIfAborted();
+      if (!this.table.has(cluster) || cluster >= this.held) {
+        const code = this.table.has(cluster) ? 'past-end' : 'cluster-range';
+        parts.push(lost(need - i, this.code(code)));
         break;
       }
       const isFree = !claims.taken(cluster) && (await this.isFree(cluster));
@@ -199,14 +207,39 @@ export abstract class Ground implements Tree {
   /** The bytes of a directory, as far as they can be read, and why they may be others than its own. */
   async content(chain: Chain): Promise<{ readonly block: Uint8Array; readonly unread: number | undefined }> {
     const unit = this.clusters.cluster;
-    const block = new Uint8Array(chain.extents.reduce((sum, { count }) => sum + count, 0) * unit);
-    let [at, unread]: [number, number | undefined] = [0, undefined];
+    const { bytes, first } = this.#heldOf(chain.extents);
+    const block = new Uint8Array(bytes);
+    let [at, unread] = [0, first];
     for (const { start, count } of chain.extents) {
+      if (at >= bytes) break;
       const gaps = await this.source.read(this.byteOf(start), block.subarray(at, at + count * unit));
       unread ??= gaps[0]?.offset;
       at += count * unit;
     }
     return { block, unread };
+  }
+
+  /** Byte of the volume at which a byte of these clusters lies; where they begin if it is none of theirs. */
+  protected placeOf(extents: readonly Extent[], offset: number): number {
+    let left = offset;
+    for (const { start, count } of extents) {
+      if (left < count * this.clusters.cluster) return this.byteOf(start) + left;
+      left -= count * this.clusters.cluster;
+    }
+    return this.clusters.heapAt;
+  }
+
+  /** How many bytes there are of clusters up to the last that the source has, and the first place that it has not. */
+  #heldOf(extents: readonly Extent[]): { readonly bytes: number; readonly first: number | undefined } {
+    let [all, bytes]: [number, number] = [0, 0];
+    let first: number | undefined;
+    for (const { start, count } of extents) {
+      const inside = Math.max(0, Math.min(count, this.held - start));
+      if (inside > 0) bytes = all + inside;
+      if (inside < count) first ??= this.source.size;
+      all += count;
+    }
+    return { bytes: bytes * this.clusters.cluster, first };
   }
 }
 

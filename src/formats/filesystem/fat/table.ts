@@ -78,6 +78,13 @@ export class Table {
     return cluster >= FIRST && cluster < this.place.clusters + FIRST;
   }
 
+  /** The first cluster of which no copy of the table has an entry in the source. */
+  get end(): number {
+    const { copies, width, clusters } = this.place;
+    const entries = Math.ceil((this.#source.size - Math.min(...copies)) / bytesOf(width));
+    return Math.max(FIRST, Math.min(clusters + FIRST, entries));
+  }
+
   async load(cluster: number): Promise<void> {
     const key = Math.floor(cluster / PAGE);
     if (this.#pages.get(key) !== undefined) return;
@@ -91,7 +98,7 @@ export class Table {
 
   async #read(at: number, first: number, count: number): Promise<Uint32Array> {
     const { width } = this.place;
-    const perByte = width === 12 ? 1.5 : width === 16 ? 2 : 4;
+    const perByte = bytesOf(width);
     const from = at + first * perByte;
     const raw = new Uint8Array(Math.ceil(count * perByte));
     const gaps = await this.#source.read(from, raw);
@@ -102,6 +109,11 @@ export class Table {
     }
     return out;
   }
+}
+
+/** Bytes of an entry. */
+function bytesOf(width: Width): number {
+  return width === 12 ? 1.5 : width === 16 ? 2 : 4;
 }
 
 function decode(raw: Uint8Array, count: number, width: Width): Uint32Array {

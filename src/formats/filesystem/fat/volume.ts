@@ -47,7 +47,8 @@ export class FatVolume extends Ground {
       chain === undefined ? await this.#rootBlock(isRoot, doubts) : await this.#blockOf(chain, entry, doubts);
     const extents = chain?.extents ?? [];
     const listing = entriesIn(block, (cluster) => this.table.has(cluster), this.#isWide, entry.isGone);
-    const placeOf = (offset: number): number => this.#placeOf(extents, offset);
+    const placeOf = (offset: number): number =>
+      extents.length === 0 ? this.geometry.rootAt + offset : this.placeOf(extents, offset);
     if (isRoot) this.label = listing.label;
     if (!isRoot && !entry.isGone) this.#checkDots(entry, listing, doubts);
     for (const offset of listing.nonsense.slice(0, 1)) {
@@ -182,16 +183,6 @@ export class FatVolume extends Ground {
     return block;
   }
 
-  #placeOf(extents: readonly Extent[], offset: number): number {
-    if (extents.length === 0) return this.geometry.rootAt + offset;
-    let left = offset;
-    for (const { start, count } of extents) {
-      if (left < count * this.geometry.cluster) return this.byteOf(start) + left;
-      left -= count * this.geometry.cluster;
-    }
-    return this.geometry.heapAt;
-  }
-
   /** A directory names itself and the one above it first. */
   #checkDots(entry: Entry, { found }: Listing, doubts: Doubt[]): void {
     const [own, above] = found;
@@ -212,7 +203,7 @@ export class FatVolume extends Ground {
    */
   protected async census(claims: Claims): Promise<void> {
     let wild = 0;
-    const end = this.geometry.clusters + FIRST;
+    const { end } = this.table;
     for (let cluster = FIRST; cluster < end && !this.cx.signal.aborted; cluster++) {
       let link = this.table.link(cluster, 0);
       if (link === undefined) {

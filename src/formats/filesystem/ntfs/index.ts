@@ -2,6 +2,7 @@
 
 import { hex } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
+import type { Laid } from '../../../core/laid.ts';
 import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
 import type { Source } from '../../../core/source.ts';
@@ -30,6 +31,8 @@ import { Volume } from './volume.ts';
 const MOST_SIFTED = 256 * 1024 * 1024;
 const LEAST = 4096;
 
+const bootLaid: Laid = { table: bootSector, at: 0 };
+
 export const ntfs: Format = {
   id: 'ntfs',
   layer: 'filesystem',
@@ -44,9 +47,9 @@ export const ntfs: Format = {
     'Where the header of a datastore survives beneath it, the datastore is shown; this one is entered with "::ntfs".',
   ],
   laid: [
-    { table: bootSector, at: 0 },
+    bootLaid,
     { table: bootSector, at: -512, mark: { at: 3, text: 'NTFS' } },
-    { table: recordHeader, at: { of: bootSector, field: 'mft', unit: ['sectorSize', 'perCluster'] } },
+    { table: recordHeader, at: { of: bootLaid, field: 'mft', unit: ['sectorSize', 'perCluster'] } },
   ],
   find: recordFinder,
   async probe(source, cx) {

@@ -1,6 +1,7 @@
 /** XFS: the file system of many Linux servers. Source: guestfs.md part D. */
 
 import type { Cx, Format } from '../../../core/format.ts';
+import type { Laid } from '../../../core/laid.ts';
 import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
 import { readMember } from '../../volume/vmfs-lvm/member.ts';
@@ -11,6 +12,8 @@ import { ORPHANS, orphansNode } from './orphans.ts';
 import { recovered } from './recovered.ts';
 import { agFree, agInodes, superBlock } from './structs.ts';
 import type { Volume } from './volume.ts';
+
+const superLaid: Laid = { table: superBlock, at: 0, mark: { at: 0, text: 'XFSB' } };
 
 export const xfs: Format = {
   id: 'xfs',
@@ -24,9 +27,9 @@ export const xfs: Format = {
     'Where trees of inodes or the root are lost, inodes are searched for if they carry checksums; what was deleted is found where its inode still stands.',
   ],
   laid: [
-    { table: superBlock, at: 0, mark: { at: 0, text: 'XFSB' } },
-    { table: agFree, at: { of: superBlock, field: 'sectorSize', unit: 1 }, mark: { at: 0, text: 'XAGF' } },
-    { table: agInodes, at: { of: superBlock, field: 'sectorSize', unit: 2 }, mark: { at: 0, text: 'XAGI' } },
+    superLaid,
+    { table: agFree, at: { of: superLaid, field: 'sectorSize', unit: 1 }, mark: { at: 0, text: 'XAGF' } },
+    { table: agInodes, at: { of: superLaid, field: 'sectorSize', unit: 2 }, mark: { at: 0, text: 'XAGI' } },
   ],
   async probe(source, { isKnown }) {
     const found = await primary(source);
