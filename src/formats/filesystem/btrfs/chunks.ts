@@ -1,9 +1,11 @@
 /** Chunks: where logical bytes lie on devices, once or in several copies. */
 
+import type { MadeSource } from '../../../core/made.ts';
 import { data, missing, type Segment, segments, slice } from '../../../core/map-source.ts';
 import { type Certainty, INFERRED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import type { Values } from '../../../core/struct.ts';
+import { TableCache } from '../../../core/tables.ts';
 import { mirrored } from '../../volume/raid/mirrored.ts';
 import { parity, type Row } from '../../volume/raid/parity.ts';
 import { type Column, type Grade, striped } from '../../volume/raid/striped.ts';
@@ -65,6 +67,8 @@ export interface Stretch {
 type Spec = Values<typeof chunkItem.fields>;
 
 export class Chunks {
+  /** Extents that were expanded, by where they lie: where that is, and whose bytes they are, these chunks decide. */
+  readonly made = new TableCache<MadeSource>();
   readonly #devices: readonly Device[];
   readonly #list: Chunk[] = [];
   readonly #arePast: boolean;

@@ -108,17 +108,24 @@ export function extentSegments(
   }
   if (place === 0 || type === PREALLOCATED) return [zeros(bytes, certainty, why)];
   if (codec === undefined) return volume.place(place + offset, bytes, certainty, why, past);
-  let made = volume.made.get(place);
-  if (made === undefined || made.size !== expanded || made.codec !== codec) {
+  const owner = (past ?? volume.chunks).made;
+  let made = owner.get(place);
+  // What was deleted may have had a shorter or a longer stream at the same place.
+  if (made === undefined || made.size !== expanded || made.codec !== codec || taken(made) !== extent.diskBytes) {
     const inputs: Input[] = [];
     for (const { source, at, length } of volume.place(place, extent.diskBytes, certainty, why, past)) {
       if (source === undefined) return [missing(bytes, { ...why, code: 'btrfs.chunk-missing' })];
       inputs.push({ source, at: at!, length });
     }
     made = new MadeSource(expanded, codec, inputs);
-    volume.made.set(place, made, 512);
+    owner.set(place, made, 512);
   }
   return [data(made, offset, bytes, certainty, why)];
+}
+
+/** Bytes on disk that something was made from. */
+function taken({ inputs }: MadeSource): number {
+  return inputs.reduce((sum, { length }) => sum + length, 0);
 }
 
 export class FileMap implements Mapping {

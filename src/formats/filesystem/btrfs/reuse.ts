@@ -52,12 +52,12 @@ export async function deadSegments(
   why: Why,
   past: Chunks,
 ): Promise<Segment[]> {
-  const list = extentSegments(volume, extent, weaker(most, INFERRED), why, past);
+  const said = (): Segment[] => extentSegments(volume, extent, weaker(most, INFERRED), why, past);
   const { place, type, fault, compression, bytes, offset } = extent;
-  if (place === 0 || type === INLINE || type === PREALLOCATED || fault !== undefined) return list;
+  if (place === 0 || type === INLINE || type === PREALLOCATED || fault !== undefined) return said();
   const others = await taken(volume, extent);
   if (others === undefined) return [missing(bytes, { ...why, code: 'btrfs.extent-tree' })];
-  if (others.length === 0) return list;
+  if (others.length === 0) return said();
   const reused: Why = { ...why, code: 'btrfs.extent-reused' };
   if (compression !== 0) return [missing(bytes, reused)];
   const out: Segment[] = [];

@@ -2,11 +2,9 @@
 import type { Damage } from '../../../core/damage.ts';
 import type { Cx } from '../../../core/format.ts';
 import { MAX_DAMAGES } from '../../../core/limits.ts';
-import type { MadeSource } from '../../../core/made.ts';
 import { data, missing, type Segment } from '../../../core/map-source.ts';
 import { type Certainty, INFERRED, RunList, STATED, type Why } from '../../../core/run.ts';
 import { latin1 } from '../../../core/struct.ts';
-import { TableCache } from '../../../core/tables.ts';
 import type { Chunks, Device } from './chunks.ts';
 import type { Nodes, Pointer, TreeNode } from './nodes.ts';
 import {
@@ -55,8 +53,6 @@ export class Volume {
   readonly damage: Damage[] = [];
   /** Directories by subvolume and inode, with the first place each was met in. */
   readonly directories = new Map<string, string>();
-  /** Extents that were expanded, by where they lie. */
-  readonly made = new TableCache<MadeSource>();
   /** Why nothing of the volume can be stated, where that is so. */
   readonly doubt: string | undefined;
   readonly roots: Tree;
