@@ -9,7 +9,18 @@ import { latin1 } from '../../../core/struct.ts';
 import { checkSums } from './check.ts';
 import { FileMap } from './extents.ts';
 import { attributesOf, type Entry, entriesIn, type Inode, inodeOf } from './inodes.ts';
-import { DIR_INDEX, INODE, ROOT, ROOT_REF, TYPE_DIRECTORY, TYPE_REGULAR, TYPE_SYMLINK } from './structs.ts';
+import {
+  DIR_INDEX,
+  INODE,
+  ROOT,
+  ROOT_BACKREF,
+  ROOT_REF,
+  rootReference,
+  TYPE_DIRECTORY,
+  TYPE_REGULAR,
+  TYPE_SYMLINK,
+} from './structs.ts';
+import type { Key, Lost } from './tree.ts';
 import { mountIn, type Subvolume, type Volume } from './volume.ts';
 
 /** What entries call a type, by the upper bits of a mode. */
@@ -231,28 +242,47 @@ async function mountedNode(
   directory: Inode,
   place: Place,
 ): Promise<Node> {
-  const reference = await volume.roots.first(sub.id, ROOT_REF, entry.objectid, entry.objectid);
-  const mount = reference && mountIn(reference, sub.id);
-  if (mount === undefined || mount.directory !== directory.number) {
-    const damage: Damage[] = [];
-    const own = place.doubt ?? entry.item.doubt;
-    if (own !== undefined && own !== volume.doubt)
-      volume.note(
-        entry.item.node.place,
-        own,
-        'nodes whose checks agree',
-        'one whose check fails',
-        'it may not be empty',
-        damage,
-      );
-    return { ...bare(place, 'directory', { details: { placeOfSubvolume: entry.objectid } }, damage), ...EMPTY };
-  }
-  const inner = await volume.subvolume(entry.objectid);
-  if (inner !== undefined) return subvolumeNode(volume, inner, place);
+  const { objectid: id, item } = entry;
   const damage: Damage[] = [];
-  const { place: at } = entry.item.node;
-  volume.note(at, 'btrfs.root', `subvolume ${entry.objectid}`, 'no root of it', 'all in it is missing', damage);
+  const { isHere, lost } = await hangs(volume, sub, entry, directory);
+  if (!isHere) {
+    const own = lost?.lost ?? place.doubt ?? item.doubt;
+    if (own !== undefined && own !== volume.doubt) {
+      const [at, expected, actual] =
+        lost === undefined
+          ? [item.node.place, 'nodes whose checks agree', 'one whose check fails']
+          : [lost.place, `a node of roots that says where subvolume ${id} hangs`, 'none that can be read'];
+      volume.note(at, own, expected, actual, 'it may not be empty', damage);
+    }
+    return { ...bare(place, 'directory', { details: { placeOfSubvolume: id } }, damage), ...EMPTY };
+  }
+  const inner = await volume.subvolume(id);
+  if (inner !== undefined) return subvolumeNode(volume, inner, place);
+  volume.note(item.node.place, 'btrfs.root', `subvolume ${id}`, 'no root of it', 'all in it is missing', damage);
   return bare(place, 'directory', {}, damage);
+}
+
+/** Whether a subvolume hangs in a directory, as its parent or as it says itself; and what of that cannot be read. */
+async function hangs(
+  volume: Volume,
+  sub: Subvolume,
+  { objectid: id }: Entry,
+  directory: Inode,
+): Promise<{ readonly isHere: boolean; readonly lost?: Lost }> {
+  let lost: Lost | undefined;
+  const ways = [
+    [sub.id, ROOT_REF, id],
+    [id, ROOT_BACKREF, sub.id],
+  ];
+  for (const [objectid, type, offset] of ways) {
+    const key: Key = { objectid, type, offset };
+    for await (const item of volume.roots.items(key, key)) {
+      if ('lost' in item) lost ??= item;
+      else if (item.size >= rootReference.size && mountIn(item, sub.id).directory === directory.number)
+        return { isHere: true };
+    }
+  }
+  return { isHere: false, ...(lost && { lost }) };
 }
 
 const EMPTY: Pick<Node, 'child' | 'children'> = {
