@@ -223,7 +223,7 @@ test.skipIf(absent !== undefined)(
   async () => {
     const [image] = imagesOf('shorter');
     const content = mixed(31, 128 * 1024);
-  content.set(bytes(32, 20_000), 40_000);
+    content.set(bytes(32, 20_000), 40_000);
     makeBtrfs({ images: [image], size: '144M', options: [], mount: 'compress-force=zlib' }, (dir) =>
       fs.writeFileSync(join(dir, 'live'), content),
     );
