@@ -1,54 +1,38 @@
 /** Files, directories and subvolumes of a btrfs volume as nodes. */
 import type { Damage } from '../../../core/damage.ts';
-import { MAX_ENTRIES, MAX_PATH_DEPTH } from '../../../core/limits.ts';
+import { MAX_ENTRIES } from '../../../core/limits.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import { MapSource } from '../../../core/map-source.ts';
-import type { Facts, Kind, Node, NodeState } from '../../../core/node.ts';
+import type { Facts, Node } from '../../../core/node.ts';
 import type { Source } from '../../../core/source.ts';
 import { latin1 } from '../../../core/struct.ts';
-import { checkSums } from './check.ts';
-import { FileMap } from './extents.ts';
-import { attributesOf, type Entry, entriesIn, type Inode, inodeOf } from './inodes.ts';
 import {
-  DIR_INDEX,
-  INODE,
-  ROOT,
-  ROOT_BACKREF,
-  ROOT_REF,
-  rootReference,
+  bare,
+  childNamed,
+  ENTRY_TYPES,
+  kindOf,
+  type Place as PlaceInTree,
+  SPECIAL,
   TYPE_DIRECTORY,
   TYPE_REGULAR,
   TYPE_SYMLINK,
-} from './structs.ts';
+  whyNotWalked,
+} from '../posix.ts';
+import { checkSums } from './check.ts';
+import { FileMap } from './extents.ts';
+import { attributesOf, type Entry, entriesIn, type Inode, inodeOf } from './inodes.ts';
+import { DIR_INDEX, INODE, ROOT, ROOT_BACKREF, ROOT_REF, rootReference } from './structs.ts';
 import type { Key, Lost } from './tree.ts';
 import { mountIn, type Subvolume, type Volume } from './volume.ts';
 
-/** What entries call a type, by the upper bits of a mode. */
-const ENTRY_TYPES: readonly number[] = [0, 0x8, 0x4, 0x2, 0x6, 0x1, 0xc, 0xa];
-const SPECIAL: Readonly<Record<number, string>> = {
-  1: 'named pipe',
-  2: 'character device',
-  6: 'block device',
-  12: 'socket',
-};
 const MAX_LINK = 4096;
 /** Files that claim more are damaged. */
 const MAX_BYTES = 2 ** 52;
 
-/** Where a node stands: what is above it, for loops and for depth. */
-export interface Place {
-  readonly locator: string;
-  readonly rawName: string;
-  /** Subvolumes and inodes from the root down to the directory that names it. */
-  readonly above: readonly string[];
-  readonly state?: NodeState;
+/** Where a node stands in the tree, by the subvolumes and inodes above it. */
+interface Place extends PlaceInTree<string> {
   /** A check that failed on the way, whatever is below. */
   readonly doubt?: string;
-}
-
-export function bare(place: Place, kind: Kind, facts: Facts = {}, damage: readonly Damage[] = []): Node {
-  const { rawName, locator } = place;
-  return { name: printable(rawName), rawName, locator, kind, state: place.state ?? 'live', facts, damage };
 }
 
 /** The directory at the top of a subvolume; without children where its inode is lost. */
@@ -114,12 +98,6 @@ export async function inodeNode(
   return { ...node, children: () => children(), child: (rawName) => childNamed(children(rawName), rawName) };
 }
 
-export function kindOf(kind: number): Kind {
-  if (kind === TYPE_DIRECTORY) return 'directory';
-  if (kind === TYPE_SYMLINK) return 'symlink';
-  return SPECIAL[kind] === undefined ? 'file' : 'system';
-}
-
 async function linkOf(source: Source): Promise<string | undefined> {
   const block = new Uint8Array(Math.min(source.size, MAX_LINK));
   const gaps = await source.read(0, block);
@@ -174,9 +152,11 @@ async function* childrenOf(
   const key = `${sub.id}/${inode.number}`;
   const above = [...place.above, key];
   const effect = 'entries of this directory may be missing or wrong';
-  const refusal = whyNot(volume, key, place);
-  if (refusal !== undefined)
-    return volume.note(inode.item.node.place, refusal[0], refusal[1], `${key} again, or deeper`, effect, damage);
+  const refusal = whyNotWalked('btrfs.directory', key, place, volume.directories, `${key} again`);
+  if (refusal !== undefined) {
+    const { code, expected, actual } = refusal;
+    return volume.note(inode.item.node.place, code, expected, actual, effect, damage);
+  }
   const names = new Map<string, number>();
   let count = 0;
   for await (const item of sub.tree.of(inode.number, DIR_INDEX)) {
@@ -289,22 +269,6 @@ const EMPTY: Pick<Node, 'child' | 'children'> = {
   child: async () => undefined,
   async *children() {},
 };
-
-/** Loops, endless depth, and directories with two parents, which would be walked again and again. */
-function whyNot(volume: Volume, key: string, place: Place): [string, string] | undefined {
-  if (place.above.includes(key)) return ['btrfs.directory.loop', 'a directory that is not inside itself'];
-  if (place.above.length >= MAX_PATH_DEPTH)
-    return ['btrfs.directory.depth', `at most ${MAX_PATH_DEPTH} levels of directories`];
-  const first = volume.directories.get(key) ?? place.locator;
-  volume.directories.set(key, first);
-  if (first === place.locator) return undefined;
-  return ['btrfs.directory.two-parents', `a directory of its own, not ${first} a second time`];
-}
-
-async function childNamed(children: AsyncIterable<Node>, rawName: string): Promise<Node | undefined> {
-  for await (const node of children) if (node.rawName === rawName) return node;
-  return undefined;
-}
 
 export function isFile({ kind }: Inode): boolean {
   return kind === TYPE_REGULAR || kind === TYPE_SYMLINK;

@@ -3,8 +3,9 @@
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
+import { bare } from '../posix.ts';
 import { DELETED, deletedNode } from './deleted.ts';
-import { bare, subvolumeNode } from './files.ts';
+import { subvolumeNode } from './files.ts';
 import { entriesIn } from './inodes.ts';
 import { openVolume } from './open.ts';
 import { ORPHANS, orphansNode } from './orphans.ts';

@@ -163,7 +163,3 @@ export const CHUNK = 228;
 export const INLINE = 0;
 export const REGULAR = 1;
 export const PREALLOCATED = 2;
-
-export const TYPE_REGULAR = 8;
-export const TYPE_DIRECTORY = 4;
-export const TYPE_SYMLINK = 10;

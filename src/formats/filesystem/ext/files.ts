@@ -10,6 +10,7 @@ import {
   bare,
   childNamed,
   type Doubt,
+  ENTRY_TYPES,
   kindOf,
   type Place,
   SPECIAL,
@@ -21,15 +22,7 @@ import {
 import { attributesOf, inlineRest } from './attributes.ts';
 import { type Bounds, type Entry, entriesIn, isIndexNode, isSummed } from './directory.ts';
 import type { Inode } from './inodes.ts';
-import {
-  ENTRY_TYPES,
-  FLAG_ENCRYPTED,
-  FLAG_EXTENTS,
-  FLAG_INLINE_DATA,
-  MAP_AT,
-  MAP_BYTES,
-  ROOT_INODE,
-} from './structs.ts';
+import { FLAG_ENCRYPTED, FLAG_EXTENTS, FLAG_INLINE_DATA, MAP_AT, MAP_BYTES, ROOT_INODE } from './structs.ts';
 import { isFastLink, type Volume } from './volume.ts';
 
 const MAX_TARGET = 4096;
@@ -196,7 +189,7 @@ async function* childrenOf(
     const note = volume.note(doubt, effect);
     if (damage.length < MAX_DAMAGES && !damage.some((d) => d.at === note.at && d.code === note.code)) damage.push(note);
   };
-  const refusal = whyNotWalked('ext', inode.number, place, volume.directories);
+  const refusal = whyNotWalked('ext.directory', inode.number, place, volume.directories, `inode ${inode.number} again`);
   if (refusal !== undefined) return report({ at: inode.at, ...refusal });
   const names = new Map<string, number>();
   let count = 0;

@@ -1,14 +1,5 @@
 /** On-disk structures of ext2, ext3 and ext4, little-endian. Sources: the kernel's ext4 documentation; guestfs.md part B. */
 import { bytes, struct, text, u16, u32 } from '../../../core/struct.ts';
-import {
-  TYPE_BLOCK,
-  TYPE_CHARACTER,
-  TYPE_DIRECTORY,
-  TYPE_FIFO,
-  TYPE_REGULAR,
-  TYPE_SOCKET,
-  TYPE_SYMLINK,
-} from '../posix.ts';
 
 export const SUPER_AT = 1024;
 export const SUPER_BYTES = 1024;
@@ -145,18 +136,6 @@ export const EXTENT_BYTES = 12;
 /** Lengths above this are of extents that were set aside and never written. */
 export const EXTENT_WRITTEN = 32768;
 export const MAX_EXTENT_DEPTH = 5;
-
-/** The same as directory entries write them. */
-export const ENTRY_TYPES: readonly number[] = [
-  0,
-  TYPE_REGULAR,
-  TYPE_DIRECTORY,
-  TYPE_CHARACTER,
-  TYPE_BLOCK,
-  TYPE_FIFO,
-  TYPE_SOCKET,
-  TYPE_SYMLINK,
-];
 
 /** Groups of the largest file system that is opened: 2 PiB with blocks of 4 KiB. */
 export const MAX_GROUPS = 2 ** 24;

@@ -10,6 +10,7 @@ import {
   bare,
   childNamed,
   type Doubt,
+  ENTRY_TYPES,
   kindOf,
   type Place,
   SPECIAL,
@@ -23,8 +24,6 @@ import type { Inode } from './inodes.ts';
 import { DIRECTORY_CRC_AT, directoryBlock, FORM_BTREE, FORM_EXTENTS, FORM_LOCAL, INDEX_AT } from './structs.ts';
 import type { Volume } from './volume.ts';
 
-/** What entries call a type, by the upper bits of a mode. */
-const ENTRY_TYPES: readonly number[] = [0, 0x8, 0x4, 0x2, 0x6, 0x1, 0xc, 0xa];
 const ORPHAN = 'xfs.orphan';
 const FORMS: readonly string[] = ['device', 'inline', 'extents', 'extent tree'];
 
@@ -150,7 +149,7 @@ async function* childrenOf(
     const note = volume.note(doubt, 'entries of this directory may be missing or wrong');
     if (damage.length < MAX_DAMAGES && !damage.some((d) => d.at === note.at && d.code === note.code)) damage.push(note);
   };
-  const refusal = whyNotWalked('xfs', inode.number, place, volume.directories);
+  const refusal = whyNotWalked('xfs.directory', inode.number, place, volume.directories, `inode ${inode.number} again`);
   if (refusal !== undefined) return report({ at: inode.at, ...refusal });
   const names = new Map<string, number>();
   let count = 0;
