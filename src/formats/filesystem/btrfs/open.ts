@@ -5,10 +5,11 @@ import { NotThis } from '../../../core/node.ts';
 import { INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { readU64, viewOf } from '../../../core/struct.ts';
+import { uuidText } from '../../disk/guid.ts';
 import { Chunks, type Device } from './chunks.ts';
 import { Nodes } from './nodes.ts';
 import { CHUNK, CHUNK_TREE, KEY_BYTES, SUPER_PLACES } from './structs.ts';
-import { readSuper, type Super, uuidText } from './super.ts';
+import { readSuper, type Super } from './super.ts';
 import { type Item, Tree } from './tree.ts';
 import { Volume } from './volume.ts';
 

@@ -28,11 +28,6 @@ const KINDS: readonly [SumKind, number][] = [
 
 export const SUM_NAMES: readonly string[] = KINDS.map(([kind]) => kind);
 
-export function uuidText(uuid: Uint8Array): string {
-  const hex = Buffer.from(uuid).toString('hex');
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
-}
-
 /** Reads the superblock of a device; undefined where no copy of it makes sense. */
 export async function readSuper(source: Source): Promise<Super | undefined> {
   const found: (Super & { readonly agrees: boolean })[] = [];

@@ -5,6 +5,7 @@ import { MAX_DAMAGES } from '../../../core/limits.ts';
 import { data, missing, type Segment } from '../../../core/map-source.ts';
 import { type Certainty, INFERRED, RunList, STATED, type Why } from '../../../core/run.ts';
 import { latin1 } from '../../../core/struct.ts';
+import { isSet, uuidText } from '../../disk/guid.ts';
 import type { Chunks, Device } from './chunks.ts';
 import type { Nodes, Pointer, TreeNode } from './nodes.ts';
 import {
@@ -18,7 +19,7 @@ import {
   rootReference,
   rootUuids,
 } from './structs.ts';
-import { type Super, uuidText } from './super.ts';
+import type { Super } from './super.ts';
 import { type Item, Tree } from './tree.ts';
 
 /** A subvolume, as the tree of roots knows it. */
@@ -138,8 +139,8 @@ export class Volume {
       generation: root.generation,
       isReadOnly: (root.flags & READ_ONLY) !== 0,
       references: root.references,
-      ...(names !== undefined && hasAny(names.uuid) && { uuid: uuidText(names.uuid) }),
-      ...(names !== undefined && hasAny(names.parent) && { parent: uuidText(names.parent) }),
+      ...(names !== undefined && isSet(names.uuid) && { uuid: uuidText(names.uuid) }),
+      ...(names !== undefined && isSet(names.parent) && { parent: uuidText(names.parent) }),
     };
   }
 
@@ -189,8 +190,4 @@ export function gradeOf(doubt: string | undefined): Certainty {
 
 export function isTop(id: number): boolean {
   return id === FS_TREE;
-}
-
-function hasAny(bytes: Uint8Array): boolean {
-  return bytes.some((byte) => byte !== 0);
 }

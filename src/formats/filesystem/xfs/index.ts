@@ -3,6 +3,7 @@
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
+import { uuidText } from '../../disk/guid.ts';
 import { readMember } from '../../volume/vmfs-lvm/member.ts';
 import { DELETED, deletedNode } from './deleted.ts';
 import { rootNode } from './files.ts';
@@ -84,9 +85,4 @@ async function filesystemNode(volume: Volume, notices: readonly string[], cx: Cx
       },
     },
   };
-}
-
-function uuidText(uuid: Uint8Array): string {
-  const hex = Buffer.from(uuid).toString('hex');
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }
