@@ -9,7 +9,7 @@ import type { Extent } from './fat/chain.ts';
 import { type Folder, folder } from './folder.ts';
 import { bare, childNamed, type Doubt, type Place, whyNotWalked } from './posix.ts';
 
-export const DELETED = '+deleted';
+const DELETED = '+deleted';
 /** Directories that are entered while all are walked. */
 const MAX_DIRECTORIES = 1_000_000;
 /** Deleted files and folders that are listed. */

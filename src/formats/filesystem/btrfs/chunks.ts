@@ -38,12 +38,11 @@ export interface Device {
   readonly uuid: string;
   readonly source: Source;
   readonly locator: string;
-  readonly generation: number;
   /** It was away while others were written to. */
   readonly isStale: boolean;
 }
 
-export interface Chunk {
+interface Chunk {
   readonly logical: number;
   readonly length: number;
   readonly profile: string;
@@ -58,7 +57,7 @@ export interface Chunk {
 }
 
 /** Bytes of a device. */
-export interface Stretch {
+interface Stretch {
   readonly device: number;
   readonly at: number;
   readonly length: number;

@@ -4,7 +4,7 @@ import { lzoSegments } from '../../../codec/lzo.ts';
 import { inflateZlib } from '../../../codec/zlib.ts';
 import { type Codec, type Input, MadeSource } from '../../../core/made.ts';
 import { data, missing, type Segment, zeros } from '../../../core/map-source.ts';
-import { type Certainty, INFERRED, type RunList, type Why, weaker } from '../../../core/run.ts';
+import type { Certainty, RunList, Why } from '../../../core/run.ts';
 import type { Mapping } from '../../../core/source.ts';
 import { TableCache } from '../../../core/tables.ts';
 import type { Chunks } from './chunks.ts';
@@ -39,7 +39,7 @@ const CODECS: readonly (Codec | undefined)[] = [
 ];
 
 /** What is known of a stretch of the file. */
-export interface Window {
+interface Window {
   readonly from: number;
   readonly end: number;
   readonly list: readonly Segment[];
@@ -250,9 +250,4 @@ function before(starts: readonly number[], at: number): number {
     else high = middle;
   }
   return low;
-}
-
-/** Infers all segments at most. */
-export function inferred(list: readonly Segment[]): Segment[] {
-  return list.map((one) => ({ ...one, certainty: weaker(one.certainty, INFERRED) }));
 }

@@ -79,7 +79,7 @@ function deviceOf({ super: own, source, locator }: Member, newest: number): Devi
       : isStale
         ? slice(source, 0, source.size, grade, why)
         : source;
-  return { id: deviceId, uuid: Buffer.from(deviceUuid).toString('hex'), source: whole, locator, generation, isStale };
+  return { id: deviceId, uuid: Buffer.from(deviceUuid).toString('hex'), source: whole, locator, isStale };
 }
 
 function reportMembers(volume: Volume, members: readonly Member[]): void {

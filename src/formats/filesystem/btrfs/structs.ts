@@ -161,5 +161,4 @@ export const METADATA_EXTENT = 169;
 export const CHUNK = 228;
 
 export const INLINE = 0;
-export const REGULAR = 1;
 export const PREALLOCATED = 2;

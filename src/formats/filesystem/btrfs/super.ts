@@ -4,7 +4,7 @@ import type { Source } from '../../../core/source.ts';
 import type { Values } from '../../../core/struct.ts';
 import { MAGIC, METADATA_UUID, SUM_BYTES, SUPER_BYTES, SUPER_PLACES, superBlock } from './structs.ts';
 
-export type SuperBlock = Values<typeof superBlock.fields>;
+type SuperBlock = Values<typeof superBlock.fields>;
 
 export interface Super {
   readonly block: SuperBlock;

@@ -134,7 +134,7 @@ export function keyOf(node: TreeNode, i: number): Key {
   return { objectid: node.objectid[i], type: node.type[i], offset: node.offset[i] };
 }
 
-export function compare(a: Key, b: Key): number {
+function compare(a: Key, b: Key): number {
   if (a.objectid !== b.objectid) return a.objectid < b.objectid ? -1 : 1;
   if (a.type !== b.type) return a.type - b.type;
   return a.offset === b.offset ? 0 : a.offset < b.offset ? -1 : 1;

@@ -9,7 +9,6 @@ import { isSet, uuidText } from '../../disk/guid.ts';
 import type { Chunks, Device } from './chunks.ts';
 import type { Nodes, Pointer, TreeNode } from './nodes.ts';
 import {
-  FS_TREE,
   KNOWN_FEATURES,
   ROOT,
   ROOT_BACKREF,
@@ -123,12 +122,12 @@ export class Volume {
       else if (item.size >= rootItem.size) last = item;
     }
     if (last === undefined) return undefined;
-    return this.decodeRoot(last, last.doubt);
+    return this.#decodeRoot(last);
   }
 
   /** What a root's item says. */
-  decodeRoot(item: Item, doubt: string | undefined): Subvolume {
-    const { node, at, objectid: id } = item;
+  #decodeRoot(item: Item): Subvolume {
+    const { node, at, objectid: id, doubt } = item;
     const root = rootItem.decode(node.bytes, at);
     const pointer: Pointer = { place: root.place, generation: root.generation, level: root.level };
     const names = item.size >= ROOT_UUIDS ? rootUuids.decode(node.bytes, at) : undefined;
@@ -164,8 +163,8 @@ export class Volume {
   }
 
   /** Where a subvolume hangs, as it says itself. */
-  async mountOf(id: number, roots: Tree = this.roots): Promise<Mount | undefined> {
-    for await (const item of roots.of(id, ROOT_BACKREF)) {
+  async mountOf(id: number): Promise<Mount | undefined> {
+    for await (const item of this.roots.of(id, ROOT_BACKREF)) {
       if ('lost' in item || item.size < rootReference.size) continue;
       return mountIn(item, item.offset);
     }
@@ -186,8 +185,4 @@ export function mountIn({ node, at, size }: Item, parent: number): Mount {
 
 export function gradeOf(doubt: string | undefined): Certainty {
   return doubt === undefined ? STATED : INFERRED;
-}
-
-export function isTop(id: number): boolean {
-  return id === FS_TREE;
 }

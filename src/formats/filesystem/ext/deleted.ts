@@ -13,7 +13,7 @@ import { allCopies, type Copy, type Journal } from './journal.ts';
 import { EXTENT_MAGIC, FLAG_EXTENTS, FLAG_INLINE_DATA, INODE_UNINIT, ROOT_INODE } from './structs.ts';
 import { isFastLink, type Volume } from './volume.ts';
 
-export const DELETED = '+deleted';
+const DELETED = '+deleted';
 /** Files that are listed at most. */
 const MAX_DELETED = 1_000_000;
 /** Directories whose blocks are looked through for names. */

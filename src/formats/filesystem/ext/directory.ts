@@ -3,7 +3,7 @@ import { crc32cUpdate } from '../../../codec/crc32c.ts';
 import { latin1, struct, u8, u16, u32, viewOf } from '../../../core/struct.ts';
 import type { Doubt } from '../posix.ts';
 
-export const entryStruct = struct('ext directory entry', 8, {
+const entryStruct = struct('ext directory entry', 8, {
   inode: u32(0x00),
   length: u16(0x04),
   nameLength: u8(0x06),

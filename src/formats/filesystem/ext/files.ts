@@ -76,7 +76,7 @@ function describedNode(volume: Volume, entry: Entry, inode: Inode | undefined, p
 }
 
 /** An inode as a node; `doubts` are those of the entry that led to it. */
-export function inodeNode(
+function inodeNode(
   volume: Volume,
   inode: Inode,
   place: Place,
@@ -217,7 +217,7 @@ export function boundsOf(volume: Volume): Bounds {
   return { inodes, hasTypes: (sb.incompat & INCOMPAT_FILETYPE) !== 0 };
 }
 
-export interface DirectoryBlock {
+interface DirectoryBlock {
   readonly block: Uint8Array;
   /** Bytes from the start of the volume. */
   readonly at: number;

@@ -59,7 +59,7 @@ export async function rootNode(volume: Volume, locator: string, name: string): P
   return { ...node, kind: 'filesystem' };
 }
 
-export function isDirectory({ flags }: FileRecord): boolean {
+function isDirectory({ flags }: FileRecord): boolean {
   return (flags & RECORD_DIRECTORY) !== 0;
 }
 

@@ -1,7 +1,7 @@
 /** File records: what a file is, as a list of attributes. */
 import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
-import { latin1, viewOf } from '../../../core/struct.ts';
+import { viewOf } from '../../../core/struct.ts';
 import { type Fixup, fixUp } from './fixup.ts';
 import {
   ATTRIBUTE_END,
@@ -74,7 +74,7 @@ export interface FileRecord {
   readonly why: Why;
 }
 
-export interface Position {
+interface Position {
   readonly source: Source;
   readonly at: number;
   readonly place: number;
@@ -209,11 +209,4 @@ function attributeAt(record: FileRecord, view: DataView, at: number, type: numbe
   if (rest.runsAt < NON_RESIDENT_HEAD || rest.runsAt >= length || !Number.isSafeInteger(last)) return undefined;
   if (!Number.isSafeInteger(rest.firstVcn) || (!isEmpty && last + 1 < rest.firstVcn)) return undefined;
   return { ...own, lying: { ...rest, lastVcn: last } };
-}
-
-/** The name of a record's kind by its first bytes, for sentences. */
-export function kindOfBytes(bytes: Uint8Array): string {
-  const magic = latin1(bytes, 0, 4);
-  if (magic === 'BAAD') return 'one that Windows gave up';
-  return bytes.subarray(0, 4).every((byte) => byte === 0) ? 'zeros' : 'none';
 }

@@ -160,8 +160,8 @@ export const MIRRORED = 4;
 /** Records below are the file system's own. */
 export const FIRST_USER_RECORD = 24;
 
-export const DOS_READ_ONLY = 0x01;
-export const DOS_HIDDEN = 0x02;
+const DOS_READ_ONLY = 0x01;
+const DOS_HIDDEN = 0x02;
 export const DOS_SYSTEM = 0x04;
 export const DOS_ATTRIBUTES: Readonly<Record<number, string>> = {
   [DOS_READ_ONLY]: 'read-only',

@@ -15,7 +15,6 @@ import {
   type Place,
   SPECIAL,
   TYPE_DIRECTORY,
-  TYPE_REGULAR,
   TYPE_SYMLINK,
   whyNotWalked,
 } from '../posix.ts';
@@ -229,8 +228,4 @@ function doubtOf(volume: Volume, block: Uint8Array, inode: Inode, report: (doubt
     actual: isOwn ? 'another checksum' : `one of inode ${head.owner}`,
   });
   return { doubt: code };
-}
-
-export function isFile({ type }: Inode): boolean {
-  return type === TYPE_REGULAR || type === TYPE_SYMLINK;
 }
