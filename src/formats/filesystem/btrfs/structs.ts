@@ -122,6 +122,9 @@ export const extentBody = struct('btrfs file extent on disk', 53, {
   bytes: u64(45),
 });
 
+/** Of the tree of extents; who refers to it stands behind. */
+export const extentItem = struct('btrfs extent', 24, { references: u64(0), generation: u64(8), flags: u64(16) });
+
 export const rootItem = struct('btrfs root', 239, {
   generation: u64(160),
   directory: u64(168),
@@ -161,4 +164,5 @@ export const METADATA_EXTENT = 169;
 export const CHUNK = 228;
 
 export const INLINE = 0;
+export const REGULAR = 1;
 export const PREALLOCATED = 2;
