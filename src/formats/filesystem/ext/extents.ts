@@ -38,7 +38,7 @@ export class ExtentMap implements Mapping {
     this.#ground = ground;
     this.#unit = ground.geometry.blockSize;
     this.#inode = inode;
-    this.#placer = new Placer(ground, isDead);
+    this.#placer = new Placer(ground, isDead, inode.fate);
     const { certainty, why } = inode;
     this.#root = branchOf(inode.map, undefined, 0, certainty, why);
     // An inode that holds blocks and names none has lost its extents.

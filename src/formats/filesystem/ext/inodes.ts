@@ -41,6 +41,8 @@ export interface Inode {
   readonly doubts: readonly Doubt[];
   readonly certainty: Certainty;
   readonly why: Why;
+  /** Of what is gone: what became of a block after it. */
+  readonly fate?: (block: number) => 'later' | 'unsure' | undefined;
 }
 
 interface Page {

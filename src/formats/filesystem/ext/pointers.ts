@@ -44,7 +44,7 @@ export class PointerMap implements Mapping {
     this.#per = this.#unit / 4;
     this.#inode = inode;
     this.#isDead = isDead;
-    this.#placer = new Placer(ground, isDead);
+    this.#placer = new Placer(ground, isDead, inode.fate);
     const view = viewOf(inode.map);
     const words = Uint32Array.from({ length: DIRECT + LEVELS }, (_, i) => view.getUint32(4 * i, true));
     const isEmpty = words.every((word) => word === 0) && inode.acl === 0 && inode.allocated > 0;
@@ -184,7 +184,9 @@ export class PointerMap implements Mapping {
         (block - geometry.super.firstBlock - group * geometry.blocksPerGroup) / geometry.clusterRatio,
       );
       const used = groups.inUse(group, bit, bit + 1);
-      if (this.#isDead && used !== false) lost = 'ext.block-reused';
+      const fate = this.#isDead ? this.#inode.fate?.(block) : undefined;
+      if (this.#isDead && (used !== false || fate === 'later')) lost = 'ext.block-reused';
+      else if (fate === 'unsure') lost = 'ext.block-claimed';
       else if (!this.#isDead && used !== true) doubt = used === false ? 'ext.block-free' : 'ext.bitmap';
     }
     const certainty = doubt === undefined ? this.#top.certainty : weaker(this.#top.certainty, INFERRED);
