@@ -15,6 +15,9 @@ export interface Claim {
   readonly who: number;
 }
 
+/** Another had it later, or one had it of which nobody knows when. */
+export type Fate = 'later' | 'unsure' | undefined;
+
 export class Claimants {
   readonly #claims: Claim[] = [];
   /** The farthest end of all claims up to each one. */
@@ -39,6 +42,20 @@ export class Claimants {
       if (one.end > own.from && !(one.order < own.order)) out.push(one);
     }
     return out.reverse();
+  }
+
+  /** What became of what begins at `own.from` once `own` no longer had it, and up to where the same holds. */
+  fate(own: Claim): { readonly fate: Fate; readonly end: number } {
+    if (this.isHopeless) return { fate: 'unsure', end: own.end };
+    const others = this.after(own).filter(({ who }) => who !== own.who);
+    let { end } = own;
+    for (const one of others) {
+      if (one.from > own.from) end = Math.min(end, one.from);
+      else end = Math.min(end, one.end);
+    }
+    const first = others.filter(({ from }) => from <= own.from);
+    const isLater = first.some(({ order }) => order > own.order);
+    return { fate: isLater ? 'later' : first.length > 0 ? 'unsure' : undefined, end };
   }
 
   #sort(): Float64Array {

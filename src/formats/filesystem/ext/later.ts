@@ -1,6 +1,6 @@
 /** Blocks that several files had one after the other, as older copies of their inodes in the journal tell. */
 import { viewOf } from '../../../core/struct.ts';
-import { Claimants } from '../claimants.ts';
+import { Claimants, type Fate } from '../claimants.ts';
 import { type Inode, inodeOf } from './inodes.ts';
 import type { Copy, Journal } from './journal.ts';
 import { FLAG_EXTENTS, FLAG_INLINE_DATA } from './structs.ts';
@@ -12,9 +12,6 @@ interface InodeCopy {
   /** When it was written, in transactions; 0 is the next one. */
   readonly order: number;
 }
-
-/** What became of a block after a file had it: another had it later, or one had it of which nobody knows when. */
-export type Fate = 'later' | 'unsure' | undefined;
 
 const POINTERS = 15;
 /** Files are told apart by their inode and its generation, of which so much is enough. */
@@ -88,13 +85,7 @@ export class Later {
   /** What became of the blocks of an inode that is gone. */
   fateOf(inode: Inode, order: number): (block: number) => Fate {
     const who = whoOf(inode);
-    return (block) => {
-      if (this.#claimants.isHopeless) return 'unsure';
-      const others = this.#claimants
-        .after({ from: block, end: block + 1, order, who })
-        .filter((one) => one.who !== who);
-      return others.some((one) => one.order > order) ? 'later' : others.length > 0 ? 'unsure' : undefined;
-    };
+    return (block) => this.#claimants.fate({ from: block, end: block + 1, order, who }).fate;
   }
 }
 

@@ -3,6 +3,7 @@ import { printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
 import { INFERRED } from '../../../core/run.ts';
 import { viewOf } from '../../../core/struct.ts';
+import { Claimants } from '../claimants.ts';
 import { type Folder, folder } from '../folder.ts';
 import { TYPE_DIRECTORY, TYPE_REGULAR } from '../posix.ts';
 import { inodesOf } from './chunks.ts';
@@ -48,8 +49,23 @@ export async function deletedNode(volume: Volume, locator: string): Promise<Node
     if (dead !== undefined && gone.size < MAX_DELETED) gone.set(inode.number, dead);
   }
   if (gone.size === 0) return undefined;
+  await tellFates(volume, gone);
   const { names, paths } = await namesOf(volume, gone, logged);
   return tree(volume, locator, gone, names, paths);
+}
+
+/** Finds out what became of the blocks of all that is gone: of those that had one in turn, the last may still be there. */
+async function tellFates(volume: Volume, gone: Map<number, Inode>): Promise<void> {
+  const claimants = new Claimants();
+  for (const [who, inode] of gone) {
+    if (inode.format === FORM_LOCAL) continue;
+    for await (const { block, count } of volume.map(inode, true).extents())
+      claimants.add({ from: block, end: block + count, order: inode.changedAt, who });
+  }
+  for (const [who, inode] of gone) {
+    const fate = (from: number, end: number) => claimants.fate({ from, end, order: inode.changedAt, who });
+    gone.set(who, { ...inode, fate });
+  }
 }
 
 /** The newest version of each inode in which it was in use. */
@@ -89,7 +105,8 @@ function fromLog(
   const was = inodeOf(geometry, now.number, raw, source, at);
   if (was === undefined || (was.generation + 1) >>> 0 !== now.generation >>> 0) return undefined;
   const why = { what: `XFS log, inode ${now.number}`, source, at, code: 'xfs.deleted.log' };
-  const inode: Inode = { ...was, certainty: INFERRED, why, doubts: [] };
+  // It had its blocks until it was freed.
+  const inode: Inode = { ...was, changedAt: now.changedAt, certainty: INFERRED, why, doubts: [] };
   // Only maps are used from there: what small files held themselves lies in sectors with words taken out.
   return { inode, fork: was.format === FORM_EXTENTS ? fork : undefined };
 }

@@ -35,7 +35,6 @@ const loggedCore = struct('XFS logged inode', 176, {
   eventState: u16(88),
   nextUnlinked: u32(96),
   changes: bytes8(104),
-  lsn: bytes8(112),
   copyHint: u32(128),
 });
 const TIMES = ['accessed', 'modified', 'changed', 'made'];

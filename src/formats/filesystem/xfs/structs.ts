@@ -118,6 +118,7 @@ export const inodeCore = struct(
     attributeFormat: u8(83),
     flags: u16(90),
     generation: u32(92),
+    lsn: bytes8(112),
     flags2: bytes8(120),
     made: bytes8(144),
     number: u64(152),
