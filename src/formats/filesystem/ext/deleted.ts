@@ -4,9 +4,9 @@ import { printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
 import { INFERRED } from '../../../core/run.ts';
 import { viewOf } from '../../../core/struct.ts';
+import { type Called, called, type Name, Names, type Span } from '../called.ts';
 import { type Folder, folder } from '../folder.ts';
 import { TYPE_DIRECTORY, TYPE_REGULAR, TYPE_SYMLINK } from '../posix.ts';
-import { type Called, type Name, Names, type Span } from './called.ts';
 import { type Entry, entriesIn, leftoversIn } from './directory.ts';
 import { blocksOf, boundsOf, factsOf } from './files.ts';
 import { type Inode, withDoubts } from './inodes.ts';
@@ -188,13 +188,7 @@ export class DeletedOf {
 
   #file({ inode, name }: Gone, locator: string, rawName: string): Node {
     const facts = factsOf(this.#volume, inode);
-    const others = name?.others ?? [];
-    // Several had its inode in turn: which of their names was its own is not known.
-    const details = {
-      ...facts.details,
-      nameKnown: name !== undefined && others.length === 0,
-      ...(others.length > 0 && { otherNames: others.map(printable).join(', ') }),
-    };
+    const details = { ...facts.details, ...called(name) };
     return {
       name: printable(rawName),
       rawName,

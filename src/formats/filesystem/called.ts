@@ -1,5 +1,7 @@
 /** What an inode that is gone was called: entries say the number of an inode only, which many files had in turn. */
 
+import { printable } from '../../core/locator.ts';
+
 /** A name, and the directory that it stood in. */
 export interface Name {
   readonly name: string;
@@ -55,4 +57,11 @@ export class Names {
     names.delete(best.name);
     return { name: best.name, parent: best.parent, others: [...names] };
   }
+}
+
+/** What to say of a name: whether it is known, and which others it may have been. */
+export function called(name: Called | undefined): Readonly<Record<string, string | boolean>> {
+  const others = name?.others ?? [];
+  const known = { nameKnown: name !== undefined && others.length === 0 };
+  return others.length === 0 ? known : { ...known, otherNames: others.map(printable).join(', ') };
 }
