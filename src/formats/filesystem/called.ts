@@ -14,7 +14,8 @@ export interface Called extends Name {
   readonly others: readonly string[];
 }
 
-interface Candidate extends Name {
+/** A name that an inode had at some time. */
+export interface Candidate extends Name {
   /** When it stood there, in transactions; undefined of what was left over when an entry was removed. */
   readonly order: number | undefined;
 }

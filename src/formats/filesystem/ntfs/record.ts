@@ -1,7 +1,7 @@
 /** File records: what a file is, as a list of attributes. */
 import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
-import { viewOf } from '../../../core/struct.ts';
+import { readU64, viewOf } from '../../../core/struct.ts';
 import { type Fixup, fixUp } from './fixup.ts';
 import {
   ATTRIBUTE_END,
@@ -63,6 +63,8 @@ export interface FileRecord {
   readonly view: DataView;
   readonly usaAt: number;
   readonly torn: readonly number[];
+  /** Of the last change of it that was logged; NaN where none was. */
+  readonly changedAt: number;
   readonly sequence: number;
   readonly links: number;
   readonly flags: number;
@@ -133,6 +135,7 @@ export function decodeRecord(
     view,
     usaAt: fixed.usaAt,
     torn: fixed.torn,
+    changedAt: readU64(view, fields.lsn.at) || Number.NaN,
     sequence: view.getUint16(fields.sequence.at, true),
     links: view.getUint16(fields.links.at, true),
     flags: view.getUint16(fields.flags.at, true),

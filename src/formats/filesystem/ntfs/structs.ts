@@ -29,6 +29,7 @@ export const RECORD_HEAD = 0x30;
 export const recordHeader = struct('NTFS file record', RECORD_HEAD, {
   usaAt: u16(0x04),
   usaCount: u16(0x06),
+  lsn: u64(0x08),
   sequence: u16(0x10),
   links: u16(0x12),
   first: u16(0x14),
