@@ -68,7 +68,7 @@ export class Placer {
         until = first + sameUntil(page.bits, bit, end);
         isLost = this.#isDead && isUsed !== false;
         if (isUsed === undefined) code = 'ntfs.bitmap';
-        else if (this.#isDead && isUsed) code = 'ntfs.cluster-reused';
+        else if (this.#isDead) code = isUsed ? 'ntfs.cluster-reused' : undefined;
         else if (!isUsed) code = 'ntfs.cluster-free';
         if (code === undefined && this.#isDead && this.#fate !== undefined) {
           const later = this.#fate(cluster, until);
