@@ -162,7 +162,8 @@ async function* childrenOf(
   for await (const item of sub.tree.of(inode.number, DIR_INDEX)) {
     if ('lost' in item || entriesIn(item).length === 0) {
       const [code, at] = 'lost' in item ? [item.lost, item.place] : ['btrfs.entry', item.node.place];
-      volume.note(at, code, 'a node with entries', 'none that can be read', effect, damage);
+      const actual = 'lost' in item && item.isPart ? 'one whose check fails' : 'none that can be read';
+      volume.note(at, code, 'a node with entries', actual, effect, damage);
       continue;
     }
     for (const entry of entriesIn(item)) {

@@ -35,6 +35,8 @@ export interface Leaf {
 export interface Lost {
   readonly lost: string;
   readonly place: number;
+  /** Some of them were read: their node is damaged, and may have lost any of its items. */
+  readonly isPart?: true;
 }
 
 const LEVELS = 8;
@@ -93,6 +95,8 @@ export class Tree {
       const leaf = await this.leaf(key);
       if (leaf.lost !== undefined) yield { lost: leaf.lost, place: leaf.place };
       else yield* itemsOf(leaf, key, last);
+      if (leaf.doubt !== undefined && leaf.doubt !== this.doubt)
+        yield { lost: leaf.doubt, place: leaf.place, isPart: true };
       // Keys only grow, whatever nodes say.
       if (leaf.to === undefined || compare(leaf.to, last) > 0 || compare(leaf.to, key) <= 0) return;
       key = leaf.to;

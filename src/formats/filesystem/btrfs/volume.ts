@@ -117,6 +117,7 @@ export class Volume {
   async #subvolume(id: number): Promise<Subvolume | undefined> {
     let last: Item | undefined;
     for await (const item of this.roots.of(id, ROOT)) {
+      if ('lost' in item && item.isPart) continue;
       if ('lost' in item)
         this.note(item.place, item.lost, `the root of tree ${id}`, 'none that can be read', 'it is missing');
       else if (item.size >= rootItem.size) last = item;
