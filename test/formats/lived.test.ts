@@ -43,7 +43,7 @@ test.each(made)('%s: no lie, whatever is looked at first', async (name, family, 
   const roll = dice(SEED + 100);
   let lost = 0;
   for (let round = 0; round < ROUNDS; round++) {
-    const { what, undo, isTouched } = hurt.some(family, store, clusters, roll);
+    const { what, undo, isTouched } = hurt.some(family, kind, store, clusters, roll);
     const one = await verdict(source, store, round % 2 === 0 ? 'live first' : 'gone first', isTouched);
     expect(one.lies, `round ${round}: ${what}`).toEqual([]);
     lost += one.all - one.stated;

@@ -27,6 +27,8 @@ type Step = (dir: string) => void;
 export interface Kind {
   readonly name: string;
   readonly make: (image: string, steps: readonly Step[]) => void;
+  /** Its structures carry no sums: what is changed inside one cannot be told from what was written. */
+  readonly isUnsummed?: true;
 }
 
 const mounted =
@@ -53,11 +55,12 @@ export const KINDS: Readonly<Record<Family, readonly Kind[]>> = {
   ext: [
     { name: 'ext4', make: mounted('ext4', '32M', ['-b', '1024']) },
     { name: 'ext4, inline data', make: mounted('ext4', '32M', ['-b', '4096', '-O', 'inline_data']) },
-    { name: 'ext3', make: mounted('ext3', '32M', ['-b', '1024']) },
+    { name: 'ext3', make: mounted('ext3', '32M', ['-b', '1024']), isUnsummed: true },
   ],
   ntfs: [
     {
       name: 'NTFS',
+      isUnsummed: true,
       make(image, steps) {
         formatNtfs(image, 24 * 2 ** 20, []);
         for (const step of steps) onVolume(image, step);
@@ -65,6 +68,7 @@ export const KINDS: Readonly<Record<Family, readonly Kind[]>> = {
     },
     {
       name: 'NTFS, compressed',
+      isUnsummed: true,
       make(image, steps) {
         formatNtfs(image, 24 * 2 ** 20, ['-C']);
         for (const step of steps) onVolume(image, step, 'compression');
@@ -308,19 +312,19 @@ export async function metadataOf(source: Source, bytes: Uint8Array, unit: number
 
 type Roll = (below: number) => number;
 const UNITS: Readonly<Record<Family, number>> = { btrfs: 4096, xfs: 1024, ext: 1024, ntfs: 1024 };
-/** What checks of each can see. Where only pointers, names and numbers of records are checked nothing is changed inside. */
-const FAULTS: Readonly<Record<Family, readonly string[]>> = {
-  btrfs: ['bit', 'fill', 'zero', 'other', 'older'],
-  xfs: ['bit', 'fill', 'zero', 'other'],
-  ext: ['bit', 'fill', 'zero', 'other'],
-  ntfs: ['zero', 'other'],
-};
+/** What checks can see. */
+function faultsOf(family: Family, { isUnsummed }: Kind): readonly string[] {
+  if (isUnsummed) return ['zero', 'other'];
+  // Only nodes of btrfs are known by their generation too.
+  return ['bit', 'fill', 'zero', 'other', ...(family === 'btrfs' ? ['older'] : [])];
+}
 
 /** Damage to what is no bytes of files. */
 export const hurt = {
   unit: (family: Family): number => UNITS[family],
-  some(family: Family, { bytes, before }: Lived, clusters: readonly (readonly number[])[], roll: Roll) {
+  some(family: Family, kind: Kind, { bytes, before }: Lived, clusters: readonly (readonly number[])[], roll: Roll) {
     const unit = UNITS[family];
+    const faults = faultsOf(family, kind);
     const was: [number, Buffer][] = [];
     const what: string[] = [];
     const any = (): number => {
@@ -328,7 +332,7 @@ export const hurt = {
       return cluster[roll(cluster.length)];
     };
     for (let n = 1 + roll(6); n > 0; n--) {
-      const fault = FAULTS[family][roll(FAULTS[family].length)];
+      const fault = faults[roll(faults.length)];
       const isPart = fault === 'bit' || fault === 'fill';
       const at = any() + (isPart ? roll(unit) : 0);
       const length = fault === 'bit' ? 1 : fault === 'fill' ? 1 + roll(unit - (at % unit)) : unit;

@@ -67,6 +67,7 @@ export class PointerMap implements Mapping {
   async blocks(visit?: (start: number, length: number) => void): Promise<number | undefined> {
     let count = 0;
     let seen = 0;
+    let isWhole = true;
     const queue: { block: number; levels: number }[] = [];
     this.#top.words.forEach((block, i) => {
       if (block !== 0) queue.push({ block, levels: Math.max(0, i - DIRECT + 1) });
@@ -76,8 +77,11 @@ export class PointerMap implements Mapping {
       count++;
       visit?.(block, 1);
       if (levels === 0) continue;
+      if (seen++ > MAX_COUNTED) return undefined;
       const table = await this.#table(block);
-      if (table.lost !== undefined || seen++ > MAX_COUNTED) return undefined;
+      // What the others lead to is shown all the same.
+      isWhole &&= table.lost === undefined;
+      if (table.lost !== undefined) continue;
       for (const word of table.words) {
         if (word === 0) continue;
         if (levels === 1) {
@@ -86,7 +90,7 @@ export class PointerMap implements Mapping {
         } else queue.push({ block: word, levels: levels - 1 });
       }
     }
-    return count;
+    return isWhole ? count : undefined;
   }
 
   runs(from: number, end: number, out: RunList): number {
