@@ -37,19 +37,19 @@ test.each(made)('%s: no lie, whatever is looked at first', async (name, family, 
     expect(stated).toBe(all);
     expect(right, name).toBeGreaterThan(100_000);
     // What nobody tells of any more had a place too. Tables of pointers carry no sums.
-    expect(wrongBytes / right, wrong.join('\n')).toBeLessThan(name === 'ext3' ? 0.3 : 0.1);
+    expect(wrongBytes / right, wrong.join('\n')).toBeLessThan(name === 'ext3' ? 0.5 : 0.25);
   }
   const clusters = await metadataOf(source, store.bytes, hurt.unit(family));
   const roll = dice(SEED + 100);
-  let lost = 0;
+  let damages = 0;
   for (let round = 0; round < ROUNDS; round++) {
     const { what, undo, isTouched } = hurt.some(family, kind, store, clusters, roll);
     const one = await verdict(source, store, round % 2 === 0 ? 'live first' : 'gone first', isTouched);
     expect(one.lies, `round ${round}: ${what}`).toEqual([]);
-    lost += one.all - one.stated;
+    damages += one.damages;
     undo();
   }
-  expect(lost).toBeGreaterThan(0);
+  expect(damages).toBeGreaterThan(0);
 });
 
 test.runIf(made.length > 0)('the judge finds lies (canary)', async () => {

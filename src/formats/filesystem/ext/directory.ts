@@ -71,6 +71,12 @@ export function entriesIn(
   return out;
 }
 
+/** The directory whose first block this is, as its entry of itself says; undefined where there is none. */
+export function ownerIn(block: Uint8Array): number | undefined {
+  const { inode, nameLength } = entryStruct.decode(block, 0);
+  return nameLength === 1 && block[HEAD] === 0x2e && inode !== 0 ? inode : undefined;
+}
+
 /** Names that stand where chains skip: of entries that were taken out and not yet written over. */
 export function leftoversIn(block: Uint8Array, base: number, bounds: Bounds): Entry[] {
   const out: Entry[] = [];

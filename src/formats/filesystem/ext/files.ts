@@ -20,7 +20,7 @@ import {
   whyNotWalked,
 } from '../posix.ts';
 import { attributesOf, inlineRest } from './attributes.ts';
-import { type Bounds, type Entry, entriesIn, isIndexNode, isSummed } from './directory.ts';
+import { type Bounds, type Entry, entriesIn, isIndexNode, isSummed, ownerIn } from './directory.ts';
 import type { Inode } from './inodes.ts';
 import { FLAG_ENCRYPTED, FLAG_EXTENTS, FLAG_INLINE_DATA, MAP_AT, MAP_BYTES, ROOT_INODE } from './structs.ts';
 import { isFastLink, type Volume } from './volume.ts';
@@ -255,18 +255,40 @@ export async function* blocksOf(
       const expected = `block ${offset / unit} of directory inode ${inode.number}`;
       report({ at, code: 'ext.directory.block', expected, actual: 'none that can be read' });
     }
-    if (isData) yield { block, at, ...doubtOf(block, inode, at, report) };
+    if (isData)
+      yield { block, at, ...(doubtOf(block, inode, at, report) ?? ownerDoubt(block, inode, offset, at, report)) };
     offset += isData ? unit : Math.max(unit, list.length[0] - (list.length[0] % unit));
   }
 }
 
-function doubtOf(block: Uint8Array, inode: Inode, at: number, report: (doubt: Doubt) => void): { doubt?: string } {
-  if (inode.seed === undefined) return {};
+function doubtOf(
+  block: Uint8Array,
+  inode: Inode,
+  at: number,
+  report: (doubt: Doubt) => void,
+): { doubt: string } | undefined {
+  if (inode.seed === undefined) return undefined;
   // A root of a hash tree can still carry the sum of the plain block that it was.
   const summed = isIndexNode(block) ? true : isSummed(block, inode.seed);
-  if (summed === true) return {};
+  if (summed === true) return undefined;
   const code = 'ext.directory.checksum';
   const actual = summed === undefined ? 'no checksum' : 'one that does not agree';
   report({ at, code, expected: 'a block of entries with its checksum', actual });
+  return { doubt: code };
+}
+
+/** A directory begins with itself, which tells a block of another one where nothing carries sums. */
+function ownerDoubt(
+  block: Uint8Array,
+  inode: Inode,
+  offset: number,
+  at: number,
+  report: (doubt: Doubt) => void,
+): { doubt: string } | undefined {
+  const own = offset === 0 ? ownerIn(block) : undefined;
+  if (own === undefined || own === inode.number) return undefined;
+  const code = 'ext.directory.owner';
+  const expected = `a block of entries of directory inode ${inode.number}`;
+  report({ at, code, expected, actual: `one of inode ${own}` });
   return { doubt: code };
 }
