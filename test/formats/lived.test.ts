@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { MemorySource } from '../../src/core/memory.ts';
-import { dice } from '../faults/faults.ts';
+import { dice, faulty, unreadable } from '../faults/faults.ts';
 import { mountAbsent } from '../make/mounted.ts';
 import { ntfs3gAbsent } from '../make/ntfs.ts';
 import { type Family, hurt, KINDS, type Lived, lived, metadataOf, verdict } from './lived.ts';
@@ -48,6 +48,12 @@ test.each(made)('%s: no lie, whatever is looked at first', async (name, family, 
     expect(one.lies, `round ${round}: ${what}`).toEqual([]);
     damages += one.damages;
     undo();
+    const cluster = clusters[roll(clusters.length)];
+    const at = cluster[roll(cluster.length)];
+    const torn = faulty(source, [unreadable(at, 512 * (1 + roll(16)))]);
+    const two = await verdict(torn, store, round % 2 === 0 ? 'gone first' : 'live first');
+    expect(two.lies, `round ${round}: unreadable at ${at}`).toEqual([]);
+    damages += two.damages;
   }
   expect(damages).toBeGreaterThan(0);
 });
