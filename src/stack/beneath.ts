@@ -40,7 +40,7 @@ export async function beneath(stack: Stack, node: Node): Promise<Node[]> {
 
 /**
  * A file system that filled the whole disk, under a partition table that was written over its start and leads nowhere: a
- * disk without partitions that was "initialised". Copies of its superblock lie further on. Source: case H4.
+ * disk without partitions that was "initialised". Copies of its superblock lie further on.
  */
 async function overwritten(stack: Stack, disk: Node): Promise<Node[]> {
   for (const format of formats.filter(({ layer }) => layer === 'filesystem')) {

@@ -1,4 +1,4 @@
-/** Machines whose configurations are lost, by the names of their volumes: vm-102-disk-0. Source: case K20. */
+/** Machines whose configurations are lost, by the names of their volumes: vm-102-disk-0. */
 import { inferred, MAX_DISKS, type Said, unknownMachine } from '../core/machine.ts';
 import type { Node } from '../core/node.ts';
 import { type Bootable, type BootableDisk, bareDisk } from './bootable.ts';

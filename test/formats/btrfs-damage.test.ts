@@ -8,12 +8,15 @@ import type { Node } from '../../src/core/node.ts';
 import { flatten } from '../../src/core/resolve.ts';
 import { DATA, INFERRED, MISSING, RunList, STATED } from '../../src/core/run.ts';
 import type { Source } from '../../src/core/source.ts';
+import { openVolume } from '../../src/formats/filesystem/btrfs/open.ts';
+import { ROOT_BACKREF, ROOT_REF } from '../../src/formats/filesystem/btrfs/structs.ts';
 import { locate } from '../../src/stack/locate.ts';
 import { dice } from '../faults/faults.ts';
 import { makeBtrfs, run } from '../make/btrfs.ts';
 import { sampleEntries, writeEntries } from '../make/ext.ts';
 import { mountAbsent } from '../make/mounted.ts';
 import { all, bytes, fill, opened } from './btrfs-volumes.ts';
+import { cxOf } from './judged.ts';
 import { differences, everything, sha256, weakest, whole } from './volumes.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'salvor-btrfs-'));
@@ -115,6 +118,53 @@ test.skipIf(absent !== undefined)('without its first superblock, or its tree of 
     }
     stack.close();
   }
+});
+
+test.skipIf(absent !== undefined)('subvolumes whose roots are lost are no empty directories', async () => {
+  const [image] = imagesOf('roots');
+  makeBtrfs({ images: [image], size: '144M', options: ['-m', 'single', '-n', '4096'] }, (dir) => {
+    for (let i = 0; i < 90; i++) {
+      run('btrfs', 'subvolume', 'create', join(dir, `a subvolume with a name of some length ${i}`));
+      fs.writeFileSync(join(dir, `a subvolume with a name of some length ${i}`, 'file'), `${i}`);
+    }
+  });
+  const sound = fs.readFileSync(image);
+  const volume = await openVolume(new MemorySource(sound), cxOf('x', {}));
+  const leaves = new Map<number, boolean>();
+  for await (const item of volume.roots.items(
+    { objectid: 0, type: 0, offset: 0 },
+    { objectid: 1e6, type: 0, offset: 0 },
+  ))
+    if (!('lost' in item)) leaves.set(item.node.place, (leaves.get(item.node.place) ?? true) && item.type === ROOT_REF);
+  expect([...leaves.values()].filter((isOfReferences) => isOfReferences).length).toBeGreaterThan(0);
+  for (const [place, isOfReferences] of leaves) {
+    const at = volume.physical(place);
+    const torn = Buffer.from(sound).fill(0x55, at, at + 4096);
+    const { stack, top } = await opened([{ name: 'x', source: new MemorySource(torn) }]);
+    let count = 0;
+    for await (const child of stack.children(top)) {
+      const file = await stack.child(child, 'file');
+      if (file === undefined) expect(child.damage.length, child.name).toBeGreaterThan(0);
+      else expect(Buffer.from(await whole(await file.bytes!())).toString()).toBe(child.name.split(' ').at(-1));
+      if (file !== undefined) count++;
+    }
+    // What says where they hang stands with each of them too.
+    if (isOfReferences) expect(count).toBe(90);
+    else if (count < 90) expect(top.damage.length).toBeGreaterThan(0);
+    stack.close();
+  }
+  const [reference, back] = await Promise.all(
+    [
+      [5, ROOT_REF, 316],
+      [316, ROOT_BACKREF, 5],
+    ].map(async ([objectid, type, offset]) => (await volume.roots.leaf({ objectid, type, offset })).place),
+  );
+  const torn = Buffer.from(sound);
+  for (const place of [reference, back]) torn.fill(0x55, volume.physical(place), volume.physical(place) + 4096);
+  const { stack, top } = await opened([{ name: 'x', source: new MemorySource(torn) }]);
+  const last = await stack.child(top, 'a subvolume with a name of some length 60');
+  expect(last!.damage.map(({ code }) => code)).toEqual(['btrfs.node.lost']);
+  stack.close();
 });
 
 /** Which sectors of an image hold bytes of files. */

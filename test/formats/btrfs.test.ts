@@ -3,11 +3,17 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { segments } from '../../src/core/map-source.ts';
 import { MemorySource } from '../../src/core/memory.ts';
 import type { Node } from '../../src/core/node.ts';
-import { INFERRED } from '../../src/core/run.ts';
+import { CERTAINTY_NAMES, INFERRED, STATED } from '../../src/core/run.ts';
+import { decodeExtent, extentSegments } from '../../src/formats/filesystem/btrfs/extents.ts';
 import { btrfs } from '../../src/formats/filesystem/btrfs/index.ts';
-import { nodeHeader, superBlock } from '../../src/formats/filesystem/btrfs/structs.ts';
+import { openVolume } from '../../src/formats/filesystem/btrfs/open.ts';
+import { deadSegments } from '../../src/formats/filesystem/btrfs/reuse.ts';
+import { FILE_EXTENT, FS_TREE, nodeHeader, superBlock } from '../../src/formats/filesystem/btrfs/structs.ts';
+import type { Item } from '../../src/formats/filesystem/btrfs/tree.ts';
+import { Claimants } from '../../src/formats/filesystem/claimants.ts';
 import { filesystems } from '../../src/stack/home.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { type BtrfsSpec, makeBtrfs, run } from '../make/btrfs.ts';
@@ -15,6 +21,7 @@ import { type ExtEntry, writeEntries } from '../make/ext.ts';
 import { mountAbsent } from '../make/mounted.ts';
 import { checkFormat } from '../suites/check-format.ts';
 import { all, bytes, fill, mixed, opened } from './btrfs-volumes.ts';
+import { cxOf } from './judged.ts';
 import { departuresFrom, differences, type Expected, everything, sha256, weakest, whole } from './volumes.ts';
 
 const CORPUS = join(import.meta.dirname, '..', '..', '..', 'shared', 'corpus', 'images.tar.gz');
@@ -211,6 +218,68 @@ test.skipIf(absent !== undefined).each([
     stack.close();
   },
 );
+
+test.skipIf(absent !== undefined)(
+  'a deleted extent with a shorter stream leaves a live one at its place whole',
+  async () => {
+    const [image] = imagesOf('shorter');
+    const content = mixed(31, 128 * 1024);
+    content.set(bytes(32, 20_000), 40_000);
+    makeBtrfs({ images: [image], size: '144M', options: [], mount: 'compress-force=zlib' }, (dir) =>
+      fs.writeFileSync(join(dir, 'live'), content),
+    );
+    const volume = await openVolume(new MemorySource(fs.readFileSync(image)), cxOf('x', {}));
+    const { tree } = (await volume.subvolume(FS_TREE))!;
+    const entries = await tree
+      .items({ objectid: 257, type: FILE_EXTENT, offset: 0 }, { objectid: 257, type: FILE_EXTENT, offset: 1e6 })
+      .next();
+    const live = decodeExtent(entries.value as Item);
+    expect(live).toMatchObject({ compression: 1, bytes: content.length });
+    const [why, past] = [{ what: 'test' }, volume.chunks.before()];
+    // Others have its place now, and the one that is gone was shorter.
+    const dead = { ...live, diskBytes: live.diskBytes - 4096, generation: live.generation - 1 };
+    const [gone] = await deadSegments(volume, dead, INFERRED, why, { past, claimants: new Claimants() });
+    expect(gone.why?.code).toBe('btrfs.extent-reused');
+    for (const other of [dead, { ...live, diskBytes: live.diskBytes + 4096 }, live]) {
+      extentSegments(volume, other, INFERRED, why, past);
+      extentSegments(volume, other, INFERRED, why);
+      const source = segments(extentSegments(volume, live, STATED, why));
+      expect(sha256(await whole(source))).toBe(sha256(content));
+    }
+  },
+);
+
+test.skipIf(absent !== undefined)('of what is gone and lay at one place, only the last is there', async () => {
+  const [image] = imagesOf('places');
+  makeBtrfs({ images: [image], size: '144M', options: [] }, (dir) =>
+    fs.writeFileSync(join(dir, 'gone'), bytes(33, 64 * 1024)),
+  );
+  const volume = await openVolume(new MemorySource(fs.readFileSync(image)), cxOf('x', {}));
+  const { tree } = (await volume.subvolume(FS_TREE))!;
+  const found = await tree
+    .items({ objectid: 257, type: FILE_EXTENT, offset: 0 }, { objectid: 257, type: 255, offset: 0 })
+    .next();
+  const extent = decodeExtent(found.value as Item);
+  const { place: from, diskBytes, generation: order } = extent;
+  const gradesWith = async (...claims: [at: number, end: number, order: number][]): Promise<string[]> => {
+    const claimants = new Claimants();
+    for (const [at, end, when] of [[0, diskBytes, order], ...claims])
+      claimants.add({ from: from + at, end: from + end, order: when, who: 0 });
+    const list = await deadSegments(
+      volume,
+      extent,
+      INFERRED,
+      { what: 'x' },
+      { past: volume.chunks.before(), claimants },
+    );
+    return list.map(({ length, certainty }) => `${length} ${CERTAINTY_NAMES[certainty]}`);
+  };
+  expect(await gradesWith()).toEqual(['65536 inferred']);
+  expect(await gradesWith([4096, 8192, order - 1])).toEqual(['65536 inferred']);
+  expect(await gradesWith([4096, 8192, order + 1])).toEqual(['4096 inferred', '4096 missing', '57344 inferred']);
+  // A part that was cut off says a later generation, as another of the same shape would.
+  expect(await gradesWith([0, diskBytes, order + 1])).toEqual(['65536 guessed']);
+});
 
 test.skipIf(absent !== undefined)('a file that was unlinked while it was open, and a volume with a log', async () => {
   const [image] = imagesOf('open');

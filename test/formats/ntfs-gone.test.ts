@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { MemorySource } from '../../src/core/memory.ts';
-import { INFERRED, STATED } from '../../src/core/run.ts';
+import { GUESSED, INFERRED, LOST, STATED } from '../../src/core/run.ts';
 import { type Fault, faulty, put } from '../faults/faults.ts';
 import { seeded } from '../make/content.ts';
 import { makeNtfs, type NtfsEntry, ntfs3gAbsent, onVolume } from '../make/ntfs.ts';
@@ -238,4 +238,49 @@ test.runIf(made)('a $MFT whose own map stands in two records', async () => {
   image.fill(0, image.length - 512);
   const bare = await opened(new MemorySource(image));
   expect([...(await everything(bare.stack, bare.top!)).keys()].sort()).toEqual([...found.keys()].sort());
+});
+
+test.runIf(made)('of two deleted files that had the same clusters the one that was changed last has them', async () => {
+  const files = ['one', 'two'].map((path, i) => ({ path, bytes: seeded(110 + i, 50_000).read(0, 50_000) }));
+  const source = volume(6, ['-c', '4096'], files, (at) => {
+    for (const { path } of files) fs.rmSync(join(at, path));
+  });
+  const sound = await opened(source);
+  const found = await everything(sound.stack, (await sound.stack.child(sound.top!, '+deleted'))!);
+  const [one, two] = files.map(({ path }) => MFT + Number(found.get(path)!.facts.details!.record) * RECORD);
+  const bytes = await part(source, 0, source.size);
+  /** Where the attribute of data stands in a record. */
+  const dataAt = (record: number): number => {
+    let at = record + bytes.readUInt16LE(record + 0x14);
+    while (bytes.readUInt32LE(at) !== 0x80) at += bytes.readUInt32LE(at + 4);
+    return at;
+  };
+  // The second one's runs are those of the first.
+  const runsAt = (record: number): number => dataAt(record) + bytes.readUInt16LE(dataAt(record) + 0x20);
+  bytes.copy(bytes, runsAt(two), runsAt(one), runsAt(one) + 8);
+  const first = files[0].bytes;
+  for (const [lsns, grades] of [
+    [
+      [0, 0],
+      [GUESSED, GUESSED],
+    ],
+    [
+      [200, 100],
+      [INFERRED, LOST],
+    ],
+    [
+      [100, 200],
+      [LOST, INFERRED],
+    ],
+  ] as const) {
+    for (const [i, record] of [one, two].entries()) bytes.writeBigUInt64LE(BigInt(lsns[i]), record + 8);
+    const { stack, top } = await opened(new MemorySource(bytes));
+    const gone = await everything(stack, (await stack.child(top!, '+deleted'))!);
+    for (const [i, { path }] of files.entries()) {
+      const content = await gone.get(path)!.bytes!();
+      expect(await weakest(content), `${path} ${lsns.join()}`).toBe(grades[i]);
+      if (grades[i] > LOST) expect(sha256(await whole(content))).toBe(sha256(first));
+    }
+    stack.close();
+  }
 });

@@ -6,10 +6,14 @@ import { afterAll, expect, test } from 'vitest';
 import { MemorySource } from '../../src/core/memory.ts';
 import type { Node } from '../../src/core/node.ts';
 import { INFERRED } from '../../src/core/run.ts';
+import { primary } from '../../src/formats/filesystem/xfs/geometry.ts';
+import { orphansNode } from '../../src/formats/filesystem/xfs/orphans.ts';
+import { recovered } from '../../src/formats/filesystem/xfs/recovered.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { seeded } from '../make/content.ts';
 import { type ExtEntry, writeEntries } from '../make/ext.ts';
 import { makeMounted, mountAbsent } from '../make/mounted.ts';
+import { cxOf } from './judged.ts';
 import { everything, sha256, weakest, whole } from './volumes.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'salvor-xfs-lost-'));
@@ -118,5 +122,15 @@ test.skipIf(absent !== undefined)('trees of inodes that are lost are made up for
       // Without the lists of free blocks nothing says that blocks of deleted files are still theirs.
       expect(back.length, what).toBe(gone.length);
     });
+  }
+});
+
+test.skipIf(absent !== undefined)('where not all can be reached nothing passes for an orphan', async () => {
+  const source = new MemorySource(made().sound);
+  const geometry = (await primary(source))!;
+  for (const most of [50, 10_000]) {
+    const { volume } = await recovered(source, geometry, cxOf('x', {}));
+    expect(await orphansNode(volume, 'x', most)).toBeUndefined();
+    expect(volume.damage.map(({ code }) => code)).toEqual(most === 50 ? ['xfs.orphans.limit'] : []);
   }
 });

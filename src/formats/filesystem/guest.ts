@@ -5,6 +5,7 @@
 import { type Finder, type Hit, type Key, textKey } from '../../core/finder.ts';
 import type { Source } from '../../core/source.ts';
 import { latin1, readU64, viewOf } from '../../core/struct.ts';
+import { uuidText } from '../disk/guid.ts';
 import { bootSector, OEM } from './ntfs/structs.ts';
 
 const EXT_AT = 0x400;
@@ -35,7 +36,7 @@ function ext(block: Uint8Array): Guess | undefined {
     what,
     bytes: blocks * (1024 << shift),
     label: text(block, EXT_AT + 0x78, 16),
-    uuid: uuid(block, EXT_AT + 0x68),
+    uuid: uuidText(block.subarray(EXT_AT + 0x68, EXT_AT + 0x78)),
   };
 }
 
@@ -53,7 +54,7 @@ function xfs(block: Uint8Array): Guess | undefined {
   const size = view.getUint32(4);
   if (latin1(block, 0, 4) !== 'XFSB' || size < 512 || size > 65536) return undefined;
   const blocks = view.getUint32(8) * 2 ** 32 + view.getUint32(12);
-  return { what: 'XFS', bytes: blocks * size, label: text(block, 108, 12), uuid: uuid(block, 32) };
+  return { what: 'XFS', bytes: blocks * size, label: text(block, 108, 12), uuid: uuidText(block.subarray(32, 48)) };
 }
 
 function btrfs(block: Uint8Array): Guess | undefined {
@@ -61,7 +62,12 @@ function btrfs(block: Uint8Array): Guess | undefined {
   const view = viewOf(block);
   if (latin1(block, BTRFS_AT + 0x40, 8) !== '_BHRfS_M' || readU64(view, BTRFS_AT + 0x30) !== BTRFS_AT) return undefined;
   const bytes = readU64(view, BTRFS_AT + 0x70);
-  return { what: 'btrfs', bytes, label: text(block, BTRFS_AT + 0x12b, 256), uuid: uuid(block, BTRFS_AT + 0x20) };
+  return {
+    what: 'btrfs',
+    bytes,
+    label: text(block, BTRFS_AT + 0x12b, 256),
+    uuid: uuidText(block.subarray(BTRFS_AT + 0x20, BTRFS_AT + 0x30)),
+  };
 }
 
 function lvm2(block: Uint8Array): Guess | undefined {
@@ -133,12 +139,6 @@ export function text(block: Uint8Array, at: number, length: number): string {
   const raw = latin1(block, at, length);
   const end = raw.indexOf('\0');
   return (end < 0 ? raw : raw.slice(0, end)).replace(/[^ -~]/g, '').trim();
-}
-
-/** 16 bytes as a UUID is written. */
-export function uuid(block: Uint8Array, at: number): string {
-  const raw = [...block.subarray(at, at + 16)].map(hex).join('');
-  return raw.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
 function hex(byte: number): string {

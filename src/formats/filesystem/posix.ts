@@ -5,13 +5,25 @@ import { printable } from '../../core/locator.ts';
 import type { Facts, Kind, Node, NodeState } from '../../core/node.ts';
 
 /** The upper four bits of a mode. */
-export const TYPE_FIFO = 0x1;
+const TYPE_FIFO = 0x1;
 export const TYPE_CHARACTER = 0x2;
 export const TYPE_DIRECTORY = 0x4;
 export const TYPE_BLOCK = 0x6;
 export const TYPE_REGULAR = 0x8;
 export const TYPE_SYMLINK = 0xa;
-export const TYPE_SOCKET = 0xc;
+const TYPE_SOCKET = 0xc;
+
+/** The same as directory entries write them. */
+export const ENTRY_TYPES: readonly number[] = [
+  0,
+  TYPE_REGULAR,
+  TYPE_DIRECTORY,
+  TYPE_CHARACTER,
+  TYPE_BLOCK,
+  TYPE_FIFO,
+  TYPE_SOCKET,
+  TYPE_SYMLINK,
+];
 
 /** What holds no bytes. */
 export const SPECIAL: Readonly<Record<number, string>> = {
@@ -31,18 +43,22 @@ export interface Doubt {
 }
 
 /** Where a node stands in the tree: what is above it, for loops and for depth. */
-export interface Place {
+export interface Place<Id = number> {
   readonly locator: string;
   readonly rawName: string;
-  /** Inodes from the root down to the directory that names it. */
-  readonly above: readonly number[];
+  /** Directories from the root down to the one that names it. */
+  readonly above: readonly Id[];
   readonly state?: NodeState;
 }
 
 /** A node of which nothing but its place and its facts is known. */
-export function bare(place: Place, kind: Kind, facts: Facts = {}, damage: readonly Damage[] = []): Node {
-  const { rawName, locator } = place;
-  return { name: printable(rawName), rawName, locator, kind, state: place.state ?? 'live', facts, damage };
+export function bare(
+  { rawName, locator, state = 'live' }: Omit<Place, 'above'>,
+  kind: Kind,
+  facts: Facts = {},
+  damage: readonly Damage[] = [],
+): Node {
+  return { name: printable(rawName), rawName, locator, kind, state, facts, damage };
 }
 
 export function kindOf(type: number): Kind {
@@ -53,26 +69,27 @@ export function kindOf(type: number): Kind {
 
 /**
  * Why a directory is not walked: loops, endless depth, and a second parent. `met` keeps the first place of each; codes
- * begin with `prefix`.
+ * begin with `prefix`; `again` says that it was met before.
  */
-export function whyNotWalked(
+export function whyNotWalked<Id>(
   prefix: string,
-  inode: number,
-  place: Place,
-  met: Map<number, string>,
+  id: Id,
+  place: Place<Id>,
+  met: Map<Id, string>,
+  again: string,
 ): Omit<Doubt, 'at'> | undefined {
-  const code = (name: string): string => `${prefix}.directory.${name}`;
-  const actual = `inode ${inode} again`;
-  if (place.above.includes(inode))
-    return { code: code('loop'), expected: 'a directory that is not inside itself', actual };
+  const code = (name: string): string => `${prefix}.${name}`;
+  if (place.above.includes(id))
+    return { code: code('loop'), expected: 'a directory that is not inside itself', actual: again };
   if (place.above.length >= MAX_PATH_DEPTH)
     return { code: code('depth'), expected: `at most ${MAX_PATH_DEPTH} levels of directories`, actual: 'more' };
-  const first = met.get(inode) ?? place.locator;
-  met.set(inode, first);
+  const first = met.get(id) ?? place.locator;
+  met.set(id, first);
   if (first === place.locator) return undefined;
-  return { code: code('two-parents'), expected: `a directory of its own, not ${first} a second time`, actual };
+  return { code: code('two-parents'), expected: `a directory of its own, not ${first} a second time`, actual: again };
 }
 
+/** The child of that name; undefined where there is none. */
 export async function childNamed(children: AsyncIterable<Node>, rawName: string): Promise<Node | undefined> {
   for await (const node of children) if (node.rawName === rawName) return node;
   return undefined;

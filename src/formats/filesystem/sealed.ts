@@ -4,8 +4,9 @@
  */
 import { type Finder, textKey } from '../../core/finder.ts';
 import { latin1, readU64, viewOf } from '../../core/struct.ts';
+import { uuidText } from '../disk/guid.ts';
 import { decodeBoot } from './fat/boot.ts';
-import { finder, type Guess, text, uuid } from './guest.ts';
+import { finder, type Guess, text } from './guest.ts';
 
 const KIB = 1024;
 const HFS_AT = 1024;
@@ -60,7 +61,7 @@ function apfs(block: Uint8Array): Guess | undefined {
   const unit = view.getUint32(36, true);
   // The first block of a container is object 1, of type 1.
   if (readU64(view, 8) !== 1 || view.getUint16(24, true) !== 1 || !isPower(unit, 4096, 65_536)) return undefined;
-  return { what: 'APFS container', bytes: readU64(view, 40) * unit, uuid: uuid(block, 72) };
+  return { what: 'APFS container', bytes: readU64(view, 40) * unit, uuid: uuidText(block.subarray(72, 88)) };
 }
 
 function refs(block: Uint8Array): Guess | undefined {
@@ -90,7 +91,7 @@ function swap(block: Uint8Array): Guess | undefined {
   return {
     what: 'Linux swap',
     bytes: (last + 1) * PAGE,
-    uuid: uuid(block, KIB + 12),
+    uuid: uuidText(block.subarray(KIB + 12, KIB + 28)),
     label: text(block, KIB + 28, 16),
   };
 }

@@ -2,14 +2,14 @@
 import type { Damage } from '../../core/damage.ts';
 import type { Cx } from '../../core/format.ts';
 import { MAX_DAMAGES, MAX_ENTRIES, MAX_PATH_DEPTH } from '../../core/limits.ts';
-import { encodeName, printable } from '../../core/locator.ts';
-import type { Facts, Kind, Node, NodeState } from '../../core/node.ts';
+import { encodeName } from '../../core/locator.ts';
+import type { Facts, Node } from '../../core/node.ts';
 import type { Source } from '../../core/source.ts';
 import type { Extent } from './fat/chain.ts';
 import { type Folder, folder } from './folder.ts';
-import type { Doubt } from './posix.ts';
+import { bare, childNamed, type Doubt, type Place, whyNotWalked } from './posix.ts';
 
-export const DELETED = '+deleted';
+const DELETED = '+deleted';
 /** Directories that are entered while all are walked. */
 const MAX_DIRECTORIES = 1_000_000;
 /** Deleted files and folders that are listed. */
@@ -60,20 +60,12 @@ export interface Tree {
   bytes(file: Entry): Promise<Source>;
 }
 
-/** Where a node stands: what is above it, for loops and for depth. */
-interface Place {
-  readonly locator: string;
-  readonly rawName: string;
-  /** First clusters from the root down. */
-  readonly above: readonly number[];
-}
-
 /** The root directory as the node of the whole volume. */
 export function rootNode(tree: Tree, root: Entry, locator: string, name: string, damage: Damage[]): Node {
   const place: Place = { locator, rawName: name, above: [] };
   let deleted: Promise<Node | undefined> | undefined;
   return {
-    ...bare(place, 'filesystem', 'live', root.facts, damage),
+    ...bare(place, 'filesystem', root.facts, damage),
     children: () => childrenOf(tree, root, place, damage),
     child: (rawName) => {
       if (rawName !== DELETED) return childNamed(childrenOf(tree, root, place, damage, rawName), rawName);
@@ -83,23 +75,18 @@ export function rootNode(tree: Tree, root: Entry, locator: string, name: string,
   };
 }
 
-function bare(place: Place, kind: Kind, state: NodeState, facts: Facts, damage: readonly Damage[]): Node {
-  const { rawName, locator } = place;
-  return { name: printable(rawName), rawName, locator, kind, state, facts, damage };
-}
-
 function note(tree: Tree, { at, code, expected, actual }: Doubt, effect: string): Damage {
   return tree.cx.damage(at, code, expected, actual, effect);
 }
 
-function entryNode(tree: Tree, entry: Entry, place: Place): Node {
+function entryNode(tree: Tree, entry: Entry, at: Place): Node {
   const damage = entry.doubts.map((doubt) => note(tree, doubt, 'what it leads to is inferred, not stated'));
-  const state = entry.isGone ? 'deleted' : 'live';
-  if (entry.facts.target !== undefined) return bare(place, 'symlink', state, entry.facts, damage);
-  if (entry.facts.details?.type !== undefined) return bare(place, 'system', state, entry.facts, damage);
-  if (!entry.isDirectory) return { ...bare(place, 'file', state, entry.facts, damage), bytes: () => tree.bytes(entry) };
+  const place: Place = entry.isGone ? { ...at, state: 'deleted' } : at;
+  if (entry.facts.target !== undefined) return bare(place, 'symlink', entry.facts, damage);
+  if (entry.facts.details?.type !== undefined) return bare(place, 'system', entry.facts, damage);
+  if (!entry.isDirectory) return { ...bare(place, 'file', entry.facts, damage), bytes: () => tree.bytes(entry) };
   return {
-    ...bare(place, 'directory', state, entry.facts, damage),
+    ...bare(place, 'directory', entry.facts, damage),
     children: () => childrenOf(tree, entry, place, damage),
     child: (rawName) => childNamed(childrenOf(tree, entry, place, damage, rawName), rawName),
   };
@@ -117,11 +104,13 @@ async function* childrenOf(
     const said = note(tree, doubt, 'entries of this directory may be missing or wrong');
     if (damage.length < MAX_DAMAGES && !damage.some((d) => d.at === said.at && d.code === said.code)) damage.push(said);
   };
-  const refusal = whyNot(tree, entry, place);
-  if (refusal !== undefined) return report(refusal);
+  const { at, start } = entry;
+  const again = `cluster ${start} again`;
+  const refusal = whyNotWalked(tree.code('directory'), start, place, tree.directories, again);
+  if (refusal !== undefined) return report({ at, ...refusal });
   const opened = await tree.open(entry);
   for (const doubt of opened.doubts) report(doubt);
-  const above = [...place.above, entry.start];
+  const above = [...place.above, start];
   const names = new Map<string, number>();
   let count = 0;
   for (const one of opened.entries) {
@@ -139,28 +128,6 @@ async function* childrenOf(
     if (only !== undefined && rawName !== only) continue;
     yield entryNode(tree, one, { locator: `${place.locator}/${encodeName(rawName)}`, rawName, above });
   }
-}
-
-/** Loops, endless depth, and directories with two parents, which would be walked again and again. */
-function whyNot(tree: Tree, entry: Entry, place: Place): Doubt | undefined {
-  const { at, start } = entry;
-  const actual = `cluster ${start} again`;
-  if (place.above.includes(start))
-    return { at, code: tree.code('directory.loop'), expected: 'a directory that is not inside itself', actual };
-  if (place.above.length >= MAX_PATH_DEPTH) {
-    const expected = `at most ${MAX_PATH_DEPTH} levels of directories`;
-    return { at, code: tree.code('directory.depth'), expected, actual: 'more' };
-  }
-  const first = tree.directories.get(start) ?? place.locator;
-  tree.directories.set(start, first);
-  if (first === place.locator) return undefined;
-  const expected = `a directory of its own, not ${first} a second time`;
-  return { at, code: tree.code('directory.two-parents'), expected, actual };
-}
-
-async function childNamed(children: AsyncIterable<Node>, rawName: string): Promise<Node | undefined> {
-  for await (const node of children) if (node.rawName === rawName) return node;
-  return undefined;
 }
 
 /** A directory that was met on a walk, and the names that lead to it. */

@@ -9,6 +9,7 @@ import { NotThis } from '../../core/node.ts';
 import { INFERRED, VERIFIED } from '../../core/run.ts';
 import type { Source } from '../../core/source.ts';
 import { bytes, struct, text, u32, u64, type Values, viewOf } from '../../core/struct.ts';
+import { guidText } from '../disk/guid.ts';
 import { mbrLaid } from './mbr.ts';
 import { type Entry, tableNode } from './partition.ts';
 
@@ -157,7 +158,7 @@ function entriesOf(array: Uint8Array, start: number, size: number, sector: numbe
     if (e.type.every((byte) => byte === 0)) continue;
     // The end in bytes has to be an offset that a number can hold.
     if (!(e.last >= e.first && Number.isSafeInteger((e.last + 1) * sector))) continue;
-    const type = guid(e.type);
+    const type = guidText(e.type).toUpperCase();
     const label = utf16(e.label);
     out.push({
       number: i + 1,
@@ -165,7 +166,7 @@ function entriesOf(array: Uint8Array, start: number, size: number, sector: numbe
       length: (e.last - e.first + 1) * sector,
       type: TYPES[type] ?? type,
       ...(label !== '' && { label }),
-      unique: guid(e.unique),
+      unique: guidText(e.unique).toUpperCase(),
       certainty: sound ? VERIFIED : INFERRED,
       entryAt: start + i * size,
     });
@@ -189,18 +190,6 @@ function departures(tables: readonly Table[], best: Table, source: Source, cx: C
     out.push(cx.damage(Math.min(at, source.size), 'gpt.backup', 'a backup GPT header', actual, effect));
   }
   return out;
-}
-
-/** Mixed-endian text of a GUID. */
-function guid(raw: Uint8Array): string {
-  const order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
-  const digits = order.map((i) => raw[i].toString(16).padStart(2, '0')).join('');
-  const cut = [0, 8, 12, 16, 20, 32];
-  return cut
-    .slice(1)
-    .map((end, i) => digits.slice(cut[i], end))
-    .join('-')
-    .toUpperCase();
 }
 
 function utf16(raw: Uint8Array): string {

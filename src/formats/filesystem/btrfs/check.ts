@@ -13,7 +13,7 @@ const LAST = Number.POSITIVE_INFINITY;
 const BLOCK = 1024 * 1024;
 
 /** The sum of each sector from a logical place on, where the volume keeps one. */
-export async function sumsOf(volume: Volume, from: number, length: number): Promise<Map<number, Uint8Array>> {
+async function sumsOf(volume: Volume, from: number, length: number): Promise<Map<number, Uint8Array>> {
   const out = new Map<number, Uint8Array>();
   const tree = await volume.tree(SUM_TREE);
   if (tree === undefined) return out;
@@ -39,7 +39,7 @@ export async function sumsOf(volume: Volume, from: number, length: number): Prom
 }
 
 /** Sectors from a logical place on whose sum is another than the volume keeps; `source` holds them from `at` on. */
-export async function* wrongSectors(
+async function* wrongSectors(
   volume: Volume,
   source: Source,
   at: number,

@@ -1,9 +1,11 @@
 /** Chunks: where logical bytes lie on devices, once or in several copies. */
 
+import type { MadeSource } from '../../../core/made.ts';
 import { data, missing, type Segment, segments, slice } from '../../../core/map-source.ts';
 import { type Certainty, INFERRED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import type { Values } from '../../../core/struct.ts';
+import { TableCache } from '../../../core/tables.ts';
 import { mirrored } from '../../volume/raid/mirrored.ts';
 import { parity, type Row } from '../../volume/raid/parity.ts';
 import { type Column, type Grade, striped } from '../../volume/raid/striped.ts';
@@ -36,12 +38,11 @@ export interface Device {
   readonly uuid: string;
   readonly source: Source;
   readonly locator: string;
-  readonly generation: number;
   /** It was away while others were written to. */
   readonly isStale: boolean;
 }
 
-export interface Chunk {
+interface Chunk {
   readonly logical: number;
   readonly length: number;
   readonly profile: string;
@@ -56,7 +57,7 @@ export interface Chunk {
 }
 
 /** Bytes of a device. */
-export interface Stretch {
+interface Stretch {
   readonly device: number;
   readonly at: number;
   readonly length: number;
@@ -65,6 +66,8 @@ export interface Stretch {
 type Spec = Values<typeof chunkItem.fields>;
 
 export class Chunks {
+  /** Extents that were expanded, by where they lie: where that is, and whose bytes they are, these chunks decide. */
+  readonly made = new TableCache<MadeSource>();
   readonly #devices: readonly Device[];
   readonly #list: Chunk[] = [];
   readonly #arePast: boolean;

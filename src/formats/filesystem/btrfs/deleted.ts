@@ -6,12 +6,12 @@ import { GUESSED, INFERRED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { latin1 } from '../../../core/struct.ts';
 import { type Folder, folder } from '../folder.ts';
-import type { Chunks } from './chunks.ts';
+import { TYPE_SYMLINK } from '../posix.ts';
 import { decodeExtent, type Extent, laid } from './extents.ts';
 import { inodeNode, isFile, plainFacts } from './files.ts';
 import { decodeInode, type Inode, inodeOf, type Name, namesIn } from './inodes.ts';
 import { deadSegments } from './reuse.ts';
-import { FILE_EXTENT, FIRST_INODE, FS_TREE, INLINE, INODE, INODE_EXTREF, INODE_REF, TYPE_SYMLINK } from './structs.ts';
+import { FILE_EXTENT, FIRST_INODE, FS_TREE, INLINE, INODE, INODE_EXTREF, INODE_REF } from './structs.ts';
 import { type Gone, keyOfInode, type Survey, survey } from './survey.ts';
 import { type Item, itemsOf, type Key } from './tree.ts';
 import type { Volume } from './volume.ts';
@@ -37,9 +37,9 @@ export async function deletedNode(volume: Volume, locator: string): Promise<Node
     if (inode === undefined || !isFile(inode)) continue;
     const { name } = one;
     const parent = await folders.of(one.subvolume, name?.parent);
-    const target = inode.kind === TYPE_SYMLINK ? await targetOf(volume, one, inode, found.past) : undefined;
+    const target = inode.kind === TYPE_SYMLINK ? await targetOf(volume, one, inode, found) : undefined;
     parent.add(name?.name ?? `inode-${one.number}`, (at, rawName) =>
-      fileNode(volume, one, inode, found.past, at, rawName, target),
+      fileNode(volume, one, inode, found, at, rawName, target),
     );
     count++;
   }
@@ -151,7 +151,7 @@ async function extentsOf(volume: Volume, one: Gone): Promise<{ extents: Extent[]
 }
 
 /** The bytes of a deleted file. What its extents do not say is zeros only where they add up to what its inode counts. */
-async function bytesOf(volume: Volume, one: Gone, inode: Inode, past: Chunks): Promise<Source> {
+async function bytesOf(volume: Volume, one: Gone, inode: Inode, found: Survey): Promise<Source> {
   const { extents, oldest } = await extentsOf(volume, one);
   const held = extents.filter(({ type, place }) => type === INLINE || place !== 0);
   const counted = held.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -163,13 +163,13 @@ async function bytesOf(volume: Volume, one: Gone, inode: Inode, past: Chunks): P
   const why: Why = volume.whyOf(`btrfs inode ${one.number} of generation ${node.generation}`, node, at, code);
   const gap = (length: number): Segment => (isWhole ? zeros(length, most, why) : missing(length, why));
   const said = new Map<Extent, Segment[]>();
-  for (const extent of extents) said.set(extent, await deadSegments(volume, extent, most, why, past));
+  for (const extent of extents) said.set(extent, await deadSegments(volume, extent, most, why, found));
   const size = Math.min(inode.size, MAX_BYTES);
   return segments(laid(extents, 0, size, gap, (extent) => said.get(extent)!));
 }
 
-async function targetOf(volume: Volume, one: Gone, inode: Inode, past: Chunks): Promise<string> {
-  const source = await bytesOf(volume, one, inode, past);
+async function targetOf(volume: Volume, one: Gone, inode: Inode, found: Survey): Promise<string> {
+  const source = await bytesOf(volume, one, inode, found);
   const block = new Uint8Array(Math.min(source.size, MAX_LINK));
   await source.read(0, block);
   return latin1(block, 0, block.length);
@@ -179,7 +179,7 @@ function fileNode(
   volume: Volume,
   one: Gone,
   inode: Inode,
-  past: Chunks,
+  found: Survey,
   locator: string,
   rawName: string,
   target?: string,
@@ -199,6 +199,6 @@ function fileNode(
     state: 'deleted',
     facts: { ...facts, details, ...(target !== undefined && { target }) },
     damage: [],
-    bytes: () => bytesOf(volume, one, inode, past),
+    bytes: () => bytesOf(volume, one, inode, found),
   };
 }

@@ -4,7 +4,7 @@ import { lzoSegments } from '../../../codec/lzo.ts';
 import { inflateZlib } from '../../../codec/zlib.ts';
 import { type Codec, type Input, MadeSource } from '../../../core/made.ts';
 import { data, missing, type Segment, zeros } from '../../../core/map-source.ts';
-import { type Certainty, INFERRED, type RunList, type Why, weaker } from '../../../core/run.ts';
+import type { Certainty, RunList, Why } from '../../../core/run.ts';
 import type { Mapping } from '../../../core/source.ts';
 import { TableCache } from '../../../core/tables.ts';
 import type { Chunks } from './chunks.ts';
@@ -39,7 +39,7 @@ const CODECS: readonly (Codec | undefined)[] = [
 ];
 
 /** What is known of a stretch of the file. */
-export interface Window {
+interface Window {
   readonly from: number;
   readonly end: number;
   readonly list: readonly Segment[];
@@ -108,17 +108,24 @@ export function extentSegments(
   }
   if (place === 0 || type === PREALLOCATED) return [zeros(bytes, certainty, why)];
   if (codec === undefined) return volume.place(place + offset, bytes, certainty, why, past);
-  let made = volume.made.get(place);
-  if (made === undefined || made.size !== expanded || made.codec !== codec) {
+  const owner = (past ?? volume.chunks).made;
+  let made = owner.get(place);
+  // What was deleted may have had a shorter or a longer stream at the same place.
+  if (made === undefined || made.size !== expanded || made.codec !== codec || taken(made) !== extent.diskBytes) {
     const inputs: Input[] = [];
     for (const { source, at, length } of volume.place(place, extent.diskBytes, certainty, why, past)) {
       if (source === undefined) return [missing(bytes, { ...why, code: 'btrfs.chunk-missing' })];
       inputs.push({ source, at: at!, length });
     }
     made = new MadeSource(expanded, codec, inputs);
-    volume.made.set(place, made, 512);
+    owner.set(place, made, 512);
   }
   return [data(made, offset, bytes, certainty, why)];
+}
+
+/** Bytes on disk that something was made from. */
+function taken({ inputs }: MadeSource): number {
+  return inputs.reduce((sum, { length }) => sum + length, 0);
 }
 
 export class FileMap implements Mapping {
@@ -243,9 +250,4 @@ function before(starts: readonly number[], at: number): number {
     else high = middle;
   }
   return low;
-}
-
-/** Infers all segments at most. */
-export function inferred(list: readonly Segment[]): Segment[] {
-  return list.map((one) => ({ ...one, certainty: weaker(one.certainty, INFERRED) }));
 }

@@ -1,43 +1,38 @@
 /** Files, directories and subvolumes of a btrfs volume as nodes. */
 import type { Damage } from '../../../core/damage.ts';
-import { MAX_ENTRIES, MAX_PATH_DEPTH } from '../../../core/limits.ts';
+import { MAX_ENTRIES } from '../../../core/limits.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import { MapSource } from '../../../core/map-source.ts';
-import type { Facts, Kind, Node, NodeState } from '../../../core/node.ts';
+import type { Facts, Node } from '../../../core/node.ts';
 import type { Source } from '../../../core/source.ts';
 import { latin1 } from '../../../core/struct.ts';
+import {
+  bare,
+  childNamed,
+  ENTRY_TYPES,
+  kindOf,
+  type Place as PlaceInTree,
+  SPECIAL,
+  TYPE_DIRECTORY,
+  TYPE_REGULAR,
+  TYPE_SYMLINK,
+  whyNotWalked,
+} from '../posix.ts';
 import { checkSums } from './check.ts';
 import { FileMap } from './extents.ts';
 import { attributesOf, type Entry, entriesIn, type Inode, inodeOf } from './inodes.ts';
-import { DIR_INDEX, INODE, ROOT, ROOT_REF, TYPE_DIRECTORY, TYPE_REGULAR, TYPE_SYMLINK } from './structs.ts';
+import { DIR_INDEX, INODE, ROOT, ROOT_BACKREF, ROOT_REF, rootReference } from './structs.ts';
+import type { Key, Lost } from './tree.ts';
 import { mountIn, type Subvolume, type Volume } from './volume.ts';
 
-/** What entries call a type, by the upper bits of a mode. */
-const ENTRY_TYPES: readonly number[] = [0, 0x8, 0x4, 0x2, 0x6, 0x1, 0xc, 0xa];
-const SPECIAL: Readonly<Record<number, string>> = {
-  1: 'named pipe',
-  2: 'character device',
-  6: 'block device',
-  12: 'socket',
-};
 const MAX_LINK = 4096;
 /** Files that claim more are damaged. */
 const MAX_BYTES = 2 ** 52;
 
-/** Where a node stands: what is above it, for loops and for depth. */
-export interface Place {
-  readonly locator: string;
-  readonly rawName: string;
-  /** Subvolumes and inodes from the root down to the directory that names it. */
-  readonly above: readonly string[];
-  readonly state?: NodeState;
+/** Where a node stands in the tree, by the subvolumes and inodes above it. */
+interface Place extends PlaceInTree<string> {
   /** A check that failed on the way, whatever is below. */
   readonly doubt?: string;
-}
-
-export function bare(place: Place, kind: Kind, facts: Facts = {}, damage: readonly Damage[] = []): Node {
-  const { rawName, locator } = place;
-  return { name: printable(rawName), rawName, locator, kind, state: place.state ?? 'live', facts, damage };
 }
 
 /** The directory at the top of a subvolume; without children where its inode is lost. */
@@ -103,12 +98,6 @@ export async function inodeNode(
   return { ...node, children: () => children(), child: (rawName) => childNamed(children(rawName), rawName) };
 }
 
-export function kindOf(kind: number): Kind {
-  if (kind === TYPE_DIRECTORY) return 'directory';
-  if (kind === TYPE_SYMLINK) return 'symlink';
-  return SPECIAL[kind] === undefined ? 'file' : 'system';
-}
-
 async function linkOf(source: Source): Promise<string | undefined> {
   const block = new Uint8Array(Math.min(source.size, MAX_LINK));
   const gaps = await source.read(0, block);
@@ -163,15 +152,18 @@ async function* childrenOf(
   const key = `${sub.id}/${inode.number}`;
   const above = [...place.above, key];
   const effect = 'entries of this directory may be missing or wrong';
-  const refusal = whyNot(volume, key, place);
-  if (refusal !== undefined)
-    return volume.note(inode.item.node.place, refusal[0], refusal[1], `${key} again, or deeper`, effect, damage);
+  const refusal = whyNotWalked('btrfs.directory', key, place, volume.directories, `${key} again`);
+  if (refusal !== undefined) {
+    const { code, expected, actual } = refusal;
+    return volume.note(inode.item.node.place, code, expected, actual, effect, damage);
+  }
   const names = new Map<string, number>();
   let count = 0;
   for await (const item of sub.tree.of(inode.number, DIR_INDEX)) {
     if ('lost' in item || entriesIn(item).length === 0) {
       const [code, at] = 'lost' in item ? [item.lost, item.place] : ['btrfs.entry', item.node.place];
-      volume.note(at, code, 'a node with entries', 'none that can be read', effect, damage);
+      const actual = 'lost' in item && item.isPart ? 'one whose check fails' : 'none that can be read';
+      volume.note(at, code, 'a node with entries', actual, effect, damage);
       continue;
     }
     for (const entry of entriesIn(item)) {
@@ -231,50 +223,53 @@ async function mountedNode(
   directory: Inode,
   place: Place,
 ): Promise<Node> {
-  const reference = await volume.roots.first(sub.id, ROOT_REF, entry.objectid, entry.objectid);
-  const mount = reference && mountIn(reference, sub.id);
-  if (mount === undefined || mount.directory !== directory.number) {
-    const damage: Damage[] = [];
-    const own = place.doubt ?? entry.item.doubt;
-    if (own !== undefined && own !== volume.doubt)
-      volume.note(
-        entry.item.node.place,
-        own,
-        'nodes whose checks agree',
-        'one whose check fails',
-        'it may not be empty',
-        damage,
-      );
-    return { ...bare(place, 'directory', { details: { placeOfSubvolume: entry.objectid } }, damage), ...EMPTY };
-  }
-  const inner = await volume.subvolume(entry.objectid);
-  if (inner !== undefined) return subvolumeNode(volume, inner, place);
+  const { objectid: id, item } = entry;
   const damage: Damage[] = [];
-  const { place: at } = entry.item.node;
-  volume.note(at, 'btrfs.root', `subvolume ${entry.objectid}`, 'no root of it', 'all in it is missing', damage);
+  const { isHere, lost } = await hangs(volume, sub, entry, directory);
+  if (!isHere) {
+    const own = lost?.lost ?? place.doubt ?? item.doubt;
+    if (own !== undefined && own !== volume.doubt) {
+      const [at, expected, actual] =
+        lost === undefined
+          ? [item.node.place, 'nodes whose checks agree', 'one whose check fails']
+          : [lost.place, `a node of roots that says where subvolume ${id} hangs`, 'none that can be read'];
+      volume.note(at, own, expected, actual, 'it may not be empty', damage);
+    }
+    return { ...bare(place, 'directory', { details: { placeOfSubvolume: id } }, damage), ...EMPTY };
+  }
+  const inner = await volume.subvolume(id);
+  if (inner !== undefined) return subvolumeNode(volume, inner, place);
+  volume.note(item.node.place, 'btrfs.root', `subvolume ${id}`, 'no root of it', 'all in it is missing', damage);
   return bare(place, 'directory', {}, damage);
+}
+
+/** Whether a subvolume hangs in a directory, as its parent or as it says itself; and what of that cannot be read. */
+async function hangs(
+  volume: Volume,
+  sub: Subvolume,
+  { objectid: id }: Entry,
+  directory: Inode,
+): Promise<{ readonly isHere: boolean; readonly lost?: Lost }> {
+  let lost: Lost | undefined;
+  const ways = [
+    [sub.id, ROOT_REF, id],
+    [id, ROOT_BACKREF, sub.id],
+  ];
+  for (const [objectid, type, offset] of ways) {
+    const key: Key = { objectid, type, offset };
+    for await (const item of volume.roots.items(key, key)) {
+      if ('lost' in item) lost ??= item;
+      else if (item.size >= rootReference.size && mountIn(item, sub.id).directory === directory.number)
+        return { isHere: true };
+    }
+  }
+  return { isHere: false, ...(lost && { lost }) };
 }
 
 const EMPTY: Pick<Node, 'child' | 'children'> = {
   child: async () => undefined,
   async *children() {},
 };
-
-/** Loops, endless depth, and directories with two parents, which would be walked again and again. */
-function whyNot(volume: Volume, key: string, place: Place): [string, string] | undefined {
-  if (place.above.includes(key)) return ['btrfs.directory.loop', 'a directory that is not inside itself'];
-  if (place.above.length >= MAX_PATH_DEPTH)
-    return ['btrfs.directory.depth', `at most ${MAX_PATH_DEPTH} levels of directories`];
-  const first = volume.directories.get(key) ?? place.locator;
-  volume.directories.set(key, first);
-  if (first === place.locator) return undefined;
-  return ['btrfs.directory.two-parents', `a directory of its own, not ${first} a second time`];
-}
-
-async function childNamed(children: AsyncIterable<Node>, rawName: string): Promise<Node | undefined> {
-  for await (const node of children) if (node.rawName === rawName) return node;
-  return undefined;
-}
 
 export function isFile({ kind }: Inode): boolean {
   return kind === TYPE_REGULAR || kind === TYPE_SYMLINK;

@@ -3,13 +3,15 @@
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
+import { uuidText } from '../../disk/guid.ts';
+import { bare } from '../posix.ts';
 import { DELETED, deletedNode } from './deleted.ts';
-import { bare, subvolumeNode } from './files.ts';
+import { subvolumeNode } from './files.ts';
 import { entriesIn } from './inodes.ts';
 import { openVolume } from './open.ts';
 import { ORPHANS, orphansNode } from './orphans.ts';
 import { DIR_ITEM, FS_TREE, SUPER_PLACES, superBlock } from './structs.ts';
-import { readSuper, SUM_NAMES, uuidText } from './super.ts';
+import { readSuper, SUM_NAMES } from './super.ts';
 import type { Volume } from './volume.ts';
 
 export const btrfs: Format = {

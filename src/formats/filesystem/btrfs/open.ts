@@ -5,10 +5,11 @@ import { NotThis } from '../../../core/node.ts';
 import { INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { readU64, viewOf } from '../../../core/struct.ts';
+import { uuidText } from '../../disk/guid.ts';
 import { Chunks, type Device } from './chunks.ts';
 import { Nodes } from './nodes.ts';
 import { CHUNK, CHUNK_TREE, KEY_BYTES, SUPER_PLACES } from './structs.ts';
-import { readSuper, type Super, uuidText } from './super.ts';
+import { readSuper, type Super } from './super.ts';
 import { type Item, Tree } from './tree.ts';
 import { Volume } from './volume.ts';
 
@@ -78,7 +79,7 @@ function deviceOf({ super: own, source, locator }: Member, newest: number): Devi
       : isStale
         ? slice(source, 0, source.size, grade, why)
         : source;
-  return { id: deviceId, uuid: Buffer.from(deviceUuid).toString('hex'), source: whole, locator, generation, isStale };
+  return { id: deviceId, uuid: Buffer.from(deviceUuid).toString('hex'), source: whole, locator, isStale };
 }
 
 function reportMembers(volume: Volume, members: readonly Member[]): void {

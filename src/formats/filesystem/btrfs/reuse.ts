@@ -1,10 +1,11 @@
 /** Whether what lay somewhere may still lie there: the tree of extents says who holds it now. */
 import { missing, type Segment } from '../../../core/map-source.ts';
-import { type Certainty, INFERRED, type Why, weaker } from '../../../core/run.ts';
+import { type Certainty, GUESSED, INFERRED, type Why, weaker } from '../../../core/run.ts';
 import { readU64, viewOf } from '../../../core/struct.ts';
-import type { Chunks } from './chunks.ts';
+import type { Claim } from '../claimants.ts';
 import { type Extent, extentSegments } from './extents.ts';
 import { EXTENT, EXTENT_TREE, INLINE, METADATA_EXTENT, PREALLOCATED } from './structs.ts';
+import type { Survey } from './survey.ts';
 import type { Volume } from './volume.ts';
 
 /** The largest extent that is written. */
@@ -44,20 +45,28 @@ async function taken(volume: Volume, extent: Extent): Promise<Range[] | undefine
   return out;
 }
 
-/** What a deleted file's extent says: missing where others have its bytes now, or where nobody knows. */
+/** What a deleted file's extent says: missing where others have its bytes now or had them later, or where nobody knows. */
 export async function deadSegments(
   volume: Volume,
   extent: Extent,
   most: Certainty,
   why: Why,
-  past: Chunks,
+  { past, claimants }: Pick<Survey, 'past' | 'claimants'>,
 ): Promise<Segment[]> {
-  const list = extentSegments(volume, extent, weaker(most, INFERRED), why, past);
-  const { place, type, fault, compression, bytes, offset } = extent;
-  if (place === 0 || type === INLINE || type === PREALLOCATED || fault !== undefined) return list;
-  const others = await taken(volume, extent);
-  if (others === undefined) return [missing(bytes, { ...why, code: 'btrfs.extent-tree' })];
-  if (others.length === 0) return list;
+  const { place, diskBytes, generation, type, fault, compression, bytes, offset } = extent;
+  if (place === 0 || type === INLINE || type === PREALLOCATED || fault !== undefined)
+    return extentSegments(volume, extent, weaker(most, INFERRED), why, past);
+  const live = await taken(volume, extent);
+  if (live === undefined) return [missing(bytes, { ...why, code: 'btrfs.extent-tree' })];
+  const own = { from: place, end: place + diskBytes, order: generation, who: 0 };
+  const isSame = (one: Claim): boolean => one.from === own.from && one.end === own.end;
+  const held = claimants.after(own);
+  // One of the same shape may be this one: what is cut off gets a new generation, and what is moved another place.
+  const isUnsure = claimants.isHopeless || held.some((one) => isSame(one) && one.order > generation);
+  const said: Why = isUnsure ? { ...why, code: 'btrfs.extent-claimed' } : why;
+  const grade = weaker(most, isUnsure ? GUESSED : INFERRED);
+  const others = [...live, ...held.filter((one) => !isSame(one))].sort((a, b) => a.from - b.from);
+  if (others.length === 0) return extentSegments(volume, extent, grade, said, past);
   const reused: Why = { ...why, code: 'btrfs.extent-reused' };
   if (compression !== 0) return [missing(bytes, reused)];
   const out: Segment[] = [];
@@ -66,10 +75,10 @@ export async function deadSegments(
   for (const { from, end } of others) {
     const [low, high] = [Math.max(from, at), Math.min(end, start + bytes)];
     if (high <= low) continue;
-    if (low > at) out.push(...volume.place(at, low - at, weaker(most, INFERRED), why, past));
+    if (low > at) out.push(...volume.place(at, low - at, grade, said, past));
     out.push(missing(high - low, reused));
     at = high;
   }
-  if (at < start + bytes) out.push(...volume.place(at, start + bytes - at, weaker(most, INFERRED), why, past));
+  if (at < start + bytes) out.push(...volume.place(at, start + bytes - at, grade, said, past));
   return out;
 }

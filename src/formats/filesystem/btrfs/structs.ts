@@ -122,6 +122,9 @@ export const extentBody = struct('btrfs file extent on disk', 53, {
   bytes: u64(45),
 });
 
+/** Of the tree of extents; who refers to it stands behind. */
+export const extentItem = struct('btrfs extent', 24, { references: u64(0), generation: u64(8), flags: u64(16) });
+
 export const rootItem = struct('btrfs root', 239, {
   generation: u64(160),
   directory: u64(168),
@@ -163,7 +166,3 @@ export const CHUNK = 228;
 export const INLINE = 0;
 export const REGULAR = 1;
 export const PREALLOCATED = 2;
-
-export const TYPE_REGULAR = 8;
-export const TYPE_DIRECTORY = 4;
-export const TYPE_SYMLINK = 10;

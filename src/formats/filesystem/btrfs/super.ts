@@ -4,7 +4,7 @@ import type { Source } from '../../../core/source.ts';
 import type { Values } from '../../../core/struct.ts';
 import { MAGIC, METADATA_UUID, SUM_BYTES, SUPER_BYTES, SUPER_PLACES, superBlock } from './structs.ts';
 
-export type SuperBlock = Values<typeof superBlock.fields>;
+type SuperBlock = Values<typeof superBlock.fields>;
 
 export interface Super {
   readonly block: SuperBlock;
@@ -27,11 +27,6 @@ const KINDS: readonly [SumKind, number][] = [
 ];
 
 export const SUM_NAMES: readonly string[] = KINDS.map(([kind]) => kind);
-
-export function uuidText(uuid: Uint8Array): string {
-  const hex = Buffer.from(uuid).toString('hex');
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
-}
 
 /** Reads the superblock of a device; undefined where no copy of it makes sense. */
 export async function readSuper(source: Source): Promise<Super | undefined> {

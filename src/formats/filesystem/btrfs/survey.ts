@@ -1,19 +1,26 @@
 /** Leaves of older generations: what nothing leads to any more, and nothing was written over. */
 
 import { INFERRED, type Why } from '../../../core/run.ts';
+import { Claimants } from '../claimants.ts';
 import type { Chunks } from './chunks.ts';
+import { decodeExtent, type Extent } from './extents.ts';
 import { decodeInode, inodeOf, type Name, namesIn } from './inodes.ts';
 import type { Pointer, TreeNode } from './nodes.ts';
 import {
   CHUNK,
   CHUNK_TREE,
+  EXTENT,
+  EXTENT_TREE,
+  extentItem,
   FILE_EXTENT,
   FIRST_SUBVOLUME,
   FS_TREE,
   INODE,
   INODE_EXTREF,
   INODE_REF,
+  METADATA_EXTENT,
   nodeHeader,
+  REGULAR,
   ROOT_BACKREF,
   ROOT_TREE,
 } from './structs.ts';
@@ -24,6 +31,7 @@ import { type Mount, mountIn, type Volume } from './volume.ts';
 const MAX_SEARCHED = 64 * 1024 * 1024 * 1024;
 const MAX_INODES = 2_000_000;
 const WINDOW = 1024 * 1024;
+const OWNERS: readonly number[] = [ROOT_TREE, EXTENT_TREE, CHUNK_TREE, FS_TREE];
 const FIRST: Key = { objectid: 0, type: 0, offset: 0 };
 const LAST: Key = { objectid: Number.POSITIVE_INFINITY, type: 255, offset: Number.POSITIVE_INFINITY };
 
@@ -44,6 +52,8 @@ export interface Survey {
   readonly gone: ReadonlyMap<string, Gone>;
   /** Where subvolumes hung that are no more. */
   readonly mounts: ReadonlyMap<number, Mount>;
+  /** What leaves, of older generations too, say was set aside, by generation. */
+  readonly claimants: Claimants;
   /** Chunks that are no more: where nothing is left in one the volume lets go of it. */
   readonly past: Chunks;
   readonly isWhole: boolean;
@@ -57,6 +67,7 @@ export async function survey(volume: Volume): Promise<Survey> {
   const mounts = new Map<number, Mount>();
   const generations = new Map<number, number>();
   const strays: TreeNode[] = [];
+  const claimants = new Claimants();
   let read = 0;
   for (const chunk of volume.chunks.all) {
     if (!chunk.hasMetadata) continue;
@@ -66,23 +77,27 @@ export async function survey(volume: Volume): Promise<Survey> {
       await chunk.best.read(at, block);
       for (let i = 0; i + volume.nodes.size <= block.length; i += volume.nodes.size) {
         const place = chunk.logical + at + i;
-        const node = leafIn(volume, block.subarray(i, i + volume.nodes.size), place);
+        const part = block.subarray(i, i + volume.nodes.size);
+        // In mixed groups a node may stand where bytes of a file were.
+        if (chunk.hasData) learnNode(volume, part, place, claimants);
+        const node = leafIn(volume, part, place);
         if (node === undefined) continue;
         const own = { ...node, bytes: node.bytes.slice(), source: chunk.best, at: at + i };
         if (own.owner === CHUNK_TREE) strays.push(own);
+        else if (own.owner === EXTENT_TREE) learnExtents(volume, own, claimants);
         else if (own.owner === ROOT_TREE) await learnMounts(volume, own, mounts, generations);
-        else if (gone.size < MAX_INODES) await learnInodes(volume, own, gone);
+        else if (gone.size < MAX_INODES) await learnInodes(volume, own, gone, claimants);
       }
     }
   }
-  return { gone, mounts, past: pastChunks(volume, strays), isWhole: read < MAX_SEARCHED && gone.size < MAX_INODES };
+  const isWhole = read < MAX_SEARCHED && gone.size < MAX_INODES;
+  return { gone, mounts, claimants, past: pastChunks(volume, strays), isWhole };
 }
 
-/** A leaf of the roots or of a subvolume, with all checks of its own; undefined for anything else. */
+/** A leaf of the roots, the extents, the chunks or of a subvolume, with all checks of its own; undefined for anything else. */
 function leafIn(volume: Volume, bytes: Uint8Array, place: number): TreeNode | undefined {
   const { level, owner, place: own, items } = nodeHeader.decode(bytes);
-  const isOf =
-    owner === ROOT_TREE || owner === CHUNK_TREE || owner === FS_TREE || (owner >= FIRST_SUBVOLUME && owner < 2 ** 48);
+  const isOf = OWNERS.includes(owner) || (owner >= FIRST_SUBVOLUME && owner < 2 ** 48);
   if (level !== 0 || own !== place || !isOf || items === 0) return undefined;
   const node = volume.nodes.decode(bytes, volume.chunks.all[0].best, 0, place);
   return node?.doubt === undefined ? node : undefined;
@@ -130,13 +145,19 @@ async function learnMounts(
   }
 }
 
-async function learnInodes(volume: Volume, node: TreeNode, gone: Map<string, Gone>): Promise<void> {
+async function learnInodes(
+  volume: Volume,
+  node: TreeNode,
+  gone: Map<string, Gone>,
+  claimants: Claimants,
+): Promise<void> {
   const tree = await volume.tree(node.owner);
   if (tree !== undefined && (await isCurrent(tree, node))) return;
   const pointer: Pointer = { place: node.place, generation: node.generation, level: 0 };
   const alive = new Map<number, boolean>();
   for (const item of itemsIn(node)) {
     const { objectid: number, type } = item;
+    if (type === FILE_EXTENT) claim(claimants, decodeExtent(item));
     if (![INODE, INODE_REF, INODE_EXTREF, FILE_EXTENT].includes(type) || !(number >= FIRST_SUBVOLUME)) continue;
     const lives = alive.get(number) ?? (tree !== undefined && (await mayLive(tree, number)));
     alive.set(number, lives);
@@ -148,6 +169,27 @@ async function learnInodes(volume: Volume, node: TreeNode, gone: Map<string, Gon
       gone.set(key, one);
     }
     learnItem(one, item, pointer);
+  }
+}
+
+function claim(claimants: Claimants, { place: from, diskBytes, generation, type, fault }: Extent): void {
+  if (type === REGULAR && from > 0 && fault === undefined)
+    claimants.add({ from, end: from + diskBytes, order: generation, who: 0 });
+}
+
+/** That a node stands where it says that it does: it was written there, whatever leads to it. */
+function learnNode({ nodes }: Volume, bytes: Uint8Array, place: number, claimants: Claimants): void {
+  const { place: own, generation, fsid } = nodeHeader.decode(bytes);
+  if (own === place && Buffer.from(fsid).toString('hex') === nodes.super.nodeUuid)
+    claimants.add({ from: place, end: place + bytes.length, order: generation, who: 0 });
+}
+
+/** What a leaf of the tree of extents says was set aside, for whatever it was. */
+function learnExtents({ nodes }: Volume, node: TreeNode, claimants: Claimants): void {
+  for (const { objectid: from, type, offset, at, size } of itemsIn(node)) {
+    if ((type !== EXTENT && type !== METADATA_EXTENT) || size < extentItem.size) continue;
+    const { generation: order } = extentItem.decode(node.bytes, at);
+    claimants.add({ from, end: from + (type === EXTENT ? offset : nodes.size), order, who: 0 });
   }
 }
 

@@ -35,6 +35,8 @@ export interface Leaf {
 export interface Lost {
   readonly lost: string;
   readonly place: number;
+  /** Some of them were read: their node is damaged, and may have lost any of its items. */
+  readonly isPart?: true;
 }
 
 const LEVELS = 8;
@@ -93,6 +95,8 @@ export class Tree {
       const leaf = await this.leaf(key);
       if (leaf.lost !== undefined) yield { lost: leaf.lost, place: leaf.place };
       else yield* itemsOf(leaf, key, last);
+      if (leaf.doubt !== undefined && leaf.doubt !== this.doubt)
+        yield { lost: leaf.doubt, place: leaf.place, isPart: true };
       // Keys only grow, whatever nodes say.
       if (leaf.to === undefined || compare(leaf.to, last) > 0 || compare(leaf.to, key) <= 0) return;
       key = leaf.to;
@@ -134,7 +138,7 @@ export function keyOf(node: TreeNode, i: number): Key {
   return { objectid: node.objectid[i], type: node.type[i], offset: node.offset[i] };
 }
 
-export function compare(a: Key, b: Key): number {
+function compare(a: Key, b: Key): number {
   if (a.objectid !== b.objectid) return a.objectid < b.objectid ? -1 : 1;
   if (a.type !== b.type) return a.type - b.type;
   return a.offset === b.offset ? 0 : a.offset < b.offset ? -1 : 1;

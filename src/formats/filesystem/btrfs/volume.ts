@@ -2,15 +2,13 @@
 import type { Damage } from '../../../core/damage.ts';
 import type { Cx } from '../../../core/format.ts';
 import { MAX_DAMAGES } from '../../../core/limits.ts';
-import type { MadeSource } from '../../../core/made.ts';
 import { data, missing, type Segment } from '../../../core/map-source.ts';
 import { type Certainty, INFERRED, RunList, STATED, type Why } from '../../../core/run.ts';
 import { latin1 } from '../../../core/struct.ts';
-import { TableCache } from '../../../core/tables.ts';
+import { isSet, uuidText } from '../../disk/guid.ts';
 import type { Chunks, Device } from './chunks.ts';
 import type { Nodes, Pointer, TreeNode } from './nodes.ts';
 import {
-  FS_TREE,
   KNOWN_FEATURES,
   ROOT,
   ROOT_BACKREF,
@@ -20,7 +18,7 @@ import {
   rootReference,
   rootUuids,
 } from './structs.ts';
-import { type Super, uuidText } from './super.ts';
+import type { Super } from './super.ts';
 import { type Item, Tree } from './tree.ts';
 
 /** A subvolume, as the tree of roots knows it. */
@@ -55,8 +53,6 @@ export class Volume {
   readonly damage: Damage[] = [];
   /** Directories by subvolume and inode, with the first place each was met in. */
   readonly directories = new Map<string, string>();
-  /** Extents that were expanded, by where they lie. */
-  readonly made = new TableCache<MadeSource>();
   /** Why nothing of the volume can be stated, where that is so. */
   readonly doubt: string | undefined;
   readonly roots: Tree;
@@ -121,17 +117,18 @@ export class Volume {
   async #subvolume(id: number): Promise<Subvolume | undefined> {
     let last: Item | undefined;
     for await (const item of this.roots.of(id, ROOT)) {
+      if ('lost' in item && item.isPart) continue;
       if ('lost' in item)
         this.note(item.place, item.lost, `the root of tree ${id}`, 'none that can be read', 'it is missing');
       else if (item.size >= rootItem.size) last = item;
     }
     if (last === undefined) return undefined;
-    return this.decodeRoot(last, last.doubt);
+    return this.#decodeRoot(last);
   }
 
   /** What a root's item says. */
-  decodeRoot(item: Item, doubt: string | undefined): Subvolume {
-    const { node, at, objectid: id } = item;
+  #decodeRoot(item: Item): Subvolume {
+    const { node, at, objectid: id, doubt } = item;
     const root = rootItem.decode(node.bytes, at);
     const pointer: Pointer = { place: root.place, generation: root.generation, level: root.level };
     const names = item.size >= ROOT_UUIDS ? rootUuids.decode(node.bytes, at) : undefined;
@@ -142,8 +139,8 @@ export class Volume {
       generation: root.generation,
       isReadOnly: (root.flags & READ_ONLY) !== 0,
       references: root.references,
-      ...(names !== undefined && hasAny(names.uuid) && { uuid: uuidText(names.uuid) }),
-      ...(names !== undefined && hasAny(names.parent) && { parent: uuidText(names.parent) }),
+      ...(names !== undefined && isSet(names.uuid) && { uuid: uuidText(names.uuid) }),
+      ...(names !== undefined && isSet(names.parent) && { parent: uuidText(names.parent) }),
     };
   }
 
@@ -167,8 +164,8 @@ export class Volume {
   }
 
   /** Where a subvolume hangs, as it says itself. */
-  async mountOf(id: number, roots: Tree = this.roots): Promise<Mount | undefined> {
-    for await (const item of roots.of(id, ROOT_BACKREF)) {
+  async mountOf(id: number): Promise<Mount | undefined> {
+    for await (const item of this.roots.of(id, ROOT_BACKREF)) {
       if ('lost' in item || item.size < rootReference.size) continue;
       return mountIn(item, item.offset);
     }
@@ -189,12 +186,4 @@ export function mountIn({ node, at, size }: Item, parent: number): Mount {
 
 export function gradeOf(doubt: string | undefined): Certainty {
   return doubt === undefined ? STATED : INFERRED;
-}
-
-export function isTop(id: number): boolean {
-  return id === FS_TREE;
-}
-
-function hasAny(bytes: Uint8Array): boolean {
-  return bytes.some((byte) => byte !== 0);
 }

@@ -4,7 +4,7 @@ import { latin1, type Values, viewOf } from '../../../core/struct.ts';
 import type { TablePlace } from '../fat/table.ts';
 import { BOOT_BYTES, BOOT_MARK, BOOT_SECTORS, bootSector, SECOND_TABLE, UNSUMMED } from './structs.ts';
 
-export type Boot = Values<typeof bootSector.fields>;
+type Boot = Values<typeof bootSector.fields>;
 
 export interface Geometry {
   readonly boot: Boot;

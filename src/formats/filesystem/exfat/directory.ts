@@ -40,7 +40,7 @@ export interface Found {
 /** Where the bitmap or the up-case table lies. */
 export type Special = Values<typeof placeEntry.fields>;
 
-export interface Listing {
+interface Listing {
   readonly found: readonly Found[];
   /** Offsets of live entries that belong to no set. */
   readonly nonsense: readonly number[];

@@ -26,7 +26,7 @@ const PREFIXES: readonly string[] = [
 const SYSTEM = 7;
 const MAX_ATTRIBUTES = 256;
 
-export interface Attribute {
+interface Attribute {
   readonly name: string;
   /** Of the value, in bytes from the start of the inode; -1 where it is kept elsewhere. */
   readonly at: number;

@@ -6,7 +6,7 @@
 import { TYPE_DIRECTORY, TYPE_REGULAR, TYPE_SYMLINK } from '../posix.ts';
 import { firstOf, hasCopy } from './geometry.ts';
 import { UNREADABLE } from './groups.ts';
-import { FLAG_INLINE_DATA, INODE_UNINIT, ROOT_INODE } from './structs.ts';
+import { FLAG_INLINE_DATA, INCOMPAT_META_BG, INODE_UNINIT, ROOT_INODE } from './structs.ts';
 import { isFastLink, type Volume } from './volume.ts';
 
 /** Volumes with more inodes, or more blocks, are not looked through. */
@@ -62,11 +62,13 @@ export async function claimsOf(volume: Volume): Promise<Claims | undefined> {
   if (g.inodes > MAX_INODES || g.blocks > MAX_BLOCKS || g.clusterRatio > 1) return undefined;
   const claims = new Claims(g.blocks);
   const tableBlocks = Math.ceil((g.super.inodesPerGroup * g.inodeSize) / g.blockSize);
+  const isMeta = (g.super.incompat & INCOMPAT_META_BG) !== 0;
+  const descriptors = isMeta ? g.super.firstMetaGroup : Math.ceil(g.groups / g.descriptorsPerBlock);
   const visit = (start: number, length: number): void => claims.add(start, length);
   for (let n = 0; n < g.groups && !cx.signal.aborted; n++) {
     const group = await groups.get(n);
     if (group === undefined) continue;
-    if (hasCopy(g, n)) claims.add(firstOf(g, n), 1);
+    if (hasCopy(g, n)) claims.add(firstOf(g, n), 1 + descriptors + g.super.reservedGdt);
     claims.add(group.blockBitmap, 1);
     claims.add(group.inodeBitmap, 1);
     claims.add(group.inodeTable, tableBlocks);

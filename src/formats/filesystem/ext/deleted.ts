@@ -4,32 +4,28 @@ import { printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
 import { INFERRED } from '../../../core/run.ts';
 import { viewOf } from '../../../core/struct.ts';
+import { type Called, called, type Name, Names, type Span } from '../called.ts';
 import { type Folder, folder } from '../folder.ts';
 import { TYPE_DIRECTORY, TYPE_REGULAR, TYPE_SYMLINK } from '../posix.ts';
-import { entriesIn, leftoversIn } from './directory.ts';
+import { type Entry, entriesIn, leftoversIn } from './directory.ts';
 import { blocksOf, boundsOf, factsOf } from './files.ts';
-import { type Inode, inodeOf, withDoubts } from './inodes.ts';
+import { type Inode, withDoubts } from './inodes.ts';
 import { allCopies, type Copy, type Journal } from './journal.ts';
+import { inodeCopies, Later, turnOf } from './later.ts';
 import { EXTENT_MAGIC, FLAG_EXTENTS, FLAG_INLINE_DATA, INODE_UNINIT, ROOT_INODE } from './structs.ts';
 import { isFastLink, type Volume } from './volume.ts';
 
-export const DELETED = '+deleted';
+const DELETED = '+deleted';
 /** Files that are listed at most. */
 const MAX_DELETED = 1_000_000;
 /** Directories whose blocks are looked through for names. */
 const MAX_DIRECTORIES = 1_000_000;
 const MAX_DEPTH = 128;
 
-/** A name that a directory once had, and which directory that was. */
-interface Name {
-  readonly name: string;
-  readonly parent: number;
-}
-
 /** What was found of one file that is gone. */
 interface Gone {
   readonly inode: Inode;
-  readonly name: Name | undefined;
+  readonly name: Called | undefined;
 }
 
 /** The virtual directory of deleted files, found when it is first listed; undefined where there are none. */
@@ -54,10 +50,15 @@ export class DeletedOf {
   async #find(): Promise<Node | undefined> {
     const copies = await this.#copies();
     const gone = new Map<number, Inode>();
+    const later = new Later(this.#volume);
+    const spans = new Map<number, Span>();
     for await (const inode of this.#fromTables()) gone.set(inode.number, inode);
-    for (const [number, inode] of await this.#fromJournal(copies, gone)) gone.set(number, inode);
+    for (const inode of gone.values()) await later.add(inode, Number.NaN);
+    await this.#fromJournal(copies, gone, spans, later);
+    for (const [number, inode] of gone)
+      gone.set(number, { ...inode, fate: later.fateOf(inode, spans.get(number)?.last ?? Number.NaN) });
     if (gone.size === 0) return undefined;
-    const { names, paths } = await this.#names(copies, gone);
+    const { names, paths } = await this.#names(copies, gone, spans);
     return this.#tree(gone, names, paths);
   }
 
@@ -94,51 +95,44 @@ export class DeletedOf {
     }
   }
 
-  /** Inodes as they stood before they were deleted, where only the journal still has them. */
+  /** Inodes as they stood before they were deleted, where only the journal still has them, and their transactions. */
   async #fromJournal(
     copies: ReadonlyMap<number, Copy[]>,
-    known: ReadonlyMap<number, Inode>,
-  ): Promise<Map<number, Inode>> {
-    const { geometry: g, groups, inodes } = this.#volume;
-    const out = new Map<number, Inode>();
-    const tableBlocks = Math.ceil((g.super.inodesPerGroup * g.inodeSize) / g.blockSize);
-    for (let group = 0; group < g.groups && copies.size > 0; group++) {
-      const descriptor = await groups.get(group);
-      if (descriptor === undefined) continue;
-      for (let n = 0; n < tableBlocks; n++) {
-        for (const copy of copies.get(descriptor.inodeTable + n) ?? []) {
-          const block = new Uint8Array(g.blockSize);
-          if ((await this.#journal!.source.read(copy.at, block)).length > 0) continue;
-          for (let at = 0; at + g.inodeSize <= block.length; at += g.inodeSize) {
-            const index = (n * g.blockSize + at) / g.inodeSize;
-            const number = group * g.super.inodesPerGroup + index + 1;
-            if (index >= g.super.inodesPerGroup || number < g.super.firstInode || known.has(number) || out.has(number))
-              continue;
-            const older = inodeOf(g, number, block.subarray(at, at + g.inodeSize), this.#journal!.source, copy.at + at);
-            if (older.links === 0 || older.doubts.length > 0 || !isFile(older) || !hasContent(older)) continue;
-            const now = await inodes.raw(number);
-            // What lives is no deleted file, unless another one has its inode now.
-            if (now === undefined || (now.links > 0 && now.generation === older.generation)) continue;
-            out.set(number, dead(older, 'ext.deleted.journal'));
-          }
-        }
-      }
+    gone: Map<number, Inode>,
+    spans: Map<number, Span>,
+    later: Later,
+  ): Promise<void> {
+    if (this.#journal === undefined) return;
+    for await (const { inode: older, order } of inodeCopies(this.#volume, this.#journal, copies)) {
+      const { number, generation } = older;
+      await later.learn(older, order);
+      const span = spans.get(number);
+      if (span !== undefined && older.links > 0 && gone.get(number)?.generation === generation)
+        spans.set(number, { ...span, first: Math.min(span.first, order) });
+      if (gone.has(number) || older.links === 0 || older.doubts.length > 0 || !isFile(older) || !hasContent(older))
+        continue;
+      const now = await this.#volume.inodes.raw(number);
+      // What lives is no deleted file, unless another one has its inode now.
+      if (now === undefined || (now.links > 0 && now.generation === generation)) continue;
+      gone.set(number, dead(older, 'ext.deleted.journal'));
+      spans.set(number, { first: order, last: order });
     }
-    return out;
   }
 
   /** Names of what is gone, and the paths of directories that live. */
   async #names(
     copies: ReadonlyMap<number, Copy[]>,
     gone: ReadonlyMap<number, Inode>,
-  ): Promise<{ names: Map<number, Name>; paths: Map<number, Name> }> {
-    const names = new Map<number, Name>();
+    spans: ReadonlyMap<number, Span>,
+  ): Promise<{ names: Map<number, Called>; paths: Map<number, Name> }> {
+    const known = new Names();
     const paths = new Map<number, Name>();
     const bounds = boundsOf(this.#volume);
+    const orderOf = (copy: Copy): number => turnOf(copy, this.#journal!);
     const queue: number[] = [ROOT_INODE];
     const seen = new Set<number>(queue);
-    const learn = (number: number, name: string, parent: number): void => {
-      if (gone.has(number) && !names.has(number)) names.set(number, { name, parent });
+    const learn = ({ inode: number, name }: Entry, parent: number, order?: number): void => {
+      if (gone.has(number)) known.add(number, { name, parent, order });
     };
     for (const [number, inode] of gone) if (inode.type === TYPE_DIRECTORY) queue.push(number);
     for (let number = queue.shift(); number !== undefined && seen.size < MAX_DIRECTORIES; number = queue.shift()) {
@@ -147,26 +141,31 @@ export class DeletedOf {
       const isGone = gone.has(number);
       for await (const { block, at } of blocksOf(this.#volume, inode, () => {}, isGone)) {
         for (const entry of entriesIn(block, 0, bounds, () => {})) {
-          if (isGone || gone.has(entry.inode)) learn(entry.inode, entry.name, number);
+          if (isGone || gone.has(entry.inode)) learn(entry, number, isGone ? undefined : 0);
           if (entry.type !== 0 && entry.type !== 2) continue;
           if (seen.has(entry.inode) || isGone) continue;
           seen.add(entry.inode);
           paths.set(entry.inode, { name: entry.name, parent: number });
           queue.push(entry.inode);
         }
-        for (const entry of leftoversIn(block, 0, bounds)) learn(entry.inode, entry.name, number);
+        for (const entry of leftoversIn(block, 0, bounds)) learn(entry, number);
         for (const copy of copies.get(Math.floor(at / this.#volume.geometry.blockSize)) ?? []) {
           const older = new Uint8Array(this.#volume.geometry.blockSize);
           await this.#journal!.source.read(copy.at, older);
-          for (const entry of entriesIn(older, 0, bounds, () => {})) learn(entry.inode, entry.name, number);
-          for (const entry of leftoversIn(older, 0, bounds)) learn(entry.inode, entry.name, number);
+          for (const entry of entriesIn(older, 0, bounds, () => {})) learn(entry, number, orderOf(copy));
+          for (const entry of leftoversIn(older, 0, bounds)) learn(entry, number);
         }
       }
+    }
+    const names = new Map<number, Called>();
+    for (const number of gone.keys()) {
+      const called = known.of(number, spans.get(number));
+      if (called !== undefined) names.set(number, called);
     }
     return { names, paths };
   }
 
-  #tree(gone: ReadonlyMap<number, Inode>, names: ReadonlyMap<number, Name>, paths: ReadonlyMap<number, Name>): Node {
+  #tree(gone: ReadonlyMap<number, Inode>, names: ReadonlyMap<number, Called>, paths: ReadonlyMap<number, Name>): Node {
     const top = folder(`${this.#locator}/${DELETED}`, DELETED);
     const folders = new Map<number, Folder>([[ROOT_INODE, top]]);
     const folderOf = (number: number, depth: number): Folder => {
@@ -189,7 +188,7 @@ export class DeletedOf {
 
   #file({ inode, name }: Gone, locator: string, rawName: string): Node {
     const facts = factsOf(this.#volume, inode);
-    const details = { ...facts.details, nameKnown: name !== undefined };
+    const details = { ...facts.details, ...called(name) };
     return {
       name: printable(rawName),
       rawName,

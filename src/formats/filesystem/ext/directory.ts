@@ -3,7 +3,7 @@ import { crc32cUpdate } from '../../../codec/crc32c.ts';
 import { latin1, struct, u8, u16, u32, viewOf } from '../../../core/struct.ts';
 import type { Doubt } from '../posix.ts';
 
-export const entryStruct = struct('ext directory entry', 8, {
+const entryStruct = struct('ext directory entry', 8, {
   inode: u32(0x00),
   length: u16(0x04),
   nameLength: u8(0x06),
@@ -69,6 +69,12 @@ export function entriesIn(
     at += length;
   }
   return out;
+}
+
+/** The directory whose first block this is, as its entry of itself says; undefined where there is none. */
+export function ownerIn(block: Uint8Array): number | undefined {
+  const { inode, nameLength } = entryStruct.decode(block, 0);
+  return nameLength === 1 && block[HEAD] === 0x2e && inode !== 0 ? inode : undefined;
 }
 
 /** Names that stand where chains skip: of entries that were taken out and not yet written over. */

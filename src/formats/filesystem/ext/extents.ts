@@ -38,7 +38,7 @@ export class ExtentMap implements Mapping {
     this.#ground = ground;
     this.#unit = ground.geometry.blockSize;
     this.#inode = inode;
-    this.#placer = new Placer(ground, isDead);
+    this.#placer = new Placer(ground, isDead, inode.fate);
     const { certainty, why } = inode;
     this.#root = branchOf(inode.map, undefined, 0, certainty, why);
     // An inode that holds blocks and names none has lost its extents.
@@ -60,10 +60,14 @@ export class ExtentMap implements Mapping {
   /** Counts, and shows to `visit`, blocks of data and of the tree itself; undefined where the tree is damaged or too large to be counted. */
   async blocks(visit?: (start: number, length: number) => void): Promise<number | undefined> {
     let count = 0;
+    let isWhole = true;
     const queue: Branch[] = [this.#root];
     for (let seen = 0; queue.length > 0; seen++) {
       const branch = queue.pop()!;
-      if (branch.lost !== undefined || seen > MAX_COUNTED) return undefined;
+      if (seen > MAX_COUNTED) return undefined;
+      // What the others lead to is shown all the same.
+      isWhole &&= branch.lost === undefined;
+      if (branch.lost !== undefined) continue;
       for (let i = 0; i < branch.n; i++) {
         const length = branch.depth === 0 ? branch.length[i] : 1;
         count += length;
@@ -71,7 +75,7 @@ export class ExtentMap implements Mapping {
         if (branch.depth > 0) queue.push(await this.#branch(branch, i));
       }
     }
-    return count;
+    return isWhole ? count : undefined;
   }
 
   runs(from: number, end: number, out: RunList): number {

@@ -10,6 +10,7 @@ import {
   bare,
   childNamed,
   type Doubt,
+  ENTRY_TYPES,
   kindOf,
   type Place,
   SPECIAL,
@@ -19,17 +20,9 @@ import {
   whyNotWalked,
 } from '../posix.ts';
 import { attributesOf, inlineRest } from './attributes.ts';
-import { type Bounds, type Entry, entriesIn, isIndexNode, isSummed } from './directory.ts';
+import { type Bounds, type Entry, entriesIn, isIndexNode, isSummed, ownerIn } from './directory.ts';
 import type { Inode } from './inodes.ts';
-import {
-  ENTRY_TYPES,
-  FLAG_ENCRYPTED,
-  FLAG_EXTENTS,
-  FLAG_INLINE_DATA,
-  MAP_AT,
-  MAP_BYTES,
-  ROOT_INODE,
-} from './structs.ts';
+import { FLAG_ENCRYPTED, FLAG_EXTENTS, FLAG_INLINE_DATA, MAP_AT, MAP_BYTES, ROOT_INODE } from './structs.ts';
 import { isFastLink, type Volume } from './volume.ts';
 
 const MAX_TARGET = 4096;
@@ -83,7 +76,7 @@ function describedNode(volume: Volume, entry: Entry, inode: Inode | undefined, p
 }
 
 /** An inode as a node; `doubts` are those of the entry that led to it. */
-export function inodeNode(
+function inodeNode(
   volume: Volume,
   inode: Inode,
   place: Place,
@@ -196,7 +189,7 @@ async function* childrenOf(
     const note = volume.note(doubt, effect);
     if (damage.length < MAX_DAMAGES && !damage.some((d) => d.at === note.at && d.code === note.code)) damage.push(note);
   };
-  const refusal = whyNotWalked('ext', inode.number, place, volume.directories);
+  const refusal = whyNotWalked('ext.directory', inode.number, place, volume.directories, `inode ${inode.number} again`);
   if (refusal !== undefined) return report({ at: inode.at, ...refusal });
   const names = new Map<string, number>();
   let count = 0;
@@ -224,7 +217,7 @@ export function boundsOf(volume: Volume): Bounds {
   return { inodes, hasTypes: (sb.incompat & INCOMPAT_FILETYPE) !== 0 };
 }
 
-export interface DirectoryBlock {
+interface DirectoryBlock {
   readonly block: Uint8Array;
   /** Bytes from the start of the volume. */
   readonly at: number;
@@ -262,18 +255,40 @@ export async function* blocksOf(
       const expected = `block ${offset / unit} of directory inode ${inode.number}`;
       report({ at, code: 'ext.directory.block', expected, actual: 'none that can be read' });
     }
-    if (isData) yield { block, at, ...doubtOf(block, inode, at, report) };
+    if (isData)
+      yield { block, at, ...(doubtOf(block, inode, at, report) ?? ownerDoubt(block, inode, offset, at, report)) };
     offset += isData ? unit : Math.max(unit, list.length[0] - (list.length[0] % unit));
   }
 }
 
-function doubtOf(block: Uint8Array, inode: Inode, at: number, report: (doubt: Doubt) => void): { doubt?: string } {
-  if (inode.seed === undefined) return {};
+function doubtOf(
+  block: Uint8Array,
+  inode: Inode,
+  at: number,
+  report: (doubt: Doubt) => void,
+): { doubt: string } | undefined {
+  if (inode.seed === undefined) return undefined;
   // A root of a hash tree can still carry the sum of the plain block that it was.
   const summed = isIndexNode(block) ? true : isSummed(block, inode.seed);
-  if (summed === true) return {};
+  if (summed === true) return undefined;
   const code = 'ext.directory.checksum';
   const actual = summed === undefined ? 'no checksum' : 'one that does not agree';
   report({ at, code, expected: 'a block of entries with its checksum', actual });
+  return { doubt: code };
+}
+
+/** A directory begins with itself, which tells a block of another one where nothing carries sums. */
+function ownerDoubt(
+  block: Uint8Array,
+  inode: Inode,
+  offset: number,
+  at: number,
+  report: (doubt: Doubt) => void,
+): { doubt: string } | undefined {
+  const own = offset === 0 ? ownerIn(block) : undefined;
+  if (own === undefined || own === inode.number) return undefined;
+  const code = 'ext.directory.owner';
+  const expected = `a block of entries of directory inode ${inode.number}`;
+  report({ at, code, expected, actual: `one of inode ${own}` });
   return { doubt: code };
 }

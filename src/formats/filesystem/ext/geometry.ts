@@ -74,7 +74,7 @@ async function readAt(source: Source, at: number): Promise<Geometry | undefined>
 }
 
 /** Decodes a superblock; undefined where its fields could not be those of one. */
-export function geometryOf(block: Uint8Array, at: number): Geometry | undefined {
+function geometryOf(block: Uint8Array, at: number): Geometry | undefined {
   const sb = superBlock.decode(block);
   if (superBlock.violations(sb).length > 0 || (sb.incompat & INCOMPAT_JOURNAL_DEVICE) !== 0) return undefined;
   const blockSize = 1024 << sb.blockShift;

@@ -2,6 +2,7 @@
 import {
   type Certainty,
   DATA,
+  GUESSED,
   INFERRED,
   LOST,
   MISSING,
@@ -14,6 +15,7 @@ import type { Source } from '../../../core/source.ts';
 import type { Claims } from './claims.ts';
 import { firstOf, type Geometry } from './geometry.ts';
 import { bitOf, type Groups, groupOf, UNREADABLE } from './groups.ts';
+import type { Inode } from './inodes.ts';
 
 export interface Ground {
   readonly source: Source;
@@ -31,9 +33,11 @@ export class Placer {
   readonly #g: Geometry;
   /** A deleted file's: blocks that are in use are somebody else's now. */
   readonly #isDead: boolean;
+  readonly #fate: Inode['fate'];
   readonly #reasons = new Map<Why, Map<string, Why>>();
 
-  constructor(ground: Ground, isDead: boolean) {
+  constructor(ground: Ground, isDead: boolean, fate: Inode['fate']) {
+    this.#fate = fate;
     this.#ground = ground;
     this.#g = ground.geometry;
     this.#isDead = isDead;
@@ -61,11 +65,14 @@ export class Placer {
     if (this.#isDead) {
       // The bitmap says it of the whole run only; block by block it says what of it is still there.
       if (used === false && last > from) return this.#dead(at, end, from, skip, own, why, out);
-      if (used !== false) {
+      const fate = used === false ? this.#fate?.(from) : undefined;
+      if (used !== false || fate === 'later') {
         const reason = this.reason(why, used === UNREADABLE ? 'ext.bitmap' : 'ext.block-reused');
         return this.emit(out, MISSING, LOST, at, end, reason, this.#ground.source, place);
       }
-      return this.emit(out, DATA, weaker(own, INFERRED), at, end, why, this.#ground.source, place);
+      const grade = weaker(own, fate === 'unsure' ? GUESSED : INFERRED);
+      const reason = fate === 'unsure' ? this.reason(why, 'ext.block-claimed') : why;
+      return this.emit(out, DATA, grade, at, end, reason, this.#ground.source, place);
     }
     const isDisputed = this.#ground.claims?.disputed(from, last + 1) === true;
     const claimed = isDisputed ? 'ext.block-claimed' : undefined;

@@ -4,6 +4,7 @@ import { hex } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
 import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
+import { uuidText } from '../../disk/guid.ts';
 import { readMember } from '../../volume/vmfs-lvm/member.ts';
 import { DeletedOf } from './deleted.ts';
 import { rootNode } from './files.ts';
@@ -192,9 +193,4 @@ function featuresOf({ super: sb }: Geometry): string {
     for (const [bit, name] of Object.entries(NAMES[set])) if ((sb[set] & Number(bit)) !== 0) out.push(name);
   }
   return out.join(' ');
-}
-
-function uuidText(bytes: Uint8Array): string {
-  const hexadecimal = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  return hexadecimal.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

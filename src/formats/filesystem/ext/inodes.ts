@@ -3,6 +3,7 @@ import { crc32cUpdate } from '../../../codec/crc32c.ts';
 import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Gap, Source } from '../../../core/source.ts';
 import { TableCache } from '../../../core/tables.ts';
+import type { Fate } from '../claimants.ts';
 import { type Doubt, TYPE_DIRECTORY, TYPE_REGULAR } from '../posix.ts';
 import type { Geometry } from './geometry.ts';
 import type { Group, Groups } from './groups.ts';
@@ -41,6 +42,8 @@ export interface Inode {
   readonly doubts: readonly Doubt[];
   readonly certainty: Certainty;
   readonly why: Why;
+  /** Of what is gone: what became of a block after it. */
+  readonly fate?: (block: number) => Fate;
 }
 
 interface Page {

@@ -4,8 +4,8 @@ import { bytes, struct, u8, u32 } from '../../../core/struct.ts';
 export const JOURNAL_MAGIC = 0xc03b3998;
 export const BLOCK_DESCRIPTOR = 1;
 export const BLOCK_COMMIT = 2;
-export const BLOCK_SUPER_1 = 3;
-export const BLOCK_SUPER_2 = 4;
+const BLOCK_SUPER_1 = 3;
+const BLOCK_SUPER_2 = 4;
 export const BLOCK_REVOKE = 5;
 
 export const journalHeader = struct(
@@ -35,8 +35,6 @@ export const journalSuper = struct(
   },
   'big',
 );
-export const COMPAT_SUM_1 = 1;
-export const INCOMPAT_REVOKE = 1;
 export const INCOMPAT_64BIT = 2;
 export const INCOMPAT_SUM_2 = 8;
 export const INCOMPAT_SUM_3 = 0x10;

@@ -49,7 +49,7 @@ export interface Journal {
   readonly seed: number;
 }
 
-export interface Replay {
+interface Replay {
   readonly copies: ReadonlyMap<number, Copy>;
   readonly transactions: number;
   /** Why the last state is not known, where that is so. */

@@ -44,7 +44,7 @@ export class PointerMap implements Mapping {
     this.#per = this.#unit / 4;
     this.#inode = inode;
     this.#isDead = isDead;
-    this.#placer = new Placer(ground, isDead);
+    this.#placer = new Placer(ground, isDead, inode.fate);
     const view = viewOf(inode.map);
     const words = Uint32Array.from({ length: DIRECT + LEVELS }, (_, i) => view.getUint32(4 * i, true));
     const isEmpty = words.every((word) => word === 0) && inode.acl === 0 && inode.allocated > 0;
@@ -67,6 +67,7 @@ export class PointerMap implements Mapping {
   async blocks(visit?: (start: number, length: number) => void): Promise<number | undefined> {
     let count = 0;
     let seen = 0;
+    let isWhole = true;
     const queue: { block: number; levels: number }[] = [];
     this.#top.words.forEach((block, i) => {
       if (block !== 0) queue.push({ block, levels: Math.max(0, i - DIRECT + 1) });
@@ -76,8 +77,11 @@ export class PointerMap implements Mapping {
       count++;
       visit?.(block, 1);
       if (levels === 0) continue;
+      if (seen++ > MAX_COUNTED) return undefined;
       const table = await this.#table(block);
-      if (table.lost !== undefined || seen++ > MAX_COUNTED) return undefined;
+      // What the others lead to is shown all the same.
+      isWhole &&= table.lost === undefined;
+      if (table.lost !== undefined) continue;
       for (const word of table.words) {
         if (word === 0) continue;
         if (levels === 1) {
@@ -86,7 +90,7 @@ export class PointerMap implements Mapping {
         } else queue.push({ block: word, levels: levels - 1 });
       }
     }
-    return count;
+    return isWhole ? count : undefined;
   }
 
   runs(from: number, end: number, out: RunList): number {
@@ -184,7 +188,9 @@ export class PointerMap implements Mapping {
         (block - geometry.super.firstBlock - group * geometry.blocksPerGroup) / geometry.clusterRatio,
       );
       const used = groups.inUse(group, bit, bit + 1);
-      if (this.#isDead && used !== false) lost = 'ext.block-reused';
+      const fate = this.#isDead ? this.#inode.fate?.(block) : undefined;
+      if (this.#isDead && (used !== false || fate === 'later')) lost = 'ext.block-reused';
+      else if (fate === 'unsure') lost = 'ext.block-claimed';
       else if (!this.#isDead && used !== true) doubt = used === false ? 'ext.block-free' : 'ext.bitmap';
     }
     const certainty = doubt === undefined ? this.#top.certainty : weaker(this.#top.certainty, INFERRED);

@@ -1,18 +1,9 @@
 /** On-disk structures of ext2, ext3 and ext4, little-endian. Sources: the kernel's ext4 documentation; guestfs.md part B. */
 import { bytes, struct, text, u16, u32 } from '../../../core/struct.ts';
-import {
-  TYPE_BLOCK,
-  TYPE_CHARACTER,
-  TYPE_DIRECTORY,
-  TYPE_FIFO,
-  TYPE_REGULAR,
-  TYPE_SOCKET,
-  TYPE_SYMLINK,
-} from '../posix.ts';
 
 export const SUPER_AT = 1024;
 export const SUPER_BYTES = 1024;
-export const MAGIC = 0xef53;
+const MAGIC = 0xef53;
 
 /** Feature bits that change how structures are read. */
 export const COMPAT_JOURNAL = 0x4;
@@ -23,7 +14,6 @@ export const INCOMPAT_META_BG = 0x10;
 export const INCOMPAT_EXTENTS = 0x40;
 export const INCOMPAT_64BIT = 0x80;
 export const INCOMPAT_CSUM_SEED = 0x2000;
-export const INCOMPAT_INLINE_DATA = 0x8000;
 export const RO_SPARSE_SUPER = 0x1;
 export const RO_HUGE_FILE = 0x8;
 export const RO_GDT_CSUM = 0x10;
@@ -127,7 +117,6 @@ export const INODE_BASE = 128;
 export const MAP_AT = 0x28;
 export const MAP_BYTES = 60;
 export const FLAG_ENCRYPTED = 0x800;
-export const FLAG_INDEX = 0x1000;
 export const FLAG_HUGE_FILE = 0x40000;
 export const FLAG_EXTENTS = 0x80000;
 export const FLAG_INLINE_DATA = 0x10000000;
@@ -145,18 +134,6 @@ export const EXTENT_BYTES = 12;
 /** Lengths above this are of extents that were set aside and never written. */
 export const EXTENT_WRITTEN = 32768;
 export const MAX_EXTENT_DEPTH = 5;
-
-/** The same as directory entries write them. */
-export const ENTRY_TYPES: readonly number[] = [
-  0,
-  TYPE_REGULAR,
-  TYPE_DIRECTORY,
-  TYPE_CHARACTER,
-  TYPE_BLOCK,
-  TYPE_FIFO,
-  TYPE_SOCKET,
-  TYPE_SYMLINK,
-];
 
 /** Groups of the largest file system that is opened: 2 PiB with blocks of 4 KiB. */
 export const MAX_GROUPS = 2 ** 24;

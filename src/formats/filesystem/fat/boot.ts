@@ -4,7 +4,7 @@ import { type Values, viewOf } from '../../../core/struct.ts';
 import { ACTIVE_TABLE, BOOT_BYTES, BOOT_SIGNATURE, bootSector, ENTRY, NOT_MIRRORED } from './structs.ts';
 import { FIRST, type TablePlace, type Width } from './table.ts';
 
-export type Boot = Values<typeof bootSector.fields>;
+type Boot = Values<typeof bootSector.fields>;
 
 export interface Geometry {
   readonly boot: Boot;

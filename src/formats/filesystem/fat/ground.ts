@@ -10,7 +10,7 @@ import { bestChain, type Chain, type Extent } from './chain.ts';
 import { FIRST, Table, type TablePlace } from './table.ts';
 
 /** Where clusters lie. */
-export interface Clusters {
+interface Clusters {
   /** Bytes of a cluster. */
   readonly cluster: number;
   /** Byte of the first one. */

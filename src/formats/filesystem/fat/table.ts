@@ -33,7 +33,7 @@ interface Page {
 }
 
 /** What the copies say of one cluster. */
-export interface Link {
+interface Link {
   readonly next: number;
   /** They do not all say the same, or are not all there. */
   readonly differs: boolean;

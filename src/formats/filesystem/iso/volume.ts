@@ -5,7 +5,7 @@ import { data, missing, type Segment, segments } from '../../../core/map-source.
 import type { Facts } from '../../../core/node.ts';
 import { INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
-import type { Doubt } from '../posix.ts';
+import { type Doubt, SPECIAL, TYPE_SYMLINK } from '../posix.ts';
 import type { Entry, Opened, Tree } from '../tree.ts';
 import { type Descriptor, wideName } from './descriptors.ts';
 import { PathTable } from './paths.ts';
@@ -15,14 +15,6 @@ import { ASSOCIATED, FIRST_DESCRIPTOR, HIDDEN, SECTOR } from './structs.ts';
 
 /** Bytes of one directory. */
 const MAX_DIRECTORY = 64 * 1024 * 1024;
-const SYMLINK = 0xa;
-const SPECIAL: Readonly<Record<number, string>> = {
-  1: 'named pipe',
-  2: 'character device',
-  6: 'block device',
-  12: 'socket',
-};
-
 export class IsoVolume implements Tree {
   readonly source: Source;
   readonly cx: Cx;
@@ -203,7 +195,7 @@ function plainName({ name }: Found, isWide: boolean): string {
 function factsOf({ values, start }: Found, more: Extensions | undefined): Facts {
   const modified = more?.modified ?? timeOf(values.time);
   const special = more?.mode === undefined ? undefined : SPECIAL[more.mode >>> 12];
-  const isLink = more?.target !== undefined && (more.mode === undefined || more.mode >>> 12 === SYMLINK);
+  const isLink = more?.target !== undefined && (more.mode === undefined || more.mode >>> 12 === TYPE_SYMLINK);
   return {
     ...(more?.mode !== undefined && { mode: more.mode }),
     ...(more?.links !== undefined && { links: more.links }),

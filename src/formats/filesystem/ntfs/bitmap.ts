@@ -6,7 +6,7 @@ import { TableCache } from '../../../core/tables.ts';
 export const PAGE_CLUSTERS: number = 8 * 65_536;
 
 /** Bits of a page; undefined where it cannot be read. */
-export type Bits = Uint8Array | undefined;
+type Bits = Uint8Array | undefined;
 
 export class ClusterBitmap {
   readonly #source: Source | undefined;

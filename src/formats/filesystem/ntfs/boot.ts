@@ -27,7 +27,7 @@ export interface Geometry {
 }
 
 /** What a boot sector says; undefined where it is none. */
-export function decodeBoot(sector: Uint8Array, at: number): Geometry | undefined {
+function decodeBoot(sector: Uint8Array, at: number): Geometry | undefined {
   if (sector.length < BOOT_BYTES || latin1(sector, 3, OEM.length) !== OEM) return undefined;
   const boot: Values<typeof bootSector.fields> = bootSector.decode(sector);
   if (bootSector.violations(boot).length > 0) return undefined;

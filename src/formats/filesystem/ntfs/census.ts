@@ -18,7 +18,7 @@ export interface Known {
 }
 
 /** What a name's parent is. */
-export type Parent = 'root' | 'live' | 'deleted' | 'lost';
+type Parent = 'root' | 'live' | 'deleted' | 'lost';
 
 export class Census {
   readonly known = new Map<number, Known>();

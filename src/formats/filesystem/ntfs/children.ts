@@ -1,10 +1,11 @@
 /** What stands in a directory: by its index, and where that is damaged by what files say of themselves. */
 import type { Damage } from '../../../core/damage.ts';
-import { MAX_DAMAGES, MAX_ENTRIES, MAX_PATH_DEPTH } from '../../../core/limits.ts';
+import { MAX_DAMAGES, MAX_ENTRIES } from '../../../core/limits.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
+import { bare, whyNotWalked } from '../posix.ts';
 import { type File, namesIn } from './file.ts';
-import { addNodes, bare, type Place } from './files.ts';
+import { addNodes, type Place } from './files.ts';
 import { type Entry, Index } from './indexes.ts';
 import type { Doubt, FileRecord } from './record.ts';
 import { isRecycled, originOf } from './recycled.ts';
@@ -31,7 +32,7 @@ export async function* childrenOf(
     const note = volume.note(doubt, 'entries of this directory may be missing; files that name it as theirs are added');
     if (damage.length < MAX_DAMAGES && !damage.some((d) => d.at === note.at && d.code === note.code)) damage.push(note);
   };
-  const refusal = whyNot(volume, number, place);
+  const refusal = whyNotWalked('ntfs.directory', number, place, volume.directories, `record ${number} again`);
   if (refusal !== undefined) return report({ at: file?.record.place ?? 0, ...refusal });
   const above = [...place.above, number];
   const lister = new Lister(volume, place, above, only);
@@ -125,23 +126,4 @@ class Lister {
     }
     await addNodes(volume, file, place, doubts, [], out);
   }
-}
-
-/** Loops, endless depth, and directories with two parents, which would be walked again and again. */
-function whyNot(volume: Volume, number: number, place: Place): Omit<Doubt, 'at'> | undefined {
-  const actual = `record ${number} again`;
-  if (place.above.includes(number)) {
-    return { code: 'ntfs.directory.loop', expected: 'a directory that is not inside itself', actual };
-  }
-  if (place.above.length >= MAX_PATH_DEPTH) {
-    return {
-      code: 'ntfs.directory.depth',
-      expected: `at most ${MAX_PATH_DEPTH} levels of directories`,
-      actual: 'more',
-    };
-  }
-  const first = volume.directories.get(number) ?? place.locator;
-  volume.directories.set(number, first);
-  if (first === place.locator) return undefined;
-  return { code: 'ntfs.directory.two-parents', expected: `a directory of its own, not ${first} a second time`, actual };
 }

@@ -117,7 +117,7 @@ export function nameIn(bytes: Uint8Array, view: DataView, at: number, length: nu
   };
 }
 
-export interface Information {
+interface Information {
   /** Seconds since 1970. */
   readonly created: number;
   readonly modified: number;

@@ -3,8 +3,9 @@ import type { Damage } from '../../../core/damage.ts';
 import { MAX_DAMAGES } from '../../../core/limits.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import { missing, segments } from '../../../core/map-source.ts';
-import type { Facts, Kind, Node, NodeState } from '../../../core/node.ts';
+import type { Facts, Node } from '../../../core/node.ts';
 import type { Source } from '../../../core/source.ts';
+import { bare, childNamed, type Place as PlaceInTree } from '../posix.ts';
 import { childrenOf } from './children.ts';
 import { type File, informationOf } from './file.ts';
 import type { Doubt, FileRecord } from './record.ts';
@@ -35,20 +36,10 @@ const MAX_TARGET = 8192;
 /** Sets of DOS attributes whose words are kept. */
 const MAX_WORDS = 4096;
 
-/** Where a node stands in the tree: what is above it, for loops and for depth. */
-export interface Place {
-  readonly locator: string;
-  readonly rawName: string;
-  /** Records from the root down to the directory that names it. */
-  readonly above: readonly number[];
-  readonly state?: NodeState;
+/** Where a node stands in the tree, by the records above it. */
+export interface Place extends PlaceInTree {
   /** What the recycle bin says of it. */
   readonly details?: Readonly<Record<string, string | number>>;
-}
-
-export function bare(place: Place, kind: Kind, facts: Facts = {}, damage: readonly Damage[] = []): Node {
-  const { rawName, locator } = place;
-  return { name: printable(rawName), rawName, locator, kind, state: place.state ?? 'live', facts, damage };
 }
 
 /** The root directory; a node that is put together from the names of all files where its record is lost. */
@@ -68,7 +59,7 @@ export async function rootNode(volume: Volume, locator: string, name: string): P
   return { ...node, kind: 'filesystem' };
 }
 
-export function isDirectory({ flags }: FileRecord): boolean {
+function isDirectory({ flags }: FileRecord): boolean {
   return (flags & RECORD_DIRECTORY) !== 0;
 }
 
@@ -236,9 +227,4 @@ async function posixTarget(volume: Volume, stream: Stream): Promise<string | und
   const isLink =
     gaps.length === 0 && Buffer.from(bytes.subarray(0, POSIX_LINK.length)).toString('latin1') === POSIX_LINK;
   return isLink ? nameOf(bytes, POSIX_LINK.length, (stream.size - POSIX_LINK.length) >>> 1) : undefined;
-}
-
-async function childNamed(children: AsyncIterable<Node>, rawName: string): Promise<Node | undefined> {
-  for await (const node of children) if (node.rawName === rawName) return node;
-  return undefined;
 }

@@ -1,6 +1,17 @@
 /** What the maps of files need of the volume that they lie on, and the last step of each: from a cluster to a run. */
-import { type Certainty, DATA, INFERRED, LOST, MISSING, type RunList, type Why, weaker } from '../../../core/run.ts';
+import {
+  type Certainty,
+  DATA,
+  GUESSED,
+  INFERRED,
+  LOST,
+  MISSING,
+  type RunList,
+  type Why,
+  weaker,
+} from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
+import type { Claimants, Fate } from '../claimants.ts';
 import { bitAt, type Claims, type ClusterBitmap, PAGE_CLUSTERS, sameUntil } from './bitmap.ts';
 
 export interface Ground {
@@ -13,7 +24,12 @@ export interface Ground {
   readonly bitmap?: ClusterBitmap | undefined;
   /** Absent where nobody has looked. */
   readonly claims?: Claims | undefined;
+  /** Who of what is gone had which clusters; absent where that is of no matter, or where nobody has looked. */
+  readonly later?: Claimants | undefined;
 }
+
+/** What became of a cluster once a file no longer had it, and up to which one the same holds. */
+type FateOf = (from: number, end: number) => { readonly fate: Fate; readonly end: number };
 
 /** Reasons that are kept of one map. */
 const MAX_REASONS = 64;
@@ -22,9 +38,11 @@ export class Placer {
   readonly #ground: Ground;
   /** A deleted file's: clusters that are in use are somebody else's now. */
   readonly #isDead: boolean;
+  readonly #fate: FateOf | undefined;
   readonly #reasons = new Map<string, Why>();
 
-  constructor(ground: Ground, isDead: boolean) {
+  constructor(ground: Ground, isDead: boolean, fate?: FateOf) {
+    this.#fate = fate;
     this.#ground = ground;
     this.#isDead = isDead;
   }
@@ -39,6 +57,7 @@ export class Placer {
       let until = Math.min(Math.ceil((base + stop) / unit), clusters);
       let code: string | undefined;
       let isLost = false;
+      let isUnsure = false;
       if (bitmap !== undefined) {
         const page = bitmap.page(cluster);
         if (page === undefined) return position;
@@ -51,6 +70,13 @@ export class Placer {
         if (isUsed === undefined) code = 'ntfs.bitmap';
         else if (this.#isDead) code = isUsed ? 'ntfs.cluster-reused' : undefined;
         else if (!isUsed) code = 'ntfs.cluster-free';
+        if (code === undefined && this.#isDead && this.#fate !== undefined) {
+          const later = this.#fate(cluster, until);
+          until = later.end;
+          isLost = later.fate === 'later';
+          isUnsure = later.fate === 'unsure';
+          if (later.fate !== undefined) code = isLost ? 'ntfs.cluster-reused' : 'ntfs.cluster-claimed';
+        }
         if (code === undefined && !this.#isDead && claims !== undefined) {
           const twice = claims.page(cluster);
           if (claims.isHopeless || bitAt(twice, bit) === true) code = 'ntfs.cluster-claimed';
@@ -59,7 +85,7 @@ export class Placer {
       }
       const end = Math.min(stop, until * unit - base);
       const reason = code === undefined ? why : this.reason(why, code);
-      const certainty = code === undefined && !this.#isDead ? own : weaker(own, INFERRED);
+      const certainty = code === undefined && !this.#isDead ? own : weaker(own, isUnsure ? GUESSED : INFERRED);
       const isAdded = isLost
         ? out.add(MISSING, LOST, end - position, source, base + position, reason)
         : out.add(DATA, certainty, end - position, source, base + position, reason);

@@ -13,7 +13,7 @@ import { siftRecords } from './sift.ts';
 import { bytesOf, type Stream } from './stream.ts';
 import { BITMAP, DATA_ATTRIBUTE, MFT_RECORD, MIRRORED, ROOT_RECORD } from './structs.ts';
 
-export const MFT_NAME = '$MFT';
+const MFT_NAME = '$MFT';
 
 export interface Opened {
   readonly records: Records;

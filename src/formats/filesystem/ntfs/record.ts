@@ -1,7 +1,7 @@
 /** File records: what a file is, as a list of attributes. */
 import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
-import { latin1, viewOf } from '../../../core/struct.ts';
+import { readU64, viewOf } from '../../../core/struct.ts';
 import { type Fixup, fixUp } from './fixup.ts';
 import {
   ATTRIBUTE_END,
@@ -63,6 +63,8 @@ export interface FileRecord {
   readonly view: DataView;
   readonly usaAt: number;
   readonly torn: readonly number[];
+  /** Of the last change of it that was logged; NaN where none was. */
+  readonly changedAt: number;
   readonly sequence: number;
   readonly links: number;
   readonly flags: number;
@@ -74,7 +76,7 @@ export interface FileRecord {
   readonly why: Why;
 }
 
-export interface Position {
+interface Position {
   readonly source: Source;
   readonly at: number;
   readonly place: number;
@@ -133,6 +135,7 @@ export function decodeRecord(
     view,
     usaAt: fixed.usaAt,
     torn: fixed.torn,
+    changedAt: readU64(view, fields.lsn.at) || Number.NaN,
     sequence: view.getUint16(fields.sequence.at, true),
     links: view.getUint16(fields.links.at, true),
     flags: view.getUint16(fields.flags.at, true),
@@ -209,11 +212,4 @@ function attributeAt(record: FileRecord, view: DataView, at: number, type: numbe
   if (rest.runsAt < NON_RESIDENT_HEAD || rest.runsAt >= length || !Number.isSafeInteger(last)) return undefined;
   if (!Number.isSafeInteger(rest.firstVcn) || (!isEmpty && last + 1 < rest.firstVcn)) return undefined;
   return { ...own, lying: { ...rest, lastVcn: last } };
-}
-
-/** The name of a record's kind by its first bytes, for sentences. */
-export function kindOfBytes(bytes: Uint8Array): string {
-  const magic = latin1(bytes, 0, 4);
-  if (magic === 'BAAD') return 'one that Windows gave up';
-  return bytes.subarray(0, 4).every((byte) => byte === 0) ? 'zeros' : 'none';
 }

@@ -5,7 +5,7 @@ export const SPARSE = -1;
 export const LOST_RUN = -2;
 
 /** Runs that are kept of one attribute. */
-export const MAX_RUNS: number = 2 ** 20;
+const MAX_RUNS: number = 2 ** 20;
 const MAX_CLUSTERS = 2 ** 44;
 
 /** Runs in order: run i starts at vcn[i], lies at lcn[i] (or SPARSE, LOST_RUN) and ends where the next one starts. */

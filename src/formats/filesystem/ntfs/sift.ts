@@ -8,7 +8,7 @@ import { decodeRecord, type FileRecord, isRecord } from './record.ts';
 import { Extents, LOST_RUN } from './runs.ts';
 import { MFT_RECORD, RECORD_HEAD, recordHeader, STRIDE, USA_WITH_NUMBER } from './structs.ts';
 
-export const RECORD_KIND = 'ntfs.record';
+const RECORD_KIND = 'ntfs.record';
 /** Records that scans note: the first ones, and one of so many. */
 const FIRST = 24;
 const EACH = 32;
@@ -21,10 +21,7 @@ const MAX_GAP = 4 * BLOCK;
 const MAX_HITS = 1_000_000;
 
 /** The number that a record gives itself; undefined where there is none, or an older version of NTFS wrote it. */
-export function ownNumber(
-  bytes: Uint8Array,
-  at: number,
-): { readonly number: number; readonly size: number } | undefined {
+function ownNumber(bytes: Uint8Array, at: number): { readonly number: number; readonly size: number } | undefined {
   if (at + RECORD_HEAD > bytes.length || !isRecord(bytes, at)) return undefined;
   const { usaAt, usaCount, allocated, used, number, first } = recordHeader.decode(bytes, at);
   const isSized = SIZES.includes(allocated) && usaCount === allocated / STRIDE + 1 && used <= allocated;

@@ -26,6 +26,9 @@ export interface Stream {
   readonly initialized: number;
   readonly allocated: number;
   readonly resident?: Attribute;
+  /** Number of the file's first record, and when that was last changed, as the log counts. */
+  readonly owner: number;
+  readonly changedAt: number;
   readonly extents?: Extents;
   /** Clusters of a compression unit; 0 where it is not compressed. */
   readonly unit: number;
@@ -33,6 +36,11 @@ export interface Stream {
   readonly why: Why;
   /** The check that failed, where one did. */
   readonly doubt?: string;
+}
+
+/** The number of the first record of the file that a record belongs to. */
+export function ownerOf({ base, number }: FileRecord): number {
+  return base === 0 ? number : base;
 }
 
 /** One stream of its pieces, in any order. `cluster` and `bytes` are the volume's. */
@@ -43,7 +51,17 @@ export function streamOf(pieces: readonly Attribute[], cluster: number, bytes: n
   const code = weak?.record.doubts[0]?.code;
   const { type, name, flags } = first;
   const why: Why = weak === undefined ? first.record.why : { ...first.record.why, code: code ?? 'ntfs.record' };
-  const own = { type, name, flags, certainty: weak === undefined ? STATED : (INFERRED as Certainty), why };
+  const { changedAt } = first.record;
+  const owner = ownerOf(first.record);
+  const own = {
+    type,
+    name,
+    flags,
+    owner,
+    changedAt,
+    certainty: weak === undefined ? STATED : (INFERRED as Certainty),
+    why,
+  };
   if (first.resident !== undefined) {
     const { size } = first.resident;
     const plain = { ...own, size, initialized: size, allocated: 0, resident: first, unit: 0 };
@@ -153,7 +171,10 @@ class StreamMap implements Mapping {
   readonly #made = new TableCache<MadeSource>();
 
   constructor(ground: Ground, stream: Stream, isDead: boolean) {
-    this.#placer = new Placer(ground, isDead);
+    const { owner: who, changedAt: order } = stream;
+    const { later } = ground;
+    const fate = later && ((from: number, end: number) => later.fate({ from, end, order, who }));
+    this.#placer = new Placer(ground, isDead, fate);
     this.#unit = ground.cluster;
     this.#stream = stream;
     this.#extents = stream.extents!;

@@ -29,6 +29,7 @@ export const RECORD_HEAD = 0x30;
 export const recordHeader = struct('NTFS file record', RECORD_HEAD, {
   usaAt: u16(0x04),
   usaCount: u16(0x06),
+  lsn: u64(0x08),
   sequence: u16(0x10),
   links: u16(0x12),
   first: u16(0x14),
@@ -160,8 +161,8 @@ export const MIRRORED = 4;
 /** Records below are the file system's own. */
 export const FIRST_USER_RECORD = 24;
 
-export const DOS_READ_ONLY = 0x01;
-export const DOS_HIDDEN = 0x02;
+const DOS_READ_ONLY = 0x01;
+const DOS_HIDDEN = 0x02;
 export const DOS_SYSTEM = 0x04;
 export const DOS_ATTRIBUTES: Readonly<Record<number, string>> = {
   [DOS_READ_ONLY]: 'read-only',

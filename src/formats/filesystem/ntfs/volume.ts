@@ -2,6 +2,7 @@
 import type { Damage } from '../../../core/damage.ts';
 import type { Cx } from '../../../core/format.ts';
 import type { Source } from '../../../core/source.ts';
+import { Claimants } from '../claimants.ts';
 import { Claims, ClusterBitmap } from './bitmap.ts';
 import type { Geometry } from './boot.ts';
 import { Census } from './census.ts';
@@ -11,7 +12,7 @@ import { type Attribute, type Doubt, type FileRecord, isInUse } from './record.t
 import type { Records } from './records.ts';
 import type { Origin } from './recycled.ts';
 import { decodeRuns, SPARSE } from './runs.ts';
-import { bytesOf, type Stream } from './stream.ts';
+import { bytesOf, ownerOf, type Stream } from './stream.ts';
 import { BITMAP_RECORD, DATA_ATTRIBUTE } from './structs.ts';
 
 /** Volumes with more clusters, or records, are not looked through for clusters that two files claim. */
@@ -34,6 +35,7 @@ export class Volume {
   readonly recycled = new Map<number, Promise<Map<string, Origin>>>();
   #census: Promise<Census> | undefined;
   #ground: Promise<Ground> | undefined;
+  #deadGround: Promise<Ground> | undefined;
   #bitmap: Promise<ClusterBitmap> | undefined;
 
   constructor(source: Source, geometry: Geometry, records: Records, cx: Cx, doubt?: string) {
@@ -88,8 +90,9 @@ export class Volume {
     return this.#ground;
   }
 
-  async #dead(): Promise<Ground> {
-    return { ...this.plain, bitmap: await this.bitmap() };
+  #dead(): Promise<Ground> {
+    this.#deadGround ??= this.bitmap().then(async (bitmap) => ({ ...this.plain, bitmap, later: await this.#later() }));
+    return this.#deadGround;
   }
 
   async #readBitmap(): Promise<ClusterBitmap> {
@@ -99,21 +102,37 @@ export class Volume {
     return new ClusterBitmap(isThere ? this.checked(stream) : undefined);
   }
 
+  /** Which clusters the files that are gone had, and when. */
+  async #later(): Promise<Claimants> {
+    const out = new Claimants();
+    for await (const block of this.records.all(this.cx.signal)) {
+      for (const record of block) {
+        const { changedAt: order } = record;
+        const who = ownerOf(record);
+        const add = (from: number, count: number): void => out.add({ from, end: from + count, order, who });
+        if (!isInUse(record)) for (const one of record.attributes) eachRun(one, add);
+      }
+    }
+    return out;
+  }
+
   async #claims(): Promise<Claims | undefined> {
     const { cluster } = this.geometry;
     const clusters = Math.min(this.geometry.clusters, Math.ceil(this.source.size / cluster));
     if (clusters > MAX_CLUSTERS || this.records.count > MAX_RECORDS) return undefined;
     const claims = new Claims(clusters);
+    const enter = (lcn: number, count: number): void => claims.add(lcn, count);
     for await (const block of this.records.all(this.cx.signal)) {
-      for (const record of block) if (isInUse(record)) for (const one of record.attributes) enter(one, claims);
+      for (const record of block)
+        if (isInUse(record) && !claims.isHopeless) for (const one of record.attributes) eachRun(one, enter);
     }
     return claims;
   }
 }
 
-function enter({ record, lying, at, length }: Attribute, claims: Claims): void {
-  if (lying === undefined || claims.isHopeless) return;
+function eachRun({ record, lying, at, length }: Attribute, visit: (lcn: number, count: number) => void): void {
+  if (lying === undefined) return;
   decodeRuns(record.bytes, at + lying.runsAt, at + length, (count, lcn) => {
-    if (lcn !== SPARSE) claims.add(lcn, count);
+    if (lcn !== SPARSE) visit(lcn, count);
   });
 }

@@ -7,7 +7,7 @@ export interface Hole {
   readonly length: number;
 }
 
-export interface Sparse {
+interface Sparse {
   readonly holes: readonly Hole[];
   /** Bytes of the whole file. */
   readonly size: number;

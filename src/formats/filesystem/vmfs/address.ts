@@ -6,13 +6,13 @@ export const NONE = 0;
 export const FILE_BLOCK = 1;
 export const SUB_BLOCK = 2;
 export const POINTER_BLOCK = 3;
-export const FILE_DESCRIPTOR = 4;
+const FILE_DESCRIPTOR = 4;
 export const POINTER_BLOCK_2 = 5;
 export const LARGE_BLOCK = 7;
 
 /** To-be-zeroed state of a file block. PART: only some of VMFS6's eight bits are set. */
 export const TBZ_NO = 0;
-export const TBZ_ALL = 1;
+const TBZ_ALL = 1;
 export const TBZ_PART = 2;
 
 /** The type of a pointer: its three lowest bits, whatever the version. */

@@ -47,7 +47,7 @@ export function decode35(block: Uint8Array, at: number, lockBytes: number): Bitm
 }
 
 /** A cluster of VMFS6 with one bit per resource. */
-export function decode6(block: Uint8Array, at: number, lockBytes: number): Bitmap | undefined {
+function decode6(block: Uint8Array, at: number, lockBytes: number): Bitmap | undefined {
   if (!isLock(block, at)) return undefined;
   const meta = clusterMetadata6.decode(block, at + lockBytes);
   if (clusterMetadata6.violations(meta).length > 0) return undefined;

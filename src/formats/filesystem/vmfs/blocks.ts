@@ -37,7 +37,7 @@ export function levelsOf(zla: number): number | undefined {
 }
 
 /** What a map needs of the volume that its file lives on. */
-export interface Ground {
+interface Ground {
   readonly geometry: Geometry;
   readonly volume: Source;
   readonly files: ResourceFiles;

@@ -10,7 +10,7 @@ import type { ResidueOf } from './residue.ts';
 import { guessOf } from './residue-content.ts';
 import type { Volume } from './volume.ts';
 
-export const CARVED = '+carved';
+const CARVED = '+carved';
 /** Directory levels of what already has a name. */
 const MAX_DEPTH = 64;
 /** Descriptors are a few hundred bytes. */

@@ -1,11 +1,12 @@
 /** Files and directories of a VMFS volume as nodes. */
 import type { Damage } from '../../../core/damage.ts';
-import { MAX_DAMAGES, MAX_PATH_DEPTH } from '../../../core/limits.ts';
+import { MAX_DAMAGES } from '../../../core/limits.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import type { Facts, Kind, Node } from '../../../core/node.ts';
 import { RunList } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { latin1 } from '../../../core/struct.ts';
+import { bare, childNamed, type Place, whyNotWalked } from '../posix.ts';
 import { addressText, fdAddress } from './address.ts';
 import { levelsOf } from './blocks.ts';
 import { type Descriptor, type Doubt, numberText } from './descriptor.ts';
@@ -36,14 +37,6 @@ export const KINDS: Readonly<Record<number, Kind>> = {
   [TYPE_RDM]: 'rdm',
 };
 
-/** Where a node stands in the tree: what is above it, for loops and for depth. */
-interface Place {
-  readonly locator: string;
-  readonly rawName: string;
-  /** Descriptor addresses from the root down to the directory that names it. */
-  readonly above: readonly number[];
-}
-
 const ROOT = fdAddress(0, 0);
 
 /** The root directory of a volume; a node without children where its descriptor is lost. */
@@ -60,11 +53,6 @@ export async function rootNode(volume: Volume, locator: string, name: string): P
     return { ...bare(place, 'filesystem'), damage: volume.damage };
   }
   return { ...fileNode(volume, fd, place, [], volume.damage), kind: 'filesystem' };
-}
-
-function bare(place: Place, kind: Kind, facts: Facts = {}, damage: readonly Damage[] = []): Node {
-  const { rawName, locator } = place;
-  return { name: printable(rawName), rawName, locator, kind, state: 'live', facts, damage };
 }
 
 /** A promise only where something has to be read first: a page of descriptors, a link's text. */
@@ -190,7 +178,13 @@ async function* childrenOf(volume: Volume, fd: Descriptor, place: Place, damage:
     // A directory is listed more than once; what is wrong with it is said once.
     if (!damage.some((known) => known.at === note.at && known.code === note.code)) damage.push(note);
   };
-  const refusal = whyNot(volume, fd, place);
+  const refusal = whyNotWalked(
+    'vmfs.directory',
+    fd.address,
+    place,
+    volume.directories,
+    `descriptor ${addressText(fd.address)} again`,
+  );
   if (refusal !== undefined) {
     report({ at: 0, ...refusal });
     return;
@@ -210,25 +204,6 @@ async function* childrenOf(volume: Volume, fd: Descriptor, place: Place, damage:
   }
 }
 
-/** Loops, endless depth, and directories with two parents, which would be walked again and again. */
-function whyNot(volume: Volume, fd: Descriptor, place: Place): Omit<Doubt, 'at'> | undefined {
-  const actual = `descriptor ${addressText(fd.address)} again`;
-  if (place.above.includes(fd.address)) {
-    return { code: 'vmfs.directory.loop', expected: 'a directory that is not inside itself', actual };
-  }
-  if (place.above.length >= MAX_PATH_DEPTH) {
-    return {
-      code: 'vmfs.directory.depth',
-      expected: `at most ${MAX_PATH_DEPTH} levels of directories`,
-      actual: 'more',
-    };
-  }
-  const first = volume.directories.get(fd.address) ?? place.locator;
-  volume.directories.set(fd.address, first);
-  if (first === place.locator) return undefined;
-  return { code: 'vmfs.directory.two-parents', expected: `a directory of its own, not ${first} a second time`, actual };
-}
-
 /** Where a directory's first byte lies in the volume, so that what is said of it has a position. */
 async function firstPlace(volume: Volume, directory: Source): Promise<number> {
   let source = directory;
@@ -244,9 +219,4 @@ async function firstPlace(volume: Volume, directory: Source): Promise<number> {
     at = list.at[0];
   }
   return source === volume.volume ? at : 0;
-}
-
-async function childNamed(children: AsyncIterable<Node>, rawName: string): Promise<Node | undefined> {
-  for await (const node of children) if (node.rawName === rawName) return node;
-  return undefined;
 }

@@ -4,7 +4,7 @@ import type { Source } from '../../../core/source.ts';
 import type { Geometry } from './geometry.ts';
 import { HEARTBEAT_FREE, HEARTBEAT_IN_USE, HEARTBEATS_AT, heartbeat } from './structs.ts';
 
-export interface Heartbeats {
+interface Heartbeats {
   /** Slots whose state and own address are right. */
   readonly sound: number;
   /** Addresses of hosts that held the volume when its image was made. */

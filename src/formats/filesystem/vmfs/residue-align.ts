@@ -9,7 +9,7 @@ import type { Residue } from './residue-survey.ts';
 /** Pairs that are looked at; where there are more, only those without a choice are matched. */
 const MAX_PAIRS = 4_000_000;
 
-export interface Match {
+interface Match {
   readonly trace: Trace;
   readonly residue: Residue;
   /** No other descriptor has this generation and type, and no other entry. */

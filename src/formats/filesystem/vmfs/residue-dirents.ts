@@ -22,7 +22,7 @@ export interface Trace {
   readonly before: number;
 }
 
-export interface Traces {
+interface Traces {
   readonly entries: Trace[];
   /** Descriptor address of the directory above, as its ".." says. */
   readonly parent: number | undefined;

@@ -25,7 +25,7 @@ import { isLost, type PointerTable, resourceAt } from './tables.ts';
 import type { Volume } from './volume.ts';
 
 /** What live files claim, and what files do that are gone. */
-export interface Claimed {
+interface Claimed {
   readonly live: FileClaims;
   readonly gone: FileClaims;
   /** What pointer blocks without a descriptor lead to. */

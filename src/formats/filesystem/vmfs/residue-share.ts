@@ -10,7 +10,7 @@ import type { Volume } from './volume.ts';
 export const OVERWRITTEN = 'vmfs.overwritten';
 
 /** The shares of one file, in bytes. */
-export interface Share {
+interface Share {
   readonly data: number;
   readonly missing: number;
   readonly overwritten: number;

@@ -29,7 +29,7 @@ const KINDS: Readonly<Record<number, ResourceKind>> = {
 const KEY_OF: Readonly<Record<ResourceKind, number>> = { sbc: 1, pbc: 2, pb2: 3, fdc: 4, fbb: 5 };
 
 /** Where the resource that an address names lies: which resource file, and the offset in it. */
-export interface Resource {
+interface Resource {
   readonly file: ResourceFile;
   readonly offset: number;
 }

@@ -34,14 +34,14 @@ interface Chunk {
 }
 
 /** A block of entries that says whose it is and stands where it says. */
-export interface OwnedBlock {
+interface OwnedBlock {
   readonly owner: number;
   readonly at: number;
   readonly bytes: Uint8Array;
 }
 
 /** The chunks of an AG, and whether that is all of them: its header and every block of its tree agree. */
-export async function chunksOf(
+async function chunksOf(
   { geometry: g, source }: Volume,
   ag: number,
 ): Promise<{ readonly list: readonly Chunk[]; readonly isWhole: boolean }> {

@@ -3,6 +3,8 @@ import { printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
 import { INFERRED } from '../../../core/run.ts';
 import { viewOf } from '../../../core/struct.ts';
+import { type Called, called, type Name, Names, type Span } from '../called.ts';
+import { Claimants } from '../claimants.ts';
 import { type Folder, folder } from '../folder.ts';
 import { TYPE_DIRECTORY, TYPE_REGULAR } from '../posix.ts';
 import { inodesOf } from './chunks.ts';
@@ -32,24 +34,37 @@ const RECORD = 16;
 /** Where the fork of attributes usually begins: what a free inode no longer says. */
 const USUAL_FORK = 24 * 8;
 
-/** A name that a directory once had, and which directory that was. */
-interface Name {
-  readonly name: string;
-  readonly parent: number;
-}
-
 /** The virtual directory of deleted files; undefined where there are none. */
 export async function deletedNode(volume: Volume, locator: string): Promise<Node | undefined> {
   const gone = new Map<number, Inode>();
+  const generations = new Map<number, number>();
   const logged = await loggedInodes(volume.source, volume.geometry);
   const last = lastVersions(logged);
   for await (const inode of inodesOf(volume, 'free')) {
     const dead = await asItWas(volume, inode, last.get(inode.number));
-    if (dead !== undefined && gone.size < MAX_DELETED) gone.set(inode.number, dead);
+    if (dead === undefined || gone.size >= MAX_DELETED) continue;
+    gone.set(inode.number, dead);
+    // It goes up by one when an inode is freed.
+    generations.set(inode.number, (inode.generation - 1) >>> 0);
   }
   if (gone.size === 0) return undefined;
-  const { names, paths } = await namesOf(volume, gone, logged);
+  await tellFates(volume, gone);
+  const { names, paths } = await namesOf(volume, gone, logged, spansOf(generations, logged));
   return tree(volume, locator, gone, names, paths);
+}
+
+/** Finds out what became of the blocks of all that is gone: of those that had one in turn, the last may still be there. */
+async function tellFates(volume: Volume, gone: Map<number, Inode>): Promise<void> {
+  const claimants = new Claimants();
+  for (const [who, inode] of gone) {
+    if (inode.format === FORM_LOCAL) continue;
+    for await (const { block, count } of volume.map(inode, true).extents())
+      claimants.add({ from: block, end: block + count, order: inode.changedAt, who });
+  }
+  for (const [who, inode] of gone) {
+    const fate = (from: number, end: number) => claimants.fate({ from, end, order: inode.changedAt, who });
+    gone.set(who, { ...inode, fate });
+  }
 }
 
 /** The newest version of each inode in which it was in use. */
@@ -89,7 +104,8 @@ function fromLog(
   const was = inodeOf(geometry, now.number, raw, source, at);
   if (was === undefined || (was.generation + 1) >>> 0 !== now.generation >>> 0) return undefined;
   const why = { what: `XFS log, inode ${now.number}`, source, at, code: 'xfs.deleted.log' };
-  const inode: Inode = { ...was, certainty: INFERRED, why, doubts: [] };
+  // It had its blocks until it was freed.
+  const inode: Inode = { ...was, changedAt: now.changedAt, certainty: INFERRED, why, doubts: [] };
   // Only maps are used from there: what small files held themselves lies in sectors with words taken out.
   return { inode, fork: was.format === FORM_EXTENTS ? fork : undefined };
 }
@@ -153,20 +169,32 @@ async function isDirectoryBlock({ source }: Volume, at: number): Promise<boolean
   return Object.values(DIRECTORY_MAGICS).includes(viewOf(head).getUint32(0, false));
 }
 
+/** When each file that is gone had its inode, as far as the log goes back. */
+function spansOf(generations: ReadonlyMap<number, number>, logged: readonly Logged[]): Map<number, Span> {
+  const out = new Map<number, Span>();
+  for (const { number, core, checkpoint } of logged) {
+    const { mode, links, generation } = inodeCore.decode(core);
+    if (mode === 0 || links === 0 || generation !== generations.get(number)) continue;
+    out.set(number, { first: out.get(number)?.first ?? checkpoint, last: checkpoint });
+  }
+  return out;
+}
+
 /** Names of what is gone, and the paths of directories that live. */
 async function namesOf(
   volume: Volume,
   gone: ReadonlyMap<number, Inode>,
   logged: readonly Logged[],
-): Promise<{ names: Map<number, Name>; paths: Map<number, Name> }> {
-  const names = new Map<number, Name>();
+  spans: ReadonlyMap<number, Span>,
+): Promise<{ names: Map<number, Called>; paths: Map<number, Name> }> {
+  const known = new Names();
   const paths = new Map<number, Name>();
   const byLow = new Map<number, number[]>();
   for (const number of gone.keys()) byLow.set(number % 2 ** 32, [...(byLow.get(number % 2 ** 32) ?? []), number]);
-  const learn = ({ inodeLow, name }: Leftover, parent: number): void => {
+  const learn = ({ inodeLow, name }: Leftover, parent: number, order?: number): void => {
     // Where the lower half fits several, the name is nobody's.
     const [number, ...more] = byLow.get(inodeLow) ?? [];
-    if (number !== undefined && more.length === 0 && !names.has(number)) names.set(number, { name, parent });
+    if (number !== undefined && more.length === 0) known.add(number, { name, parent, order });
   };
   const root = volume.geometry.super.rootInode;
   const queue: number[] = [root];
@@ -189,6 +217,11 @@ async function namesOf(
       for (const entry of leftoversIn(block, volume.geometry.hasTypes)) learn(entry, number);
   }
   await namesInLog(volume, logged, learn);
+  const names = new Map<number, Called>();
+  for (const number of gone.keys()) {
+    const called = known.of(number, spans.get(number));
+    if (called !== undefined) names.set(number, called);
+  }
   return { names, paths };
 }
 
@@ -196,17 +229,18 @@ async function namesOf(
 async function namesInLog(
   volume: Volume,
   logged: readonly Logged[],
-  learn: (found: Leftover, parent: number) => void,
+  learn: (found: Leftover, parent: number, order?: number) => void,
 ): Promise<void> {
   const { hasTypes } = volume.geometry;
   const nobody = (): void => {};
   const met = new Set<string>();
   for (const one of logged.toReversed()) {
-    const { number, core, fork } = one;
+    const { number, core, fork, checkpoint } = one;
     const { format, mode } = inodeCore.decode(core);
     if (fork === undefined || mode >>> 12 !== TYPE_DIRECTORY) continue;
-    const enter = ({ inode, name, type }: Entry): void => learn({ inodeLow: inode % 2 ** 32, name, type }, number);
-    if (format === FORM_LOCAL) for (const entry of shortEntries(fork, 0, hasTypes, nobody)) enter(entry);
+    const enter = ({ inode, name, type }: Entry, order?: number): void =>
+      learn({ inodeLow: inode % 2 ** 32, name, type }, number, order);
+    if (format === FORM_LOCAL) for (const entry of shortEntries(fork, 0, hasTypes, nobody)) enter(entry, checkpoint);
     const key = `${number} ${Buffer.from(fork).toString('hex')}`;
     if (format !== FORM_EXTENTS || met.has(key)) continue;
     met.add(key);
@@ -226,7 +260,7 @@ function tree(
   volume: Volume,
   locator: string,
   gone: ReadonlyMap<number, Inode>,
-  names: ReadonlyMap<number, Name>,
+  names: ReadonlyMap<number, Called>,
   paths: ReadonlyMap<number, Name>,
 ): Node {
   const top = folder(`${locator}/${DELETED}`, DELETED);
@@ -244,17 +278,15 @@ function tree(
     if (inode.type === TYPE_DIRECTORY) continue;
     const found = names.get(number);
     const parent = found === undefined ? top : folderOf(found.parent, 0);
-    parent.add(found?.name ?? `inode-${number}`, (at, rawName) =>
-      fileNode(volume, inode, at, rawName, found !== undefined),
-    );
+    parent.add(found?.name ?? `inode-${number}`, (at, rawName) => fileNode(volume, inode, at, rawName, found));
   }
   return top.node;
 }
 
-function fileNode(volume: Volume, inode: Inode, locator: string, rawName: string, isNamed: boolean): Node {
+function fileNode(volume: Volume, inode: Inode, locator: string, rawName: string, found: Called | undefined): Node {
   const facts = factsOf(volume, inode);
   // Inodes forget their size: unless the log knows it, it is told from the extents, in whole blocks.
-  const details = { ...facts.details, nameKnown: isNamed, sizeKnown: inode.mode !== 0 };
+  const details = { ...facts.details, ...called(found), sizeKnown: inode.mode !== 0 };
   const shown = { name: printable(rawName), rawName, locator, facts: { ...facts, details } };
   const bytes = () => volume.bytes(inode, inode.why.code, true);
   return { ...shown, kind: 'file', state: 'deleted', damage: [], bytes };

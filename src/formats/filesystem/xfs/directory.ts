@@ -53,12 +53,6 @@ export function shortEntries(fork: Uint8Array, at: number, hasTypes: boolean, re
   return out;
 }
 
-/** The number of the directory above one that fits into its inode. */
-export function shortParent(fork: Uint8Array): number {
-  const view = viewOf(fork);
-  return fork[1] > 0 ? readU64(view, 2, false) : view.getUint32(2, false);
-}
-
 /** Where entries of a block begin and end; undefined where it is no block of entries. */
 function boundsOf(block: Uint8Array): { readonly from: number; readonly end: number } | undefined {
   const view = viewOf(block);

@@ -3,6 +3,7 @@ import { crc32c } from '../../../codec/crc32c.ts';
 import {
   type Certainty,
   DATA,
+  GUESSED,
   INFERRED,
   LOST,
   MISSING,
@@ -14,6 +15,7 @@ import {
 import type { Mapping, Source } from '../../../core/source.ts';
 import { readU64, viewOf } from '../../../core/struct.ts';
 import { TableCache } from '../../../core/tables.ts';
+import type { Fate } from '../claimants.ts';
 import type { FreeSpace } from './free.ts';
 import { byteOf, type Geometry } from './geometry.ts';
 import { type Extent, extentAt, type Inode } from './inodes.ts';
@@ -178,19 +180,22 @@ export class ExtentMap implements Mapping {
     const said = this.#ground.free.at(ag.number, ag.block);
     if (said === undefined) return at;
     const inner = at % unit;
-    const end = Math.min(stop, at - inner + (said.end - ag.block) * unit);
+    const later = this.#isDead ? this.#inode.fate?.(block, block + said.end - ag.block) : undefined;
+    const end = Math.min(stop, at - inner + ((later?.end ?? block + said.end - ag.block) - block) * unit);
     const { source } = this.#ground;
-    const code = this.#codeOf(said.state);
+    const code = this.#codeOf(said.state, later?.fate);
     const reason = code === undefined ? why : this.#reason(why, code);
-    if (this.#isDead && said.state !== 'free')
+    if (this.#isDead && (said.state !== 'free' || later?.fate === 'later'))
       return out.add(MISSING, LOST, end - at, source, start + inner, reason) ? end : at;
-    const certainty = code === undefined && !this.#isDead ? own : weaker(own, INFERRED);
+    const isSure = code === undefined && !this.#isDead;
+    const certainty = isSure ? own : weaker(own, later?.fate === 'unsure' ? GUESSED : INFERRED);
     return out.add(DATA, certainty, end - at, source, start + inner, reason) ? end : at;
   }
 
-  #codeOf(state: string): string | undefined {
+  #codeOf(state: string, fate: Fate): string | undefined {
     if (state === 'unreadable') return 'xfs.free-space';
-    if (this.#isDead) return state === 'free' ? undefined : 'xfs.block-reused';
+    if (this.#isDead && fate === 'unsure' && state === 'free') return 'xfs.block-claimed';
+    if (this.#isDead) return state === 'free' && fate === undefined ? undefined : 'xfs.block-reused';
     return state === 'free' ? 'xfs.block-free' : undefined;
   }
 

@@ -10,11 +10,11 @@ import {
   bare,
   childNamed,
   type Doubt,
+  ENTRY_TYPES,
   kindOf,
   type Place,
   SPECIAL,
   TYPE_DIRECTORY,
-  TYPE_REGULAR,
   TYPE_SYMLINK,
   whyNotWalked,
 } from '../posix.ts';
@@ -23,8 +23,6 @@ import type { Inode } from './inodes.ts';
 import { DIRECTORY_CRC_AT, directoryBlock, FORM_BTREE, FORM_EXTENTS, FORM_LOCAL, INDEX_AT } from './structs.ts';
 import type { Volume } from './volume.ts';
 
-/** What entries call a type, by the upper bits of a mode. */
-const ENTRY_TYPES: readonly number[] = [0, 0x8, 0x4, 0x2, 0x6, 0x1, 0xc, 0xa];
 const ORPHAN = 'xfs.orphan';
 const FORMS: readonly string[] = ['device', 'inline', 'extents', 'extent tree'];
 
@@ -150,7 +148,7 @@ async function* childrenOf(
     const note = volume.note(doubt, 'entries of this directory may be missing or wrong');
     if (damage.length < MAX_DAMAGES && !damage.some((d) => d.at === note.at && d.code === note.code)) damage.push(note);
   };
-  const refusal = whyNotWalked('xfs', inode.number, place, volume.directories);
+  const refusal = whyNotWalked('xfs.directory', inode.number, place, volume.directories, `inode ${inode.number} again`);
   if (refusal !== undefined) return report({ at: inode.at, ...refusal });
   const names = new Map<string, number>();
   let count = 0;
@@ -230,8 +228,4 @@ function doubtOf(volume: Volume, block: Uint8Array, inode: Inode, report: (doubt
     actual: isOwn ? 'another checksum' : `one of inode ${head.owner}`,
   });
   return { doubt: code };
-}
-
-export function isFile({ type }: Inode): boolean {
-  return type === TYPE_REGULAR || type === TYPE_SYMLINK;
 }

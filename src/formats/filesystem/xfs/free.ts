@@ -8,7 +8,7 @@ import { AGF_CRC_AT, agFree, FREE_MAGIC, SHORT_BYTES, SHORT_CRC_AT, shortBlock }
 
 /** Blocks of one tree that are read; an AG of 1 TiB in the smallest blocks, all in pieces, has fewer. */
 const MAX_NODES = 200_000;
-export const UNREADABLE = 'unreadable';
+const UNREADABLE = 'unreadable';
 
 /** Free stretches of one AG, in order, in blocks of the AG. */
 interface FreeList {

@@ -12,7 +12,7 @@ import {
   VERSION_MASK,
 } from './structs.ts';
 
-export type SuperBlock = Values<typeof superBlock.fields>;
+type SuperBlock = Values<typeof superBlock.fields>;
 
 export interface Geometry {
   readonly super: SuperBlock;

@@ -4,6 +4,7 @@ import type { Cx, Format } from '../../../core/format.ts';
 import type { Laid } from '../../../core/laid.ts';
 import { printable } from '../../../core/locator.ts';
 import { type Node, NotThis } from '../../../core/node.ts';
+import { uuidText } from '../../disk/guid.ts';
 import { readMember } from '../../volume/vmfs-lvm/member.ts';
 import { DELETED, deletedNode } from './deleted.ts';
 import { rootNode } from './files.ts';
@@ -87,9 +88,4 @@ async function filesystemNode(volume: Volume, notices: readonly string[], cx: Cx
       },
     },
   };
-}
-
-function uuidText(uuid: Uint8Array): string {
-  const hex = Buffer.from(uuid).toString('hex');
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }

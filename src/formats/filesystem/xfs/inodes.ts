@@ -4,6 +4,7 @@ import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts
 import type { Source } from '../../../core/source.ts';
 import { type Bytes8, bits, viewOf } from '../../../core/struct.ts';
 import { TableCache } from '../../../core/tables.ts';
+import type { Fate } from '../claimants.ts';
 import type { Doubt } from '../posix.ts';
 import { type Geometry, inodeByteOf } from './geometry.ts';
 import { CORE_BYTES, FLAG2_BIGTIME, FLAG2_NREXT64, INODE_CRC_AT, inodeCore } from './structs.ts';
@@ -36,10 +37,16 @@ export interface Inode {
   readonly doubts: readonly Doubt[];
   readonly certainty: Certainty;
   readonly why: Why;
+  /** The last change of it that was logged: the larger the later; NaN where inodes do not say. */
+  readonly changedAt: number;
+  /** Of what is gone: what became of a block after it, and up to which block that holds. */
+  readonly fate?: (from: number, end: number) => { readonly fate: Fate; readonly end: number };
 }
 
 /** Bytes of inodes that are read at once: a chunk of them, as they are set aside. */
 const PAGE = 64 * 1024;
+/** More than a log has. */
+const LOG_BLOCKS = 2 ** 31;
 const SECONDS_1901 = -(2 ** 31);
 
 export class Inodes {
@@ -114,6 +121,7 @@ export function inodeOf(g: Geometry, number: number, raw: Uint8Array, source: So
     flags: core.flags,
     generation: core.generation,
     blocks: core.blocks,
+    changedAt: isThird ? core.lsn.high * LOG_BLOCKS + core.lsn.low : Number.NaN,
     extents: isLarge ? core.bigExtents : core.extents,
     accessed: time(core.accessed),
     modified: time(core.modified),

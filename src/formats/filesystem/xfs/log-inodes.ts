@@ -14,6 +14,8 @@ export interface Logged {
   readonly fork: Uint8Array | undefined;
   /** Bytes from the start of the volume. */
   readonly at: number;
+  /** Of the checkpoint that it was written in, counted from the oldest one: all in one hold at the same time. */
+  readonly checkpoint: number;
 }
 
 /** Least significant first, as the machine that wrote it. */
@@ -35,7 +37,6 @@ const loggedCore = struct('XFS logged inode', 176, {
   eventState: u16(88),
   nextUnlinked: u32(96),
   changes: bytes8(104),
-  lsn: bytes8(112),
   copyHint: u32(128),
 });
 const TIMES = ['accessed', 'modified', 'changed', 'made'];
@@ -49,24 +50,33 @@ const LITTLE_MAGIC = 0x494e;
 const MAX_KEPT = 2_000_000;
 const OPERATION = 12;
 
+/** The checkpoint that is being read. */
+interface Clock {
+  transaction: number;
+  checkpoint: number;
+}
+
 /** All versions that records of the log hold, oldest first. */
 export async function loggedInodes(source: Source, g: Geometry): Promise<Logged[]> {
   const out: Logged[] = [];
+  const clock: Clock = { transaction: -1, checkpoint: 0 };
   const found = await records(source, g);
   if (found === undefined) return out;
   for (const record of found.list.toSorted((a, b) => a.cycle - b.cycle || a.block - b.block)) {
     if (out.length > MAX_KEPT) break;
     const data = await recordBytes(source, found, record);
-    if (data !== undefined) takeInodes(data, found.start + record.at, out);
+    if (data !== undefined) takeInodes(data, found.start + record.at, clock, out);
   }
   return out;
 }
 
-function takeInodes(data: Uint8Array, at: number, out: Logged[]): void {
+function takeInodes(data: Uint8Array, at: number, clock: Clock, out: Logged[]): void {
   let item: { readonly number: number; readonly hasFork: boolean } | undefined;
   let core: Uint8Array | undefined;
   for (let next = 0; next + OPERATION <= data.length; ) {
-    const { length, flags } = logOperation.decode(data, next);
+    const { length, flags, transaction } = logOperation.decode(data, next);
+    if (transaction !== clock.transaction) Object.assign(clock, { transaction, checkpoint: clock.checkpoint + 1 });
+    const { checkpoint } = clock;
     const from = next + OPERATION;
     next = from + length;
     if (next > data.length) return;
@@ -83,11 +93,11 @@ function takeInodes(data: Uint8Array, at: number, out: Logged[]): void {
     ) {
       core = bigEndian(part.subarray(0, CORE));
       if (!item.hasFork) {
-        out.push({ number: item.number, core, fork: undefined, at });
+        out.push({ number: item.number, core, fork: undefined, at, checkpoint });
         item = core = undefined;
       }
     } else if (item !== undefined && core !== undefined) {
-      out.push({ number: item.number, core, fork: part.slice(), at });
+      out.push({ number: item.number, core, fork: part.slice(), at, checkpoint });
       item = core = undefined;
     } else {
       const head = length >= inodeItem.size ? inodeItem.decode(part) : undefined;

@@ -17,7 +17,7 @@ const FIRST_ITEM = 0x1236;
 const LAST_ITEM = 0x124f;
 
 /** Every item's first region says what it is and how many regions it has. */
-export const itemHead = struct('XFS log item', 4, { type: u16(0), regions: u16(2, { min: 1, max: 1024 * 1024 }) });
+const itemHead = struct('XFS log item', 4, { type: u16(0), regions: u16(2, { min: 1, max: 1024 * 1024 }) });
 
 /** Least significant first, as the machine that wrote it. */
 export const bufferItem = struct('XFS log buffer item', 20, {

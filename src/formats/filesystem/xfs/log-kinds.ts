@@ -6,7 +6,7 @@ import type { Lsn } from './log.ts';
 import { DIRECTORY_MAGICS, LINK_MAGIC, LONG_BYTES, MAP_MAGIC, SHORT_BYTES } from './structs.ts';
 
 /** Bytes from the start of a block; what a kind does not have is absent. */
-export interface Kind {
+interface Kind {
   readonly crc: number;
   readonly lsn: number;
   readonly uuid: number;

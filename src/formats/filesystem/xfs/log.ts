@@ -5,7 +5,7 @@ import { type Bytes8, viewOf } from '../../../core/struct.ts';
 import { byteOf, type Geometry } from './geometry.ts';
 import { LOG_CRC_AT, LOG_LITTLE, LOG_MAGIC, logOperation, logRecord, UNMOUNTED } from './structs.ts';
 
-export const SECTOR = 512;
+const SECTOR = 512;
 /** Bytes of a record whose sectors one header has the first words of. */
 const CYCLE_BYTES: number = 32 * 1024;
 const CYCLE_WORDS: number = CYCLE_BYTES / SECTOR;

@@ -17,16 +17,27 @@ interface Called {
   readonly parent: number;
 }
 
-/** The virtual directory of what hangs nowhere; undefined where all can be reached. */
-export async function orphansNode(volume: Volume, locator: string): Promise<Node | undefined> {
+/** The virtual directory of what hangs nowhere; undefined where all can be reached. `most` inodes are considered. */
+export async function orphansNode(volume: Volume, locator: string, most = MAX_INODES): Promise<Node | undefined> {
   const reached = new Set<number>();
   const root = volume.geometry.super.rootInode;
-  await reach(volume, root, reached);
+  const limit = (effect: string): void => {
+    const one = { at: 0, code: 'xfs.orphans.limit', expected: `at most ${most} files and directories`, actual: 'more' };
+    volume.damage.push(volume.note(one, effect));
+  };
+  if (!(await reach(volume, root, reached, most))) {
+    limit('files that no directory names are not looked for: those of the others would be among them');
+    return undefined;
+  }
   const left = new Map<number, number>();
   for await (const { number, type, links, doubts } of inodesOf(volume, 'used')) {
     // What has no links is being deleted.
     const isKept = links > 0 && doubts.length === 0 && !reached.has(number) && !isInternal(volume, number);
-    if (isKept && left.size < MAX_INODES) left.set(number, type);
+    if (isKept && left.size < most) left.set(number, type);
+    else if (isKept) {
+      limit(`more files that no directory names may be there than the ${most} that are listed`);
+      break;
+    }
   }
   if (left.size === 0) return undefined;
   const called = await namesOf(volume, left);
@@ -57,19 +68,21 @@ function isInternal({ geometry: { super: sb } }: Volume, number: number): boolea
   return number === rootInode || own.some(({ high, low }) => high * 2 ** 32 + low === number);
 }
 
-/** Everything below a directory. */
-async function reach(volume: Volume, top: number, out: Set<number>): Promise<void> {
+/** Everything below a directory, and whether that is all: more than `most` are not looked at. */
+async function reach(volume: Volume, top: number, out: Set<number>, most: number): Promise<boolean> {
+  out.add(top);
   const queue = [top];
-  for (let number = queue.pop(); number !== undefined && out.size < MAX_INODES; number = queue.pop()) {
-    out.add(number);
+  for (let number = queue.pop(); number !== undefined; number = queue.pop()) {
     const inode = await volume.inodes.get(number);
     if (inode?.type !== TYPE_DIRECTORY) continue;
     for await (const { inode: child } of entriesOf(volume, inode, () => {})) {
       if (out.has(child)) continue;
+      if (out.size >= most) return false;
       out.add(child);
       queue.push(child);
     }
   }
+  return true;
 }
 
 /** The directories among `left` that name others of them. */

@@ -28,7 +28,7 @@ import { isCovered, isOwn, isSummed, kindOf, lsnOf, magicOf } from './log-kinds.
 import { LogSheet } from './log-sheet.ts';
 import { FORM_EXTENTS, INODE_CRC_AT, INODE_MAGIC } from './structs.ts';
 
-export interface Replayed {
+interface Replayed {
   /** The volume as it would be. */
   readonly source: Source;
   readonly transactions: number;

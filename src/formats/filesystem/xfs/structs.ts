@@ -2,8 +2,8 @@
 import { bytes, bytes8, struct, text, u8, u16, u32, u64 } from '../../../core/struct.ts';
 
 export const SUPER_MAGIC = 0x58465342;
-export const AGF_MAGIC = 0x58414746;
-export const AGI_MAGIC = 0x58414749;
+const AGF_MAGIC = 0x58414746;
+const AGI_MAGIC = 0x58414749;
 export const INODE_MAGIC = 0x494e;
 /** Bytes of a structure that checksums are kept in, least significant first, unlike all else. */
 export const SUPER_CRC_AT = 224;
@@ -16,11 +16,8 @@ export const VERSION_MASK = 0x000f;
 /** Version 4 says in a second word of features that directory entries have types. */
 export const FEATURES2_FTYPE = 0x200;
 export const INCOMPAT_FTYPE = 1;
-export const INCOMPAT_SPARSE = 2;
 export const INCOMPAT_META_UUID = 4;
-export const INCOMPAT_BIGTIME = 8;
 export const INCOMPAT_REPAIR = 0x10;
-export const INCOMPAT_NREXT64 = 0x20;
 
 export const superBlock = struct(
   'XFS superblock',
@@ -121,6 +118,7 @@ export const inodeCore = struct(
     attributeFormat: u8(83),
     flags: u16(90),
     generation: u32(92),
+    lsn: bytes8(112),
     flags2: bytes8(120),
     made: bytes8(144),
     number: u64(152),
@@ -135,7 +133,6 @@ export const FLAG2_BIGTIME = 8;
 export const FLAG2_NREXT64 = 16;
 
 /** Forms of a fork. */
-export const FORM_DEVICE = 0;
 export const FORM_LOCAL = 1;
 export const FORM_EXTENTS = 2;
 export const FORM_BTREE = 3;

@@ -1,6 +1,6 @@
 /**
  * The machine on its original files, and the XML of the states that these keep: what virsh snapshot-create --redefine
- * takes where libvirt forgot them. Source: case K12, libvirt's formatsnapshot page.
+ * takes where libvirt forgot them. Source: libvirt's formatsnapshot page.
  */
 import { inQuotes } from '../../../codec/shell.ts';
 import type { InPlace, TargetMachine, WrittenText } from '../../../core/machine-writer.ts';

@@ -1,7 +1,7 @@
 /** What a text says of a volume group: its physical volumes, its logical volumes and their segments. */
 import { listIn, numberIn, parseText, type Section, sectionsIn, textIn } from './text.ts';
 
-export interface PhysicalSpec {
+interface PhysicalSpec {
   readonly name: string;
   /** Without dashes, as on the disk itself. */
   readonly uuid: string;
@@ -72,7 +72,7 @@ export function groupOf(text: string): Group | undefined {
 }
 
 /** UUIDs are written with dashes in texts and without on disks. */
-export function bare(uuid: string): string {
+function bare(uuid: string): string {
   return uuid.replaceAll('-', '');
 }
 

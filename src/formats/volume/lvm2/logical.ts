@@ -24,7 +24,7 @@ const SIX: Readonly<Record<string, number>> = {
   zr: 8, nr: 9, nc: 10, la_6: 16, ra_6: 17, ls_6: 18, rs_6: 19, n_6: 5, '0_6': 20,
 }; // biome-ignore format: a table
 
-export interface Members {
+interface Members {
   readonly group: Group;
   /** Physical volumes that are had, by the names that the text gives them. */
   readonly physical: ReadonlyMap<string, Physical>;

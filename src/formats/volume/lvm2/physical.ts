@@ -20,7 +20,7 @@ import {
   USUAL_METADATA_BYTES,
 } from './structs.ts';
 
-export interface Area {
+interface Area {
   readonly at: number;
   readonly size: number;
 }

@@ -5,13 +5,13 @@
 import type { Source } from '../../../core/source.ts';
 import { struct, u32, u64 } from '../../../core/struct.ts';
 
-export const raidSuper = struct('dm-raid superblock', 64, {
+const raidSuper = struct('dm-raid superblock', 64, {
   magic: u32(0x00),
   devices: u32(0x08),
   position: u32(0x0c),
   /** Counts what happened to the array: the highest one is what holds now. */
   events: u64(0x10),
-  /** A bit for each leg that had failed, the first 53 of them. */
+  /** A bit for each leg that had failed, the first 64 of them. */
   failed: u32(0x18),
   failedHigh: u32(0x1c),
   /** Sectors up to which a leg was filled again, and up to which all legs were made alike; all bits set once that is over. */
@@ -26,7 +26,7 @@ const MAGIC = 0x64526d44;
 const DONE = 0xffffffff;
 const RESHAPING = 1;
 
-export interface LegStates {
+interface LegStates {
   /** Legs that do not hold what the array holds: they had failed, missed changes, or were still being filled. */
   readonly stale: readonly boolean[];
   /** Every leg says how it stands, and all were alike. */

@@ -5,7 +5,7 @@ import type { Source } from '../../../core/source.ts';
 import { readU64, struct, u32, viewOf } from '../../../core/struct.ts';
 import { SECTOR } from './structs.ts';
 
-export const storeHeader = struct('LVM2 snapshot store header', 16, {
+const storeHeader = struct('LVM2 snapshot store header', 16, {
   magic: u32(0, { oneOf: [0x70416e53] }),
   valid: u32(4, { oneOf: [1] }),
   version: u32(8, { oneOf: [1] }),

@@ -1,6 +1,6 @@
 /** The text in which LVM2 says what a volume group consists of. Source: volumes.md section 5. */
 
-export type Value = string | number | readonly (string | number)[] | Section;
+type Value = string | number | readonly (string | number)[] | Section;
 export interface Section {
   readonly [name: string]: Value;
 }

@@ -27,7 +27,7 @@ const MAX_LEVELS = 16;
 /** A mapping keeps a block's number above 24 bits of time. */
 const TIME: number = 2 ** 24;
 
-export const poolSuper = struct('thin pool superblock', BLOCK, {
+const poolSuper = struct('thin pool superblock', BLOCK, {
   sum: u32(0),
   block: u64(8, { oneOf: [0] }),
   magic: u64(32, { oneOf: [27_022_010] }),
@@ -36,7 +36,7 @@ export const poolSuper = struct('thin pool superblock', BLOCK, {
   dataBlockSectors: u32(336, { min: 1, max: 2 ** 21 }),
 });
 
-export const nodeHeader = struct('thin pool tree node', ENTRIES_AT, {
+const nodeHeader = struct('thin pool tree node', ENTRIES_AT, {
   sum: u32(0),
   flags: u32(4, { oneOf: [1, 2] }),
   block: u64(8),

@@ -2,10 +2,10 @@
 import { bytes, struct, text, u16, u32, u64 } from '../../../core/struct.ts';
 
 export const SECTOR = 512;
-export const MAGIC = 0xa92b4efc;
+const MAGIC = 0xa92b4efc;
 export const OLD_BYTES = 4096;
 /** Devices that one array can have. */
-export const MAX_DEVICES = 384;
+const MAX_DEVICES = 384;
 
 /** Version 1.0, 1.1 and 1.2: they differ in where it stands. Roles follow at 256. */
 export const superblock = struct('MD superblock', 256, {

@@ -5,7 +5,7 @@ import type { Source } from '../../../core/source.ts';
 import { type Column, emit, type Grade } from './striped.ts';
 
 /** How RAID 10 lays its copies; `columnBytes` is what a column holds. */
-export interface Copies {
+interface Copies {
   readonly near: number;
   readonly far: number;
   /** The far copies follow chunk by chunk. */

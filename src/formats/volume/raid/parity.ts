@@ -70,7 +70,7 @@ function powersOf(n: number, p: number, q: number): number[] {
   return out;
 }
 
-export interface ParityArray {
+interface ParityArray {
   readonly columns: readonly Column[];
   readonly chunk: number;
   readonly size: number;
