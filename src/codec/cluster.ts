@@ -1,6 +1,8 @@
 /** Compressed clusters: raw deflate streams and zstd frames, each with bytes of others behind its end. */
+
 import { constants, inflateRawSync, zstdDecompressSync } from 'node:zlib';
 import type { Codec } from '../core/made.ts';
+import { SHARED } from './shared-ids.ts';
 import { pieceFor } from './zlib.ts';
 
 const ZSTD_MAGIC = 0xfd2fb528;
@@ -11,6 +13,7 @@ const DICTIONARY_SIZES = [0, 1, 2, 4];
 /** Deflate without a header or a checksum: a stream that does not give the whole cluster is not to be trusted at all. */
 export const deflateCluster: Codec = {
   name: 'deflate',
+  shared: [SHARED.deflate],
   make(input, size) {
     try {
       const made = inflateRawSync(input, {
@@ -28,6 +31,7 @@ export const deflateCluster: Codec = {
 /** One zstd frame at the start of the input. */
 export const zstdCluster: Codec = {
   name: 'zstd',
+  shared: [SHARED.zstd],
   make(input, size) {
     const length = frameLength(input);
     if (length === 0) return new Uint8Array(0);

@@ -1,5 +1,7 @@
 /** LZNT1: chunks of up to 4096 bytes, each stored or made of literals and references back into the chunk. */
+
 import type { Codec } from '../core/made.ts';
+import { SHARED } from './shared-ids.ts';
 
 const CHUNK = 4096;
 const LENGTH_MASK = 0x0fff;
@@ -10,6 +12,7 @@ const LEAST_MATCH = 3;
 /** A unit of a compressed file. It has no checksum: what breaks the rules ends it, and the rest is not made. */
 export const lznt1: Codec = {
   name: 'lznt1',
+  shared: [SHARED.lznt1],
   make(input, size) {
     const out = new Uint8Array(size);
     let at = 0;

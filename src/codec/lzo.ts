@@ -1,5 +1,7 @@
 /** LZO1X: literals and references back, and the segments in which file systems store them. */
+
 import type { Codec } from '../core/made.ts';
+import { SHARED } from './shared-ids.ts';
 
 /** Segments hold one page each, and their lengths never stand across the end of one. */
 const PAGE = 4096;
@@ -13,6 +15,7 @@ const NEAR_STATE = 2049;
 /** A total length, then segments of LZO1X with a length each. What they do not fill is zeros, as writers mean it. */
 export const lzoSegments: Codec = {
   name: 'lzo',
+  shared: [SHARED.lzo],
   make(input, size) {
     const nothing = new Uint8Array(0);
     if (input.length < 2 * LENGTH_BYTES) return nothing;

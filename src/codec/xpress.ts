@@ -1,5 +1,7 @@
 /** XPRESS with Huffman codes, as Windows compresses the files of its own installation: one chunk at a time. */
+
 import type { Codec } from '../core/made.ts';
+import { SHARED } from './shared-ids.ts';
 
 const SYMBOLS = 512;
 const TABLE_BYTES = 256;
@@ -64,6 +66,7 @@ class Bits {
 /** One chunk: a table of code lengths, then codes. What breaks the rules ends it, and the rest is not made. */
 export const xpressHuffman: Codec = {
   name: 'xpress',
+  shared: [SHARED.xpress],
   make(input, size) {
     const out = new Uint8Array(size);
     const table = input.length > TABLE_BYTES ? tableOf(input) : undefined;

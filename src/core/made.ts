@@ -15,6 +15,8 @@ export interface Input {
 export interface Codec {
   /** What it does, for people: "deflate". */
   readonly name: string;
+  /** What threads know it by, and what it is set to; absent where only this thread can make it. */
+  readonly shared?: readonly number[];
   /**
    * Makes up to `size` bytes of all inputs, one behind the other. Answers fewer where the input does not give more:
    * what is not made is missing. Never throws for what the input holds.

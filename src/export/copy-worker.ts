@@ -70,7 +70,8 @@ function streamedChunk({ layout, before, at, length, fd }: ChunkJob): Uint8Array
 }
 
 /** Whether pieces of evidence follow each other from the chunk's first byte to its last. */
-function tiles({ data, fills }: Layout, at: number, length: number): boolean {
+function tiles({ data, fills, made }: Layout, at: number, length: number): boolean {
+  if (made.length > 0) return false;
   let next = at;
   for (let i = 0; i < data.length && data[i] === next; i += 4) next += data[i + 1];
   return fills.length === 0 && next === at + length;
@@ -123,6 +124,7 @@ function files({ files, layout, fill }: FilesJob): FileResult[] {
     const own = {
       data: layout.data.subarray(data, data + file.data),
       fills: layout.fills.subarray(fills, fills + file.fills),
+      made: layout.made,
     };
     data += file.data;
     fills += file.fills;
@@ -163,7 +165,11 @@ function rehash(job: RehashJob): RehashResult {
 
 function filled({ at, length, layout, step }: FilledJob): readonly number[] | undefined {
   const out: number[] = [];
-  const { data } = layout;
+  const { data, made } = layout;
+  if (made.length > 0) {
+    const bytes = buffer.subarray(0, length);
+    return new ChunkReader(layout, 'zero').read(at, bytes) && filledIn(bytes, 0, step, out);
+  }
   const end = at + length;
   for (let i = 0; i < data.length; i += 4) {
     const [to, bytes, fd, from] = data.subarray(i, i + 4);
@@ -176,7 +182,7 @@ function filled({ at, length, layout, step }: FilledJob): readonly number[] | un
   return out;
 }
 
-const NOTHING: Layout = { data: new Float64Array(0), fills: new Float64Array(0) };
+const NOTHING: Layout = { data: new Float64Array(0), fills: new Float64Array(0), made: new Float64Array(0) };
 
 function pack({ at, length, layout = NOTHING, bytes, unit, method, worth, room }: PackJob): PackResult | undefined {
   const from = bytes ?? buffer.subarray(0, length);

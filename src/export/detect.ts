@@ -57,7 +57,7 @@ export async function detected(
 
 /** The disk chunk by chunk, with where the bytes of each lie; `layout` is to be taken before the next one is asked for. */
 async function* chunksOf(disk: Source): AsyncGenerator<{ at: number; length: number; layout: LayoutBuilder }> {
-  const layout = new LayoutBuilder('skip');
+  const layout = new LayoutBuilder('skip', true);
   const list = new RunList();
   for (let at = 0; at < disk.size; ) {
     list.clear();

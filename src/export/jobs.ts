@@ -9,6 +9,11 @@ export interface Layout {
   readonly data: Float64Array;
   /** Gaps that are to be filled: [offset in the output, length] each. */
   readonly fills: Float64Array;
+  /**
+   * What is made from evidence: [offset in the output, length, offset in what is made, its size, how many numbers name the
+   * codec, these, how many inputs, for each of them evidence descriptor, offset and length].
+   */
+  readonly made: Float64Array;
 }
 
 /** One chunk of a large output that main holds open. */

@@ -7,7 +7,7 @@ import { FileSource } from '../core/evidence.ts';
 import { flatten } from '../core/resolve.ts';
 import { DATA, MISSING, RunList } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
-import { addWrite, fillGap, type Writes, writeChunk } from './chunk.ts';
+import { addWrite, behindMade, fillGap, type Writes, writeChunk } from './chunk.ts';
 import { interrupted } from './error.ts';
 import type { Fill, Layout } from './jobs.ts';
 import type { Journal, PastFile } from './journal.ts';
@@ -72,7 +72,7 @@ export class LargeCopy {
     this.#threads = threads;
     this.#journal = journal;
     this.#meter = meter;
-    this.#layout = new LayoutBuilder(file.fill);
+    this.#layout = new LayoutBuilder(file.fill, true);
     this.#tree = new TreeHash(file.source.size, (leaf) => this.#leaves.push(leaf));
     const synced = file.past?.synced;
     if (synced !== undefined && this.#tree.restore(synced.chunks, synced.tops)) this.#first = synced.chunks;
@@ -270,13 +270,14 @@ export class LargeCopy {
 }
 
 /** Bytes that a layout's parts take on the disk at most, each in whole blocks. */
-function blocksOf({ data, fills }: Layout): number {
+function blocksOf({ data, fills, made }: Layout): number {
   let sum = 0;
   const add = (at: number, length: number): void => {
     sum += Math.ceil((at + length) / BLOCK) * BLOCK - Math.floor(at / BLOCK) * BLOCK;
   };
   for (let i = 0; i < data.length; i += 4) add(data[i], data[i + 1]);
   for (let i = 0; i < fills.length; i += 2) add(fills[i], fills[i + 1]);
+  for (let i = 0; i < made.length; i = behindMade(made, i)) add(made[i], made[i + 1]);
   return sum;
 }
 

@@ -1,19 +1,26 @@
 /** From runs to plain numbers that threads understand. */
 import { FileSource } from '../core/evidence.ts';
-import { DATA, MISSING, type RunList } from '../core/run.ts';
+import { MadeSource } from '../core/made.ts';
+import { flatten } from '../core/resolve.ts';
+import { DATA, MISSING, RunList } from '../core/run.ts';
 import type { Fill, Layout } from './jobs.ts';
 
 export class LayoutBuilder {
   readonly #fill: Fill;
   #data: number[] = [];
   #fills: number[] = [];
+  #made: number[] = [];
+  readonly #takesMade: boolean;
+  readonly #inputs = new RunList(64);
   /** Some of it lies where threads cannot read: bytes in memory. */
   foreign = false;
   /** Bytes that will be written. */
   written = 0;
 
-  constructor(fill: Fill) {
+  /** `takesMade`: threads may make what is computed from evidence, else it counts as bytes in memory. */
+  constructor(fill: Fill, takesMade = false) {
     this.#fill = fill;
+    this.#takesMade = takesMade;
   }
 
   /** Numbers that were added since the last call of `take`. */
@@ -38,7 +45,31 @@ export class LayoutBuilder {
     const source = list.sourceOf(i);
     if (list.state(i) === MISSING) this.#fills.push(to, length);
     else if (source instanceof FileSource) this.#data.push(to, length, source.fd, list.at[i] + inner);
-    else this.foreign = true;
+    else if (!(source instanceof MadeSource && this.#addMade(source, to, list.at[i] + inner, length)))
+      this.foreign = true;
+  }
+
+  /** Adds what threads can make by themselves: of evidence alone, by a codec that they know. */
+  #addMade({ codec, inputs, size }: MadeSource, to: number, inner: number, length: number): boolean {
+    if (!this.#takesMade || codec.shared === undefined) return false;
+    const pieces: number[] = [];
+    const list = this.#inputs;
+    for (const { source, at, length: wanted } of inputs) {
+      for (let from = at; from < at + wanted; ) {
+        list.clear();
+        const reached = flatten(source, from, at + wanted, list);
+        if (typeof reached !== 'number') return false;
+        for (let i = 0; i < list.n; i++) {
+          const bottom = list.state(i) === DATA ? list.sourceOf(i) : undefined;
+          if (!(bottom instanceof FileSource)) return false;
+          pieces.push(bottom.fd, list.at[i], list.length[i]);
+        }
+        from = reached;
+      }
+    }
+    const { shared } = codec;
+    this.#made.push(to, length, inner, size, shared.length, ...shared, pieces.length / 3, ...pieces);
+    return true;
   }
 
   /** Takes back what was added for a file that cannot be copied this way. */
@@ -51,9 +82,14 @@ export class LayoutBuilder {
 
   /** What was added since the last call. */
   take(): Layout {
-    const layout = { data: Float64Array.from(this.#data), fills: Float64Array.from(this.#fills) };
+    const layout = {
+      data: Float64Array.from(this.#data),
+      fills: Float64Array.from(this.#fills),
+      made: Float64Array.from(this.#made),
+    };
     this.#data = [];
     this.#fills = [];
+    this.#made = [];
     this.foreign = false;
     this.written = 0;
     return layout;

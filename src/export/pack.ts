@@ -93,7 +93,7 @@ interface Stretch {
 }
 
 async function* stretchesOf(sequence: Source): AsyncGenerator<Stretch> {
-  const builder = new LayoutBuilder('zero');
+  const builder = new LayoutBuilder('zero', true);
   const list = new RunList();
   for (let at = 0; at < sequence.size; ) {
     const end = Math.min(sequence.size, at + STRETCH);

@@ -1,4 +1,5 @@
 /** From the tables of a sparse extent to a map: hosted sparse, stream-optimized and COWD. Source: vmdk.md 3 and 4. */
+import { grainCodec } from '../../../codec/grain.ts';
 import { MadeSource } from '../../../core/made.ts';
 import {
   ABSENT,
@@ -31,7 +32,7 @@ import {
   type Table,
   UNCLAIMED,
 } from './merge.ts';
-import { grainCodec, mostCompressed } from './stream.ts';
+import { mostCompressed } from './stream.ts';
 import { SECTOR } from './structs.ts';
 import { UNREADABLE } from './window.ts';
 

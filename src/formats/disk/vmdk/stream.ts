@@ -1,15 +1,13 @@
 /** Stream-optimized extents: compressed grains that say where they belong. Source: vmdk.md 3.1. */
+import { GRAIN_MARKER } from '../../../codec/grain.ts';
 import { inflateZlib, startsZlib } from '../../../codec/zlib.ts';
-import type { Codec } from '../../../core/made.ts';
-import { readU64, viewOf } from '../../../core/struct.ts';
+import { viewOf } from '../../../core/struct.ts';
 import type { Tables } from './grains.ts';
 import type { Place } from './layer.ts';
 import type { Copy } from './merge.ts';
 import { marker, SECTOR } from './structs.ts';
 import { Window } from './window.ts';
 
-/** Marker of a grain: where it belongs, and how many bytes follow. */
-const GRAIN_MARKER = 12;
 /** Extents up to this size are walked from grain to grain even where their tables are whole. */
 export const MAX_WALKED: number = 16 * 2 ** 30;
 const STEP = 4096;
@@ -23,28 +21,6 @@ const MAX_METADATA = 65536;
 /** The most bytes that a compressed grain of `bytes` bytes takes, with its marker. */
 export function mostCompressed(bytes: number): number {
   return GRAIN_MARKER + bytes + Math.ceil(bytes / 8) + 64;
-}
-
-/**
- * Inflates a grain with its marker, which has to say that it belongs at sector `lba` of a disk of so many sectors. Where
- * the marker is damaged, so that it can be that of no grain at all, the table that led here is believed: the stream has
- * a checksum of its own.
- */
-export function grainCodec(lba: number, grain: number, sectors: number): Codec {
-  return {
-    name: 'deflate',
-    make(input, size) {
-      if (input.length < GRAIN_MARKER) return new Uint8Array(0);
-      const view = viewOf(input);
-      const length = view.getUint32(8, true);
-      const value = readU64(view, 0);
-      const isAnother = value !== lba && value < sectors && value % grain === 0;
-      if (isAnother) return new Uint8Array(0);
-      const end = length > 0 ? Math.min(input.length, GRAIN_MARKER + length) : input.length;
-      const made = inflateZlib(input.subarray(GRAIN_MARKER, end), size);
-      return made.length > 0 ? made : inflateZlib(input.subarray(GRAIN_MARKER), size);
-    },
-  };
 }
 
 /** What markers in a row say. */

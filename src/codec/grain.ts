@@ -1,0 +1,31 @@
+/** Compressed grains of VMDK, each behind a marker that says where it belongs. Source: vmdk.md 3.1. */
+import type { Codec } from '../core/made.ts';
+import { readU64, viewOf } from '../core/struct.ts';
+import { SHARED } from './shared-ids.ts';
+import { inflateZlib } from './zlib.ts';
+
+/** Marker of a grain: where it belongs, and how many bytes follow. */
+export const GRAIN_MARKER = 12;
+
+/**
+ * Inflates a grain with its marker, which has to say that it belongs at sector `lba` of a disk of so many sectors. Where
+ * the marker is damaged, so that it can be that of no grain at all, the table that led here is believed: the stream has
+ * a checksum of its own.
+ */
+export function grainCodec(lba: number, grain: number, sectors: number): Codec {
+  return {
+    name: 'deflate',
+    shared: [SHARED.grain, lba, grain, sectors],
+    make(input, size) {
+      if (input.length < GRAIN_MARKER) return new Uint8Array(0);
+      const view = viewOf(input);
+      const length = view.getUint32(8, true);
+      const value = readU64(view, 0);
+      const isAnother = value !== lba && value < sectors && value % grain === 0;
+      if (isAnother) return new Uint8Array(0);
+      const end = length > 0 ? Math.min(input.length, GRAIN_MARKER + length) : input.length;
+      const made = inflateZlib(input.subarray(GRAIN_MARKER, end), size);
+      return made.length > 0 ? made : inflateZlib(input.subarray(GRAIN_MARKER), size);
+    },
+  };
+}

@@ -1,0 +1,2 @@
+/** What threads know codecs by: the first number of `Codec.shared`. */
+export const SHARED = { deflate: 1, zstd: 2, grain: 3, lznt1: 4, xpress: 5, lzo: 6 } as const;
