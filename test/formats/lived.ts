@@ -128,7 +128,8 @@ export function lived({ make }: Kind, image: string, seed: number, cycles = 1): 
     say(path, sparse);
   };
   const change: Step = (dir) => {
-    for (const path of [...truth.keys()]) {
+    const paths = [...truth.keys()];
+    for (const path of paths) {
       const choice = roll(8);
       if (choice < 3) {
         fs.rmSync(join(dir, path));
