@@ -60,7 +60,7 @@ export class Threads {
   }
 
   #start(): Thread {
-    const worker = new Worker(FILE);
+    const worker = new Worker(FILE, { resourceLimits: { maxYoungGenerationSizeMb: 4 } });
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     const thread: Thread = { worker, jobs: new Map(), ended };
     worker.on('message', (answer: Answer) => this.#answered(thread, answer));

@@ -128,7 +128,8 @@ export function lived({ make }: Kind, image: string, seed: number, cycles = 1): 
     say(path, sparse);
   };
   const change: Step = (dir) => {
-    for (const path of [...truth.keys()]) {
+    const paths = [...truth.keys()];
+    for (const path of paths) {
       const choice = roll(8);
       if (choice < 3) {
         fs.rmSync(join(dir, path));
@@ -170,12 +171,16 @@ export interface Verdict {
   readonly damages: number;
 }
 
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+type IsTouched = (source: Source, at: number, length: number) => boolean;
+type Truth = Pick<Lived, 'truth' | 'ever'>;
+
 /** Opens a volume and judges every byte; `isTouched` tells of bytes of the image that were changed and that no sum covers. */
 export async function verdict(
   source: Source,
-  { truth, ever }: Pick<Lived, 'truth' | 'ever'>,
+  truth: Truth,
   order: 'live first' | 'gone first' | 'live only',
-  isTouched: (source: Source, at: number, length: number) => boolean = () => false,
+  isTouched: IsTouched = () => false,
 ): Promise<Verdict> {
   const out = { lies: [] as string[], stated: 0, all: 0, right: 0, wrong: [] as string[], wrongBytes: 0, damages: 0 };
   const stack = new Stack([{ name: 'x', source }], { only: true });
@@ -185,69 +190,73 @@ export async function verdict(
     for (const name of ['+deleted', '+orphan']) {
       const folder = await stack.child(top, name);
       if (folder === undefined) continue;
-      for (const [path, node] of await everything(stack, folder)) await judgeGone(path, node);
-    }
-  };
-  const judgeGone = async (path: string, node: Node): Promise<void> => {
-    if (node.state === 'live') out.lies.push(`${node.locator} is said to live`);
-    const bytes = await node.bytes?.();
-    if (bytes === undefined || node.kind !== 'file') return;
-    for (const { from, end, grade, had } of await graded(bytes, isTouched)) {
-      if (grade >= STATED) out.lies.push(`${node.locator}: ${end - from} bytes at ${from} are stated`);
-      const known = ever.get(path) ?? ever.get(path.replace(/;\d+$/, ''));
-      if (grade !== INFERRED || known === undefined) continue;
-      const stoodIn = (list: readonly Uint8Array[]): boolean =>
-        list.some((one) => Buffer.compare(one.subarray(from, end), had) === 0);
-      // Where the name is said to be uncertain any file may be meant.
-      const isNamed = node.facts.details?.nameKnown !== false;
-      if (stoodIn(known) || (!isNamed && [...ever.values()].some(stoodIn))) out.right += end - from;
-      else {
-        out.wrong.push(`${node.locator}: ${end - from} bytes at ${from}`);
-        out.wrongBytes += end - from;
-      }
-    }
-  };
-  const live = async (): Promise<void> => {
-    const found = await everything(stack, top);
-    for (const [path, node] of found) await judgeLive(path, node);
-    out.damages = [top, ...found.values()].reduce((sum, { damage }) => sum + damage.length, 0);
-    for (const path of truth.keys()) {
-      if (found.has(path)) continue;
-      // What is lost is said of the directory that should name it.
-      let above = dirname(path);
-      while (above !== '.' && !found.has(above)) above = dirname(above);
-      if ((found.get(above) ?? top).damage.length === 0) out.lies.push(`${path} is not there, and nothing is said`);
-    }
-  };
-  const judgeLive = async (path: string, node: Node): Promise<void> => {
-    const put = truth.get(path);
-    if (put === undefined) {
-      if (node.kind === 'file' && node.damage.length === 0) out.lies.push(`${path} is said to be there`);
-      return;
-    }
-    out.all += put.length;
-    const bytes = await node.bytes?.();
-    if (bytes === undefined || node.kind !== 'file') {
-      if (node.damage.length === 0) out.lies.push(`${path}: a ${node.kind} without bytes, and nothing is said`);
-      return;
-    }
-    const runs = await graded(bytes, isTouched);
-    // Where inodes do not say which they are, another one is told by its blocks, which two claim then.
-    const isStated = bytes.size === 0 || runs.some(({ grade }) => grade >= STATED);
-    if (bytes.size !== put.length && isStated && node.damage.length === 0)
-      out.lies.push(`${path}: ${bytes.size} bytes`);
-    for (const { from, end, grade, had, touched } of runs) {
-      if (grade < STATED || touched) continue;
-      if (Buffer.compare(put.subarray(from, end), had) === 0) out.stated += end - from;
-      else if (from < put.length || node.damage.length === 0)
-        out.lies.push(`${path}: ${end - from} bytes at ${from} are wrong`);
+      for (const [path, node] of await everything(stack, folder)) await judgeGone(path, node, truth, out);
     }
   };
   if (order === 'gone first') await gone();
-  await live();
+  const found = await everything(stack, top);
+  for (const [path, node] of found) await judgeLive(path, node, truth, isTouched, out);
+  out.damages = [top, ...found.values()].reduce((sum, { damage }) => sum + damage.length, 0);
+  for (const path of truth.truth.keys()) {
+    if (found.has(path)) continue;
+    // What is lost is said of the directory that should name it.
+    let above = dirname(path);
+    while (above !== '.' && !found.has(above)) above = dirname(above);
+    if ((found.get(above) ?? top).damage.length === 0) out.lies.push(`${path} is not there, and nothing is said`);
+  }
   if (order === 'live first') await gone();
   stack.close();
   return out;
+}
+
+async function judgeGone(path: string, node: Node, { ever }: Truth, out: Writable<Verdict>): Promise<void> {
+  if (node.state === 'live') out.lies.push(`${node.locator} is said to live`);
+  const bytes = await node.bytes?.();
+  if (bytes === undefined || node.kind !== 'file') return;
+  for (const { from, end, grade, had } of await graded(bytes, () => false)) {
+    if (grade >= STATED) out.lies.push(`${node.locator}: ${end - from} bytes at ${from} are stated`);
+    const known = ever.get(path) ?? ever.get(path.replace(/;\d+$/, ''));
+    if (grade !== INFERRED || known === undefined) continue;
+    const stoodIn = (list: readonly Uint8Array[]): boolean =>
+      list.some((one) => Buffer.compare(one.subarray(from, end), had) === 0);
+    // Where the name is said to be uncertain any file may be meant.
+    const isNamed = node.facts.details?.nameKnown !== false;
+    if (stoodIn(known) || (!isNamed && [...ever.values()].some(stoodIn))) out.right += end - from;
+    else {
+      out.wrong.push(`${node.locator}: ${end - from} bytes at ${from}`);
+      out.wrongBytes += end - from;
+    }
+  }
+}
+
+async function judgeLive(
+  path: string,
+  node: Node,
+  { truth }: Truth,
+  isTouched: IsTouched,
+  out: Writable<Verdict>,
+): Promise<void> {
+  const put = truth.get(path);
+  if (put === undefined) {
+    if (node.kind === 'file' && node.damage.length === 0) out.lies.push(`${path} is said to be there`);
+    return;
+  }
+  out.all += put.length;
+  const bytes = await node.bytes?.();
+  if (bytes === undefined || node.kind !== 'file') {
+    if (node.damage.length === 0) out.lies.push(`${path}: a ${node.kind} without bytes, and nothing is said`);
+    return;
+  }
+  const runs = await graded(bytes, isTouched);
+  // Where inodes do not say which they are, another one is told by its blocks, which two claim then.
+  const isStated = bytes.size === 0 || runs.some(({ grade }) => grade >= STATED);
+  if (bytes.size !== put.length && isStated && node.damage.length === 0) out.lies.push(`${path}: ${bytes.size} bytes`);
+  for (const { from, end, grade, had, touched } of runs) {
+    if (grade < STATED || touched) continue;
+    if (Buffer.compare(put.subarray(from, end), had) === 0) out.stated += end - from;
+    else if (from < put.length || node.damage.length === 0)
+      out.lies.push(`${path}: ${end - from} bytes at ${from} are wrong`);
+  }
 }
 
 interface Graded {

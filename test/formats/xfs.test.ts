@@ -4,6 +4,7 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { crc32c } from '../../src/codec/crc32c.ts';
 import { MemorySource } from '../../src/core/memory.ts';
 import { INFERRED, STATED } from '../../src/core/run.ts';
 import { xfs } from '../../src/formats/filesystem/xfs/index.ts';
@@ -203,6 +204,27 @@ test.skipIf(absent !== undefined)('a volume without its first superblock is read
   expect(sha256(await whole(source))).toBe(sha256(sampleEntries(4, 3).find(({ path }) => path === 'large')!.bytes!));
   expect(await weakest(source)).toBe(INFERRED);
   stack.close();
+});
+
+test.skipIf(absent !== undefined)('a volume under repair, or of a newer kind, is inferred', async () => {
+  const image = join(root, 'features.img');
+  makeMounted('xfs', image, '100M', [], (dir) => writeEntries(dir, [{ path: 'a', bytes: bytes(1, 9000) }]));
+  const sound = fs.readFileSync(image);
+  for (const [bit, codes] of [
+    [0, []],
+    [0x10, ['xfs.repair']],
+    [0x40000, ['xfs.feature']],
+  ] as const) {
+    const copy = Buffer.from(sound);
+    copy.writeUInt32BE(copy.readUInt32BE(216) | bit, 216);
+    copy.writeUInt32LE(crc32c(copy.subarray(0, 512), 224), 224);
+    const stack = new Stack([{ name: 'x', source: new MemorySource(copy) }], { only: true });
+    const top = (await stack.inside(stack.roots[0]))!;
+    expect(top.damage.map(({ code }) => code)).toEqual(codes);
+    const source = await (await stack.child(top, 'a'))!.bytes!();
+    expect(await weakest(source)).toBe(bit === 0 ? STATED : INFERRED);
+    stack.close();
+  }
 });
 
 if (absent === undefined) {

@@ -36,8 +36,8 @@ export class Nodes {
   readonly super: Super;
   readonly chunks: Chunks;
   readonly #cache = new TableCache<TreeNode>();
-  /** Nodes of which no copy is of use: looked for once. */
-  readonly #lost = new Set<number>();
+  /** Nodes of which no copy is as its pointer says, by that: looked for once. */
+  readonly #vain = new Map<string, 'lost' | 'doubted'>();
 
   constructor(first: Super, chunks: Chunks) {
     this.super = first;
@@ -50,21 +50,26 @@ export class Nodes {
 
   /** The node that a pointer leads to, from the first copy in which all agrees; with a doubt where none does. */
   async get({ place, generation, level }: Pointer): Promise<TreeNode | undefined> {
-    const known = this.#cache.get(place);
-    if (known !== undefined) return known.level === level ? graded(known, generation) : undefined;
-    if (this.#lost.has(place)) return undefined;
+    const key = `${place} ${level} ${generation}`;
+    const held = this.#cache.get(place);
+    const known = held?.level === level ? graded(held, generation) : undefined;
+    if (known !== undefined && (known.doubt === undefined || this.#vain.has(key))) return known;
+    if (this.#vain.get(key) === 'lost') return undefined;
     const chunk = this.chunks.at(place);
     const isInside = chunk !== undefined && place + this.size <= chunk.logical + chunk.length;
     let best: TreeNode | undefined;
+    let raw: TreeNode | undefined;
     for (const source of isInside ? [chunk.best, ...chunk.others()] : []) {
       const node = await this.read(source, place - chunk!.logical, place);
       if (node === undefined || node.level !== level) continue;
       const found = graded(node, generation);
-      if (best === undefined || (found.doubt === undefined && best.doubt !== undefined)) best = found;
+      if (best === undefined || (found.doubt === undefined && best.doubt !== undefined)) [best, raw] = [found, node];
       if (best.doubt === undefined) break;
     }
-    if (best === undefined) this.#lost.add(place);
-    else this.#cache.set(place, best, this.size * 2);
+    if (best === undefined) this.#vain.set(key, 'lost');
+    else if (best.doubt !== undefined) this.#vain.set(key, 'doubted');
+    // As it stands: whether its generation is the one wanted depends on who asks.
+    if (raw !== undefined) this.#cache.set(place, raw, this.size * 2);
     return best;
   }
 

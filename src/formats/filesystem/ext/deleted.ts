@@ -89,10 +89,16 @@ export class DeletedOf {
         if (number < g.super.firstInode) continue;
         const inode = await inodes.raw(number);
         if (inode === undefined || inode.links > 0 || inode.deleted === 0 || !isFile(inode)) continue;
-        if (!hasContent(inode) || ++count > MAX_DELETED) continue;
+        if (!hasContent(inode)) continue;
+        if (++count > MAX_DELETED) return this.#noteLimit();
         yield dead(inode, 'ext.deleted');
       }
     }
+  }
+
+  #noteLimit(): void {
+    const limit = { at: 0, code: 'ext.deleted.limit', expected: `at most ${MAX_DELETED} files`, actual: 'more' };
+    this.#volume.damage.push(this.#volume.note(limit, 'more may have been deleted than is listed'));
   }
 
   /** Inodes as they stood before they were deleted, where only the journal still has them, and their transactions. */
@@ -114,6 +120,7 @@ export class DeletedOf {
       const now = await this.#volume.inodes.raw(number);
       // What lives is no deleted file, unless another one has its inode now.
       if (now === undefined || (now.links > 0 && now.generation === generation)) continue;
+      if (gone.size >= MAX_DELETED) return this.#noteLimit();
       gone.set(number, dead(older, 'ext.deleted.journal'));
       spans.set(number, { first: order, last: order });
     }

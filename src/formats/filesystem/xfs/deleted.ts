@@ -42,7 +42,12 @@ export async function deletedNode(volume: Volume, locator: string): Promise<Node
   const last = lastVersions(logged);
   for await (const inode of inodesOf(volume, 'free')) {
     const dead = await asItWas(volume, inode, last.get(inode.number));
-    if (dead === undefined || gone.size >= MAX_DELETED) continue;
+    if (dead === undefined) continue;
+    if (gone.size >= MAX_DELETED) {
+      const limit = { at: 0, code: 'xfs.deleted.limit', expected: `at most ${MAX_DELETED} files`, actual: 'more' };
+      volume.damage.push(volume.note(limit, 'more may have been deleted than is listed'));
+      break;
+    }
     gone.set(inode.number, dead);
     // It goes up by one when an inode is freed.
     generations.set(inode.number, (inode.generation - 1) >>> 0);

@@ -5,7 +5,9 @@ import { type Values, viewOf } from '../../../core/struct.ts';
 import {
   FEATURES2_FTYPE,
   INCOMPAT_FTYPE,
+  INCOMPAT_KNOWN,
   INCOMPAT_META_UUID,
+  INCOMPAT_REPAIR,
   SUPER_CRC_AT,
   SUPER_MAGIC,
   superBlock,
@@ -20,6 +22,8 @@ export interface Geometry {
   readonly superAt: number;
   /** Its checksum fails, or it is a copy. */
   readonly isDoubtful: boolean;
+  /** Why nothing of it is stated though its superblock is sound: it is in the middle of a repair, or newer. */
+  readonly doubt: 'xfs.repair' | 'xfs.feature' | undefined;
   /** Structures carry checksums and say where they belong. */
   readonly isChecked: boolean;
   readonly blockSize: number;
@@ -105,12 +109,18 @@ async function at(source: Source, place: number): Promise<Geometry | undefined> 
     super: found,
     superAt: place,
     isDoubtful: !agrees,
+    doubt: isChecked ? doubtOf(found) : undefined,
     isChecked,
     blockSize: found.blockSize,
     inodeSize: found.inodeSize,
     hasTypes: ftype,
     uuid: Buffer.from(hasMeta ? found.metaUuid : found.uuid).toString('hex'),
   };
+}
+
+function doubtOf({ incompat }: SuperBlock): Geometry['doubt'] {
+  if ((incompat & ~INCOMPAT_KNOWN) !== 0) return 'xfs.feature';
+  return (incompat & INCOMPAT_REPAIR) !== 0 ? 'xfs.repair' : undefined;
 }
 
 /** Bytes of a block by its address in the volume; undefined where there is no such block. */

@@ -15,6 +15,7 @@ import { agFree, agInodes, superBlock } from './structs.ts';
 import type { Volume } from './volume.ts';
 
 const superLaid: Laid = { table: superBlock, at: 0, mark: { at: 0, text: 'XFSB' } };
+const FEATURES_AT = superBlock.fields.incompat.at;
 
 export const xfs: Format = {
   id: 'xfs',
@@ -47,6 +48,13 @@ export const xfs: Format = {
     if (geometry.isDoubtful) {
       const effect = `${copy === undefined ? 'no copy of it was found' : 'a copy of it is used'}, and all of the volume is inferred`;
       volume.damage.push(cx.damage(0, 'xfs.super', 'a superblock with its checksum', 'none', effect));
+    }
+    if (geometry.doubt !== undefined) {
+      const [expected, actual] =
+        geometry.doubt === 'xfs.repair'
+          ? ['a volume that is whole', 'one whose repair was begun']
+          : ['features that are known', 'others'];
+      volume.damage.push(cx.damage(FEATURES_AT, geometry.doubt, expected, actual, 'all of the volume is inferred'));
     }
     return filesystemNode(volume, notices, cx);
   },

@@ -14,7 +14,7 @@ export async function recovered(
   geometry: Geometry,
   cx: Cx,
 ): Promise<{ readonly volume: Volume; readonly notices: readonly string[] }> {
-  const own = geometry.isDoubtful ? 'xfs.super' : undefined;
+  const own = geometry.isDoubtful ? 'xfs.super' : geometry.doubt;
   const log = await records(source, geometry);
   if (log === undefined) {
     const notice = 'its log cannot be read, so its last changes may be in the log only, and all of it is inferred';

@@ -17,7 +17,10 @@ export const VERSION_MASK = 0x000f;
 export const FEATURES2_FTYPE = 0x200;
 export const INCOMPAT_FTYPE = 1;
 export const INCOMPAT_META_UUID = 4;
+/** Set by tools that have begun to change the volume and not ended. */
 export const INCOMPAT_REPAIR = 0x10;
+/** Types in entries, sparse inodes, a UUID of its own, times and counts that are wider, exchanges and parents. */
+export const INCOMPAT_KNOWN = 0xff;
 
 export const superBlock = struct(
   'XFS superblock',
