@@ -7,6 +7,8 @@ import type { Answer, Job, Order, Results } from './jobs.ts';
 const THREADS = 2;
 /** Jobs of one thread: the one it does, and the next. */
 const WAITING = 2;
+/** Results are short-lived: with more room they pile up before the collector looks. */
+const LIMITS = { maxYoungGenerationSizeMb: 4 };
 const FILE = new URL(import.meta.url.endsWith('.ts') ? './copy-worker.ts' : './copy-worker.js', import.meta.url);
 
 interface Thread {
@@ -60,7 +62,7 @@ export class Threads {
   }
 
   #start(): Thread {
-    const worker = new Worker(FILE, { resourceLimits: { maxYoungGenerationSizeMb: 4 } });
+    const worker = new Worker(FILE, { resourceLimits: LIMITS });
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     const thread: Thread = { worker, jobs: new Map(), ended };
     worker.on('message', (answer: Answer) => this.#answered(thread, answer));
