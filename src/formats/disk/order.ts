@@ -3,7 +3,7 @@ import type { Cx } from '../../core/format.ts';
 import { data, segments } from '../../core/map-source.ts';
 import { ABSENT, GUESSED, INFERRED } from '../../core/run.ts';
 import { BAD, blankPage, type Census, FREE, type Layout, PRESENT } from './blocks.ts';
-import { NOWHERE, pieceIn, SAMPLES, sampled } from './placing/pieces.ts';
+import { NOWHERE, pieceIn, sampled } from './placing/pieces.ts';
 import { placed } from './placing/place.ts';
 
 /** Of a table, so much has to be useless before blocks are put in order instead. */
@@ -76,7 +76,7 @@ async function byGuest(layout: Layout, stored: number, stride: number, cx: Cx): 
     known: new Int32Array(stored).fill(NOWHERE),
     closed: new Uint8Array(count),
     cluster: Math.min(PEEKED, block),
-    written: await sampled(pieces, block / SAMPLES, cx.signal),
+    written: await sampled(pieces, cx.signal),
   };
   const { hasGuest, isOrdered, slotOf } = await placed(question, cx);
   return hasGuest && isOrdered ? pieceIn(slotOf, count) : undefined;

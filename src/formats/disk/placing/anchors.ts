@@ -1,8 +1,9 @@
 /** Places that are known of pieces: given ones, and those that votes of their content decide. */
+import type { Source } from '../../../core/source.ts';
 import type { Known } from '../../filesystem/allocated/ntfs.ts';
 import { aligned, type Usage } from './align.ts';
 import type { Mark } from './marks.ts';
-import { type Masks, NOWHERE, type Pieces } from './pieces.ts';
+import { type Masks, NOWHERE, type Pieces, type Samples } from './pieces.ts';
 
 export interface Question {
   readonly pieces: Pieces;
@@ -15,7 +16,9 @@ export interface Question {
   /** Bytes that a piece is written in at least: those of a cluster. */
   readonly cluster: number;
   /** What was written of each piece where its map does not say: by samples. */
-  readonly written?: Masks;
+  readonly written?: Samples;
+  /** What lies in slots without a piece. */
+  readonly base?: Source;
 }
 
 /** A mark, and where in its piece it lies. */

@@ -17,8 +17,11 @@ export const NOWHERE = -1;
 
 const UNPLACED: Why = { what: 'a stretch of which no table is known', code: 'unplaced' };
 
-/** The disk of `slots` stretches that `slotOf` (the slot of each piece) makes; missing where no piece is. */
-export function trialDisk(pieces: Pieces, slotOf: Int32Array, slots: number): Source {
+/**
+ * The disk of `slots` stretches that `slotOf` (the slot of each piece) makes; where no piece is, that of `base`, or missing
+ * without one.
+ */
+export function trialDisk(pieces: Pieces, slotOf: Int32Array, slots: number, base?: Source): Source {
   const { bytes, coverage } = pieces;
   const pieceOf = pieceIn(slotOf, slots);
   return new MapSource(slots * coverage, {
@@ -27,10 +30,11 @@ export function trialDisk(pieces: Pieces, slotOf: Int32Array, slots: number): So
         const slot = Math.floor(at / coverage);
         const stop = Math.min(end, (slot + 1) * coverage);
         const piece = pieceOf[slot];
+        const isBase = piece === NOWHERE && base !== undefined && stop <= base.size;
         const added =
-          piece === NOWHERE
+          piece === NOWHERE && !isBase
             ? out.add(MISSING, LOST, stop - at, undefined, 0, UNPLACED)
-            : out.add(DATA, LOST, stop - at, bytes, piece * coverage + (at - slot * coverage));
+            : out.add(DATA, LOST, stop - at, isBase ? base : bytes, isBase ? at : piece * coverage + (at % coverage));
         if (!added) return at;
         at = stop;
       }
@@ -81,13 +85,20 @@ export async function writtenIn(pieces: Pieces, unit: number, signal: AbortSigna
 }
 
 /** Units of one piece of which the first bytes are looked at where nothing else tells what was written. */
-export const SAMPLES = 16;
+const SAMPLES = 16;
 /** Bytes that are looked at: those of a block of most file systems. */
 const SAMPLE = 4096;
 
+/** What of pieces was written, by samples of units of so many bytes. */
+export interface Samples {
+  readonly unit: number;
+  readonly masks: Masks;
+}
+
 /** As `writtenIn`, by whether the first bytes of each unit are zeros. */
-export async function sampled(pieces: Pieces, unit: number, signal: AbortSignal): Promise<Masks> {
+export async function sampled(pieces: Pieces, signal: AbortSignal): Promise<Samples> {
   const { bytes, count, coverage } = pieces;
+  const unit = Math.max(coverage / SAMPLES, Math.min(coverage, SAMPLE));
   const words = Math.ceil(coverage / unit / 32);
   const out = { words, bits: new Uint32Array(words * count) };
   const head = new Uint8Array(Math.min(SAMPLE, unit));
@@ -98,5 +109,5 @@ export async function sampled(pieces: Pieces, unit: number, signal: AbortSignal)
       if (head.some((byte) => byte !== 0)) setBits(out, piece, n, n + 1);
     }
   }
-  return out;
+  return { unit, masks: out };
 }

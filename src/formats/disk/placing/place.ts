@@ -8,7 +8,7 @@ import { DATA, RunList } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { Anchors, type Met, type Question } from './anchors.ts';
 import { marksIn, PEEK } from './marks.ts';
-import { SAMPLES, trialDisk, writtenIn } from './pieces.ts';
+import { trialDisk, writtenIn } from './pieces.ts';
 import { usageOf, volumesOn } from './volumes.ts';
 
 const SECTOR = 512;
@@ -38,8 +38,8 @@ export interface Placing {
 /** Finds places. Reads the first bytes of clusters and what file systems keep of themselves. */
 export async function placed(question: Question, cx: Cx): Promise<Placing> {
   const { pieces, slots, known } = question;
-  const unit = question.written === undefined ? unitFor(question) : pieces.coverage / SAMPLES;
-  const written = question.written ?? (await writtenIn(pieces, unit, cx.signal));
+  const unit = question.written?.unit ?? unitFor(question);
+  const written = question.written?.masks ?? (await writtenIn(pieces, unit, cx.signal));
   const anchors = new Anchors(question, await marksOf(question, cx.signal));
   anchors.vote((mark) => (mark.kind === 'disk' ? [mark.at] : []));
   anchors.vote((mark) => (mark.kind === 'head' ? USUAL_STARTS.map((start) => start + mark.at) : []));
@@ -48,7 +48,7 @@ export async function placed(question: Question, cx: Cx): Promise<Placing> {
   let isOrdered = false;
   let hasGuest = false;
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const volumes = await volumesOn(trialDisk(pieces, slotOf, slots), cx);
+    const volumes = await volumesOn(trialDisk(pieces, slotOf, slots, question.base), cx);
     hasGuest = volumes.length > 0;
     anchors.vote((mark) => volumes.flatMap((volume) => volume.positionOf(mark) ?? []));
     for (const { tables } of volumes) if (tables !== undefined) await anchors.find(tables);

@@ -100,7 +100,8 @@ async function openAs(
   const isDirty = (values.incompatible & INCOMPATIBLE.dirty) !== 0;
   settleRefcounts(census, refcounts, isDirty, cx, damage);
   const known = states.map((state) => state.directory);
-  const repaired = await repair(file, size, census, directory, known, cx, damage);
+  const canAsk = header.backing === undefined && header.values.crypt === 0 && states.length === 0;
+  const repaired = await repair(file, size, census, directory, known, canAsk, cx, damage);
   const lost = repaired.states.map((one) => ({ snapshot: undefined, directory: one }));
   const holes = holesOf(header, census, refcounts, repaired.leaked, cx, damage);
   const data = await dataSource(file, header, cx, damage);

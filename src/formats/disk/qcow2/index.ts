@@ -23,7 +23,7 @@ export const qcow2: Format = {
     'Encrypted images (LUKS and legacy AES) are opened, and their data is missing: a key cannot be given yet.',
     'Bitmaps are listed, not read.',
     'The memory of snapshots that were taken of a running machine is not shown.',
-    'Where an L2 table is lost, its clusters get their places back only if they were all allocated with it.',
+    'Where an L2 table is lost, its clusters are put where they follow it, if all were allocated with it, else where the file systems of the guest have something, which is guessed; not in images with snapshots, a backing file, compressed clusters or subclusters.',
     'Where the header is lost, the name of the backing file is lost with it: a file beside it is taken for that by its content.',
   ],
   laid: [{ table: header, at: 0 }],

@@ -17,6 +17,12 @@ import type { Table } from './survey.ts';
 export function piecesOf(file: Source, geometry: Geometry, tables: readonly number[]): Pieces {
   const directory = blankDirectory(-1, tables.length, LOST_TABLE, INFERRED, 'qcow2.l1');
   directory.tables.set(tables);
+  const { coverage } = geometry;
+  return { bytes: plainMap(file, geometry, directory, tables.length * coverage), count: tables.length, coverage };
+}
+
+/** What a directory maps, as long as nobody has looked who else claims it: to see what the guest says. */
+export function plainMap(file: Source, geometry: Geometry, directory: Directory, size: number): Source {
   const image = {
     file,
     geometry,
@@ -30,8 +36,7 @@ export function piecesOf(file: Source, geometry: Geometry, tables: readonly numb
     hasBacking: false,
     holes: { certainty: INFERRED, code: 'qcow2.l1' } as const,
   };
-  const { coverage } = geometry;
-  return { bytes: mapOf(image, directory, tables.length * coverage), count: tables.length, coverage };
+  return mapOf(image, directory, size);
 }
 
 /** How many tables got a place, by what gave it. */

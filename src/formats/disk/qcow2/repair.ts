@@ -1,11 +1,12 @@
 /** Tables that an image lost while its header stands: what clusters in use that nothing leads to still say. */
 import { type Damage, hex } from '../../../core/damage.ts';
 import type { Cx } from '../../../core/format.ts';
-import { INFERRED } from '../../../core/run.ts';
+import { GUESSED, INFERRED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import type { Census } from './census.ts';
+import { type LostTable, remadeByGuest } from './clusters.ts';
 import { type Directory, LOST_TABLE, weaken } from './directory.ts';
-import { COPIED, type Words } from './geometry.ts';
+import { COPIED, offsetOf, type Words } from './geometry.ts';
 import { directoriesOf, orphansOf, placeAll } from './salvage.ts';
 import { type Survey, surveyOf } from './survey.ts';
 
@@ -21,18 +22,24 @@ export interface Repaired {
   readonly leaked: number;
 }
 
-/** Puts lost tables of the live directory back as far as something tells their places. */
+/**
+ * Puts lost tables of the live directory back as far as something tells their places. `canAsk`: the disk is all that the
+ * guest sees, so that this may tell where clusters belong.
+ */
 export async function repair(
   file: Source,
   size: number,
   census: Census,
   directory: Directory,
   snapshots: readonly Directory[],
+  canAsk: boolean,
   cx: Cx,
   damage: Damage[],
 ): Promise<Repaired> {
   const leaked = census.complete ? census.leaked() : [];
-  const remade = remakeTables(size, census, directory, new Set(leaked), cx, damage);
+  const { out: remade, lost } = remakeTables(size, census, directory, new Set(leaked), cx, damage);
+  const isTold = lost.length > 0 && canAsk && (await askGuest(file, size, census, directory, remade, lost, cx, damage));
+  if (!isTold) damage.push(...lost.map((one) => one.damage));
   const isLost = directory.tables.every((at) => at <= 0);
   const hasLost = isLost || directory.tables.includes(LOST_TABLE);
   if (!hasLost && leaked.length === 0) return { remade, states: [], leaked: 0 };
@@ -107,9 +114,10 @@ function remakeTables(
   leaked: ReadonlySet<number>,
   cx: Cx,
   damage: Damage[],
-): Map<number, Words> {
+): { out: Map<number, Words>; lost: LostTable[] } {
   const { clusterSize, coverage, extended, l2Entries } = census.geometry;
   const out = new Map<number, Words>();
+  const lost: LostTable[] = [];
   for (let slot = 0; slot < directory.tables.length; slot++) {
     const at = directory.tables[slot];
     const state = at > 0 ? census.tables.get(at) : undefined;
@@ -129,8 +137,9 @@ function remakeTables(
     const effect = isFull
       ? 'all its clusters follow it, and are taken in that order'
       : `${Math.min(coverage, size - slot * coverage)} bytes of the disk from ${hex(slot * coverage)} on are missing`;
-    damage.push(cx.damage(at, 'qcow2.l2', 'entries of an L2 table', actual, effect));
+    const found = cx.damage(at, 'qcow2.l2', 'entries of an L2 table', actual, effect);
     if (isFull) {
+      damage.push(found);
       const words = new Uint32Array(l2Entries * 2);
       for (let i = 0; i < n; i++) {
         const offset = at + (i + 1) * clusterSize;
@@ -144,7 +153,40 @@ function remakeTables(
     } else {
       directory.tables[slot] = LOST_TABLE;
       directory.codes.set(slot, 'qcow2.l2');
+      lost.push({ slot, at, damage: found });
     }
   }
-  return out;
+  return { out, lost };
+}
+
+/** Puts clusters without an owner where the guest has something, in the stretches whose tables are lost; false where it does not say. */
+async function askGuest(
+  file: Source,
+  size: number,
+  census: Census,
+  directory: Directory,
+  remade: Map<number, Words>,
+  lost: readonly LostTable[],
+  cx: Cx,
+  damage: Damage[],
+): Promise<boolean> {
+  const { geometry } = census;
+  if (geometry.extended || census.isExternal) return false;
+  const tables = await remadeByGuest(file, geometry, size, directory, lost, census.leaked(), cx);
+  if (tables === undefined) return false;
+  for (const { at, slot } of lost) {
+    const words = tables.get(at)!;
+    remade.set(at, words);
+    directory.tables[slot] = at;
+    directory.grades[slot] = GUESSED;
+    directory.codes.set(slot, 'qcow2.l2-guest');
+    for (let i = 0; i < geometry.l2Entries; i++) {
+      const offset = offsetOf(words[2 * i], words[2 * i + 1]);
+      if (offset > 0) census.adopt(offset, slot * geometry.l2Entries + i);
+    }
+  }
+  const expected = `entries of ${lost.length === 1 ? 'this L2 table' : `${lost.length} L2 tables`}`;
+  const effect = 'clusters without an owner are put where the file systems on the disk have something in use: guessed';
+  damage.push(cx.damage(lost[0].at, 'qcow2.l2-guest', expected, 'none that are sound', effect));
+  return true;
 }
