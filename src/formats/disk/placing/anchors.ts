@@ -29,6 +29,8 @@ export interface Met {
 
 /** Of the pieces whose places are known, so many may lie out of order before order says nothing about the others. */
 const MOST_APART = 0.2;
+/** Bytes that tell of most pieces that they are not what is looked for. */
+const FIRST = 512;
 
 export class Anchors {
   /** The slot of each piece; NOWHERE where it is not known. */
@@ -75,10 +77,14 @@ export class Anchors {
     if (slot >= slots || this.#taken[slot] === 1) return;
     const within = at - slot * pieces.coverage;
     const bytes = new Uint8Array(Math.min(length, pieces.coverage - within));
+    const first = new Uint8Array(Math.min(bytes.length, FIRST));
     const fits: number[] = [];
     for (let piece = 0; piece < pieces.count && fits.length < 2; piece++) {
       if (this.slotOf[piece] !== NOWHERE) continue;
-      const gaps = await pieces.bytes.read(piece * pieces.coverage + within, bytes);
+      const from = piece * pieces.coverage + within;
+      await pieces.bytes.read(from, first);
+      if (!test(first)) continue;
+      const gaps = await pieces.bytes.read(from, bytes);
       if (gaps.length === 0 && test(bytes)) fits.push(piece);
     }
     if (fits.length !== 1) return;

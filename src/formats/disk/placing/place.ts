@@ -23,6 +23,8 @@ const MAX_WORK = 2 ** 28;
 /** Times that what a layout shows of the guest is used to lay it out again. */
 const MAX_ROUNDS = 6;
 const LEAST_UNIT = 4096;
+/** Units of a disk that its guest is asked about. */
+const MAX_UNITS = 2 ** 22;
 
 export interface Placing {
   /** The slot of each piece; NOWHERE where nothing gives it one. */
@@ -39,6 +41,13 @@ export interface Placing {
 export async function placed(question: Question, cx: Cx): Promise<Placing> {
   const { pieces, slots, known } = question;
   const unit = question.written?.unit ?? unitFor(question);
+  if ((slots * pieces.coverage) / unit > MAX_UNITS)
+    return {
+      slotOf: Int32Array.from(known),
+      byContent: new Uint8Array(known.length),
+      isOrdered: false,
+      hasGuest: false,
+    };
   const written = question.written?.masks ?? (await writtenIn(pieces, unit, cx.signal));
   const anchors = new Anchors(question, await marksOf(question, cx.signal));
   anchors.vote((mark) => (mark.kind === 'disk' ? [mark.at] : []));
@@ -66,7 +75,9 @@ export async function placed(question: Question, cx: Cx): Promise<Placing> {
 /** Bytes of a unit of masks: a cluster, or more where there are many pairs to compare. */
 function unitFor({ pieces: { coverage, count }, slots, cluster }: Question): number {
   let unit = Math.min(coverage, Math.max(cluster, LEAST_UNIT));
-  while (unit < coverage && (coverage / unit / 32) * count * (slots - count + 1) > MAX_WORK) unit *= 2;
+  const isMuch = (): boolean =>
+    (coverage / unit / 32) * count * (slots - count + 1) > MAX_WORK || (slots * coverage) / unit > MAX_UNITS;
+  while (unit < coverage && isMuch()) unit *= 2;
   return unit;
 }
 

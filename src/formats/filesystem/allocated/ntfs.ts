@@ -95,6 +95,7 @@ export interface Known {
   /** Bytes from the start of the file system. */
   readonly at: number;
   readonly length: number;
+  /** `bytes` may be no more than the first of them. */
   test(bytes: Uint8Array): boolean;
 }
 
@@ -114,7 +115,7 @@ export async function ntfsBitmap(source: Source): Promise<Known | undefined> {
   // What lies behind the last cluster is called taken as well.
   taken.push([g.clusters, Math.ceil(g.clusters / 8) * 8]);
   const test = (bytes: Uint8Array): boolean => {
-    if (bytes.every((byte) => byte === 0xff)) return false;
+    if (bytes.length === length && bytes.every((byte) => byte === 0xff)) return false;
     return taken.every(([from, end]) => {
       for (let bit = from; bit < Math.min(end, bytes.length * 8); bit++)
         if ((bytes[bit >>> 3] & (1 << (bit & 7))) === 0) return false;
