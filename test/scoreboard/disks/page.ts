@@ -60,7 +60,8 @@ function matrix(known: readonly Known[]): string[] {
     reasons.set(because, [...(reasons.get(because) ?? []), `${cell.layout}: ${cell.damage}`]);
   }
   return [
-    `Without the column of L2 tables ${whole} of ${bar.length} are whole. The others:`,
+    'Guests are ext4, NTFS, XFS, or a partition table and random bytes.',
+    `Without the column of L2 tables ${whole} of ${bar.length} are whole.${reasons.size > 0 ? ' The others:' : ''}`,
     ...[...reasons].map(([because, cells]) => `- ${cells.join('; ')}: ${because}.`),
     '',
     `| layout | ${damages.join(' | ')} |`,
