@@ -1,4 +1,5 @@
 /** Opens whatever this is: evidence, layer by layer, into one tree of nodes with locators. */
+import type { Listing } from '../core/batches.ts';
 import type { Damage } from '../core/damage.ts';
 import { EvidenceError, FileSource } from '../core/evidence.ts';
 import type { Found } from '../core/finder.ts';
@@ -164,14 +165,21 @@ export class Stack {
   }
 
   /** A node's children, with what they are children of kept in mind. */
-  children(node: Node): AsyncIterableIterator<Node> {
-    const inner = node.children?.()[Symbol.asyncIterator]();
+  children(node: Node): Listing<Node> {
+    const inner: (AsyncIterator<Node> & { now?(): Node | undefined }) | undefined = node
+      .children?.()
+      [Symbol.asyncIterator]();
     const done: IteratorResult<Node> = { done: true, value: undefined };
     // Not a generator around a generator: that costs each of thousands of entries three more turns of the queue.
-    const iterator: AsyncIterableIterator<Node> = {
+    const iterator: Listing<Node> = {
       [Symbol.asyncIterator]: () => iterator,
       next: () => (inner === undefined ? Promise.resolve(done) : inner.next().then(met)),
       return: () => inner?.return?.() ?? Promise.resolve(done),
+      now: () => {
+        const child = inner?.now?.();
+        if (child !== undefined) child.parent = node;
+        return child;
+      },
     };
     const met = (result: IteratorResult<Node>): IteratorResult<Node> => {
       if (result.done !== true) result.value.parent = node;
