@@ -260,14 +260,18 @@ export class Stack {
 
   /** Formats that know these bytes, the surest first. */
   async #ranked(node: Node, source: Source, isThorough: boolean): Promise<Ranked[]> {
+    // The one that is sure may be the last that is asked: none searches before all have looked.
+    const quick = isThorough ? [] : await this.#asked(node, source, true);
+    return quick.length > 0 && quick[0].score >= SURE ? quick : this.#asked(node, source, false);
+  }
+
+  async #asked(node: Node, source: Source, isKnown: boolean): Promise<Ranked[]> {
     const out: Ranked[] = [];
-    let best = 0;
     for (const format of IN_ORDER) {
-      if (!worthALook(node, format) || (format.lastResort && out.length > 0)) continue;
+      if (!worthALook(node, format) || (format.lastResort && (isKnown || out.length > 0))) continue;
       const cx = this.#cx(node, format);
-      const score = await format.probe(source, { ...cx, isKnown: best >= SURE && !isThorough });
+      const score = await format.probe(source, { ...cx, isKnown });
       if (score > 0) out.push({ format, score, cx });
-      best = Math.max(best, score);
     }
     return out.sort((a, b) => b.score - a.score);
   }
