@@ -8,7 +8,7 @@ import { type Folder, folder } from '../folder.ts';
 import { TYPE_DIRECTORY, TYPE_REGULAR, TYPE_SYMLINK } from '../posix.ts';
 import { entriesIn, leftoversIn } from './directory.ts';
 import { blocksOf, boundsOf, factsOf } from './files.ts';
-import { type Inode, inodeOf, withDoubts } from './inodes.ts';
+import { type Inode, inodeOf, withDoubts } from './inode.ts';
 import { allCopies, type Copy, type Journal } from './journal.ts';
 import { EXTENT_MAGIC, FLAG_EXTENTS, FLAG_INLINE_DATA, INODE_UNINIT, ROOT_INODE } from './structs.ts';
 import { isFastLink, type Volume } from './volume.ts';
