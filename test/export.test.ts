@@ -156,6 +156,20 @@ describe('recover', () => {
 });
 
 describe('refusals', () => {
+  it('leaves alone what appears under a name meanwhile, for a short file and for a long one', async () => {
+    for (const size of [100, MIB]) {
+      fs.rmSync(dir, { recursive: true });
+      write('one', randomBytes(size));
+      const appear = (): void => {
+        fs.mkdirSync(out('.'));
+        fs.writeFileSync(out('one'), 'theirs');
+      };
+      const error = await refusal(run({ onEstimate: appear }));
+      expect([error.code, error.message]).toEqual(['write', expect.stringMatching(/something of that name appeared/)]);
+      expect(fs.readFileSync(out('one'), 'utf8')).toBe('theirs');
+    }
+  });
+
   it('never writes over what it did not make', async () => {
     write('a/one', 'new');
     fs.mkdirSync(out('a'), { recursive: true });

@@ -2,10 +2,10 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Node } from '../core/node.ts';
 import { GlobError, globExpression } from '../export/glob.ts';
-import { lossOf, type Step } from '../stack/walk.ts';
+import { lossOf } from '../stack/walk.ts';
 import { common, DELETED, GUEST_FILES, INTACT, NOTHING, type Target, UNCERTAIN, withTree } from './command.ts';
 import { JsonList, nodeJson, note, Stream, shown } from './output.ts';
-import { walk, wholeNumber } from './tree.ts';
+import { walkInBatches, wholeNumber } from './tree.ts';
 
 export function register(program: Command): void {
   common(program.command('find'))
@@ -66,16 +66,24 @@ async function find(target: Target, options: FindOptions, signal: AbortSignal): 
   let found = 0;
   let damaged = false;
   if (json) await out.write('{"matches":[');
-  for await (const step of walk(target, Number.POSITIVE_INFINITY, signal, options.deleted)) {
-    if (step.done) damaged ||= step.node.damage.length > 0;
-    // The start is where to look, not what to find, unless nothing can lie below it.
-    if (step.depth === 0 && target.node.kind !== 'file') continue;
-    const loss = await match(step, passes, options.damaged === true, signal);
-    if (loss === undefined) continue;
-    damaged ||= loss !== '';
-    if (json) await list.add({ ...nodeJson(step.node), ...(loss !== '' && { loss }) });
-    else await out.line(shown(step.node.locator));
-    if (++found >= limit) break;
+  const wanted = options.damaged === true;
+  walking: for await (const steps of walkInBatches(target, Number.POSITIVE_INFINITY, signal, options.deleted)) {
+    for (const step of steps) {
+      if (step.done) damaged ||= step.node.damage.length > 0;
+      // The start is where to look, not what to find, unless nothing can lie below it.
+      if (step.depth === 0 && target.node.kind !== 'file') continue;
+      // What is wrong with a directory is known once it has been listed; without that test, order is that of the tree.
+      if (step.done !== wanted || !passes.every((test) => test(step.node))) continue;
+      const loss = wanted ? await lossIn(step.node, signal) : '';
+      if (loss === undefined) continue;
+      damaged ||= loss !== '';
+      const sent = json
+        ? list.add({ ...nodeJson(step.node), ...(loss !== '' && { loss }) })
+        : out.line(shown(step.node.locator));
+      // Nearly all are kept for later, and a promise costs more than that.
+      if (sent !== undefined) await sent;
+      if (++found >= limit) break walking;
+    }
   }
   const limited = found >= limit;
   if (json) await out.line(`\n],"limited":${limited}}`);
@@ -85,16 +93,8 @@ async function find(target: Target, options: FindOptions, signal: AbortSignal): 
   return found === 0 ? NOTHING : damaged ? UNCERTAIN : INTACT;
 }
 
-/** Undefined where a node does not pass; else what bytes it has lost, '' for none that were looked for. */
-async function match(
-  { node, done }: Step,
-  passes: readonly Test[],
-  damaged: boolean,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  // What is wrong with a directory is known once it has been listed; without that test, order is that of the tree.
-  if (done !== damaged || !passes.every((test) => test(node))) return undefined;
-  if (!damaged) return '';
+/** What bytes a node has lost, '' where it is damaged and none are; undefined where nothing is wrong with it. */
+async function lossIn(node: Node, signal: AbortSignal): Promise<string | undefined> {
   return (await lossOf(node, signal)) ?? (node.damage.length > 0 ? '' : undefined);
 }
 

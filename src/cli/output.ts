@@ -21,12 +21,13 @@ const STREAM_BYTES = 64 * 1024;
 export class Stream {
   #waiting = '';
 
-  async write(text: string): Promise<void> {
+  /** A promise only where what was gathered had to be sent. */
+  write(text: string): Promise<void> | undefined {
     this.#waiting += text;
-    if (this.#waiting.length >= STREAM_BYTES) await this.end();
+    return this.#waiting.length >= STREAM_BYTES ? this.end() : undefined;
   }
 
-  line(text: string): Promise<void> {
+  line(text: string): Promise<void> | undefined {
     return this.write(`${text}\n`);
   }
 
@@ -60,7 +61,7 @@ export class JsonList {
     this.#out = out;
   }
 
-  add(value: unknown): Promise<void> {
+  add(value: unknown): Promise<void> | undefined {
     return this.#out.write(`${this.#count++ === 0 ? '\n' : ',\n'}${JSON.stringify(value)}`);
   }
 }

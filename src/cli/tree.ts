@@ -1,9 +1,10 @@
 /** salvor tree: everything below a thing, indented, with what is wrong where. */
 import { type Command, InvalidArgumentError } from 'commander';
+import { Batches } from '../core/batches.ts';
 import type { Damage } from '../core/damage.ts';
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
-import { LAYERS, lossOf, MAX_LEVELS, type Step, walkBelow } from '../stack/walk.ts';
+import { LAYERS, lossOf, MAX_LEVELS, type Step, stepsBelow } from '../stack/walk.ts';
 import {
   common,
   DELETED,
@@ -58,12 +59,21 @@ Examples:
   salvor tree a.img b.img --json             nested nodes`;
 
 /** As walkBelow, from what a command was given. */
-export function walk(target: Target, levels: number, signal: AbortSignal, deleted = false): AsyncGenerator<Step> {
-  const { stack, node, at } = target;
+export function walk(target: Target, levels: number, signal: AbortSignal, deleted?: boolean): Batches<Step> {
+  return new Batches(walkInBatches(target, levels, signal, deleted));
+}
+
+/** As stepsBelow, from what a command was given: for commands of which a long listing is most of the work. */
+export function walkInBatches(
+  { stack, node, at }: Target,
+  levels: number,
+  signal: AbortSignal,
+  deleted = false,
+): AsyncGenerator<readonly Step[]> {
   if (at !== undefined) {
     throw new UsageError(`${node.locator}@${at} is one byte and has nothing below it; leave out @${at}, or use stat.`);
   }
-  return walkBelow(stack, node, levels, signal, deleted);
+  return stepsBelow(stack, node, levels, signal, deleted);
 }
 
 async function asText(target: Target, options: TreeOptions, signal: AbortSignal): Promise<number> {

@@ -25,12 +25,11 @@ export function crc32c(bytes: Uint8Array, hole = -1): number {
   return (crc32cUpdate(crc, at === 0 ? bytes : bytes.subarray(at)) ^ 0xffffffff) >>> 0;
 }
 
-/** The state of the sum after `bytes`, from the state before: for sums over several pieces, and those without a last step. */
-export function crc32cUpdate(state: number, bytes: Uint8Array): number {
+/** The state of the sum after [from, end) of `bytes`, from the state before: for sums over several pieces, and those without a last step. */
+export function crc32cUpdate(state: number, bytes: Uint8Array, from = 0, end: number = bytes.length): number {
   const t = TABLES;
   let crc = state;
-  let at = 0;
-  const end = bytes.length;
+  let at = from;
   for (; at + 8 <= end; at += 8) {
     crc ^= bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
     crc =

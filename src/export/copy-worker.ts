@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { blake3, blake3Stream } from '../codec/blake3.ts';
 import { compress } from '../codec/compress.ts';
-import { CHUNK, zeroLeaf } from '../codec/tree-hash.ts';
+import { CHUNK, treeOf, zeroLeaf } from '../codec/tree-hash.ts';
 import { ChunkReader, filledIn, readAll, writeChunk } from './chunk.ts';
 import type {
   Answer,
@@ -85,10 +85,11 @@ function rewriteIfDifferent(job: ChunkJob, leaf: Uint8Array): void {
   writeChunk(job.fd, bytes, job.at, [0, job.length]);
 }
 
+/** Copies a file; it is NAME.part until it is complete. */
 function wholeFile(file: WholeFile, reader: ChunkReader): FileResult {
   const first = buffer.subarray(0, Math.min(CHUNK, file.size));
-  let writes = reader.read(0, first);
-  if (writes === undefined) return undefined;
+  const begun = reader.read(0, first);
+  if (begun === undefined) return undefined;
   const fd = fs.openSync(file.part, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600);
   try {
     const leaves: Uint8Array[] = [];
@@ -96,7 +97,7 @@ function wholeFile(file: WholeFile, reader: ChunkReader): FileResult {
     let end = 0;
     for (let at = 0; at < file.size; at += CHUNK) {
       const bytes = buffer.subarray(0, Math.min(CHUNK, file.size - at));
-      if (at > 0) writes = reader.read(at, bytes);
+      const writes = at > 0 ? reader.read(at, bytes) : begun;
       if (writes === undefined) {
         fs.unlinkSync(file.part);
         return undefined;
@@ -106,14 +107,20 @@ function wholeFile(file: WholeFile, reader: ChunkReader): FileResult {
       writeChunk(fd, bytes, at, writes);
       if (writes.length > 0) end = at + writes[writes.length - 1];
     }
-    if (end < file.size) fs.ftruncateSync(fd, file.size);
-    fs.fchmodSync(fd, file.mode);
-    if (file.modified !== undefined) fs.futimesSync(fd, file.modified, file.modified);
+    complete(fd, file, end);
     place(file.part, file.path);
-    return { leaves, sha256: sha === undefined ? hash('sha256', first, 'hex') : sha.digest('hex') };
+    const sha256 = sha === undefined ? hash('sha256', first, 'hex') : sha.digest('hex');
+    return { tree: treeOf(file.size, leaves), sha256 };
   } finally {
     fs.closeSync(fd);
   }
+}
+
+/** Gives a file of which [0, end) was written its size, mode and time. */
+function complete(fd: number, file: WholeFile, end: number): void {
+  if (end < file.size) fs.ftruncateSync(fd, file.size);
+  fs.fchmodSync(fd, file.mode);
+  if (file.modified !== undefined) fs.futimesSync(fd, file.modified, file.modified);
 }
 
 /** The files of a job one after the other, each with its part of the layout. */

@@ -21,7 +21,7 @@ import type { Threads } from './threads.ts';
 import type { Item } from './walk.ts';
 
 /** Files and bytes that one message to a thread carries at most, a single larger file aside. */
-const BATCH_FILES = 32;
+const BATCH_FILES = 128;
 const BATCH_BYTES = 8 * 1024 * 1024;
 /** Checks and batches under way at once. */
 const TASKS = 8;
@@ -231,8 +231,7 @@ export class Copy {
         this.#again.push({ item, index });
         continue;
       }
-      const { sha256, leaves } = result;
-      const entry = entryOf(item, { size: whole.size, tree: treeOf(whole.size, leaves), sha256 }, summary);
+      const entry = entryOf(item, { size: whole.size, ...result }, summary);
       this.entries[index] = entry;
       done.push(entry);
       meter.doneBytes += written;

@@ -45,6 +45,7 @@ export function entryOf(item: Item, written?: Written, summary?: Summary): FileE
 
 /** Each damage once: a directory that is listed twice says the same twice. */
 export function unique(damage: readonly Damage[]): Damage[] {
+  if (damage.length === 0) return [];
   const seen = new Map<string, Damage>();
   for (const one of damage) {
     const key = `${one.code} ${one.at} ${one.actual}`;

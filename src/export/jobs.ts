@@ -105,8 +105,8 @@ export interface ChunkResult {
   readonly kept: boolean;
 }
 
-/** Undefined where evidence could not be read; nothing is left of such a file. */
-export type FileResult = { readonly leaves: readonly Uint8Array[]; readonly sha256: string } | undefined;
+/** Undefined where evidence could not be read; nothing is left of such a file. Texts: bytes are slow to hand over. */
+export type FileResult = { readonly tree: string; readonly sha256: string } | undefined;
 
 export interface RehashResult {
   readonly leaves: readonly Uint8Array[];

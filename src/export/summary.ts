@@ -37,9 +37,8 @@ export class Summary {
 
   /** What the manifest says of it. `intact`: nothing is known to be wrong with what describes the file. */
   entry(intact: boolean): Pick<FileEntry, 'certainty' | 'gaps' | 'reasons'> {
-    const bytes = Object.fromEntries(
-      CERTAINTY_NAMES.map((name, i) => [name, this.#bytes[i]]).reverse(),
-    ) as unknown as CertaintyBytes;
+    const [missing, guessed, inferred, stated, verified] = this.#bytes;
+    const bytes: CertaintyBytes = { verified, stated, inferred, guessed, missing };
     const weakest = this.#bytes.findIndex((count) => count > 0);
     const worst = weakest >= 0 ? CERTAINTY_NAMES[weakest] : intact ? 'stated' : 'inferred';
     const reasons = [...this.#reasons].map(([code, count]) => ({ code, bytes: count }));

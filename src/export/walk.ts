@@ -1,4 +1,5 @@
 /** The tree that is to be copied, item by item, in the same order each time it is walked. */
+import type { Listing } from '../core/batches.ts';
 import { MAX_PATH_BYTES, MAX_PATH_DEPTH } from '../core/limits.ts';
 import type { Node } from '../core/node.ts';
 import { mendedNodes, mendedOf, Pieces, stripesIn } from '../stack/mend.ts';
@@ -48,7 +49,7 @@ interface Level {
   readonly path: string;
   /** Path inside the volume, as globs see it. */
   readonly inner: string;
-  readonly children: AsyncIterator<Node>;
+  readonly children: Listing<Node>;
   readonly names: Names;
   readonly pieces: Pieces;
   /** Raw names of those pieces that were given out. */
@@ -68,26 +69,23 @@ export async function* walk(
 ): AsyncGenerator<Item> {
   const top = new Names(OWN_NAMES);
   const room = MAX_PATH_BYTES - Buffer.byteLength(dir) - 16;
-  for (const tree of trees) {
-    const names = tree.path === '' ? top : new Names();
-    const level = levelOf(stack, tree.node, tree.path, '', names, selection);
-    level.out = tree.path === '';
-    if (!level.out && level.inMachine && level.inPaths) yield* pending([level]);
-    yield* below(stack, level, selection, room);
-  }
-}
-
-async function* below(stack: Stack, root: Level, selection: Selection, room: number): AsyncGenerator<Item> {
-  const levels = [root];
-  while (levels.length > 0) {
+  const levels: Level[] = [];
+  // Not a generator around another one for each tree: each of thousands of items would wait for both.
+  for (let at = 0; at < trees.length || levels.length > 0; ) {
+    if (levels.length === 0) {
+      const tree = trees[at++];
+      const root = levelOf(stack, tree.node, tree.path, '', tree.path === '' ? top : new Names(), selection);
+      root.out = tree.path === '';
+      if (!root.out && root.inMachine && root.inPaths) yield* pending([root]);
+      levels.push(root);
+    }
     const level = levels[levels.length - 1];
-    const next = await level.children.next();
-    if (next.done === true) {
+    const node = level.children.now?.() ?? (await nextOf(level.children));
+    if (node === undefined) {
       if (selection.mend === true) yield* mended(level, room);
       levels.pop();
       continue;
     }
-    const node = next.value;
     const isDirectory = node.kind === 'directory' || node.kind === 'filesystem';
     const inner = level.inner === '' ? node.name : `${level.inner}/${node.name}`;
     const name = level.names.take(node.rawName, !isDirectory);
@@ -109,6 +107,11 @@ async function* below(stack: Stack, root: Level, selection: Selection, room: num
     const lower = levelOf(stack, node, path, inner, new Names(), selection);
     levels.push({ ...lower, inMachine, inPaths, out: wanted });
   }
+}
+
+async function nextOf(children: Listing<Node>): Promise<Node | undefined> {
+  const next: IteratorResult<Node> = await children.next();
+  return next.done === true ? undefined : next.value;
 }
 
 /** What a folder lacks, as far as all that it is of no use without was wanted. */

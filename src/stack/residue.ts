@@ -1,4 +1,5 @@
 /** What a file system still holds and no longer shows: the virtual directories below its root. */
+import type { Listing } from '../core/batches.ts';
 import type { Node } from '../core/node.ts';
 import type { Stack } from './stack.ts';
 
@@ -33,7 +34,7 @@ export async function* residueOf(stack: Stack, node: Node, depth: Depth): AsyncG
 }
 
 /** A node's children, and behind them its virtual directories as far as `depth` goes. */
-export function childrenWith(stack: Stack, node: Node, depth: Depth): AsyncIterableIterator<Node> {
+export function childrenWith(stack: Stack, node: Node, depth: Depth): Listing<Node> {
   // Not a generator around them where nothing comes behind: each entry of a long listing would wait for it.
   return depth === 'live' ? stack.children(node) : withResidue(stack, node, depth);
 }

@@ -1,4 +1,5 @@
 /** Opens whatever this is: evidence, layer by layer, into one tree of nodes with locators. */
+import type { Listing } from '../core/batches.ts';
 import type { Damage } from '../core/damage.ts';
 import { EvidenceError, FileSource } from '../core/evidence.ts';
 import type { Found } from '../core/finder.ts';
@@ -169,14 +170,21 @@ export class Stack {
   }
 
   /** A node's children, with what they are children of kept in mind. */
-  children(node: Node): AsyncIterableIterator<Node> {
-    const inner = node.children?.()[Symbol.asyncIterator]();
+  children(node: Node): Listing<Node> {
+    const inner: (AsyncIterator<Node> & { now?(): Node | undefined }) | undefined = node
+      .children?.()
+      [Symbol.asyncIterator]();
     const done: IteratorResult<Node> = { done: true, value: undefined };
     // Not a generator around a generator: that costs each of thousands of entries three more turns of the queue.
-    const iterator: AsyncIterableIterator<Node> = {
+    const iterator: Listing<Node> = {
       [Symbol.asyncIterator]: () => iterator,
       next: () => (inner === undefined ? Promise.resolve(done) : inner.next().then(met)),
       return: () => inner?.return?.() ?? Promise.resolve(done),
+      now: () => {
+        const child = inner?.now?.();
+        if (child !== undefined) child.parent = node;
+        return child;
+      },
     };
     const met = (result: IteratorResult<Node>): IteratorResult<Node> => {
       if (result.done !== true) result.value.parent = node;
@@ -257,14 +265,18 @@ export class Stack {
 
   /** Formats that know these bytes, the surest first. */
   async #ranked(node: Node, source: Source, isThorough: boolean): Promise<Ranked[]> {
+    // The one that is sure may be the last that is asked: none searches before all have looked.
+    const quick = isThorough ? [] : await this.#asked(node, source, true);
+    return quick.length > 0 && quick[0].score >= SURE ? quick : this.#asked(node, source, false);
+  }
+
+  async #asked(node: Node, source: Source, isKnown: boolean): Promise<Ranked[]> {
     const out: Ranked[] = [];
-    let best = 0;
     for (const format of IN_ORDER) {
-      if (!worthALook(node, format) || (format.lastResort && out.length > 0)) continue;
+      if (!worthALook(node, format) || (format.lastResort && (isKnown || out.length > 0))) continue;
       const cx = this.#cx(node, format);
-      const score = await format.probe(source, { ...cx, isKnown: best >= SURE && !isThorough });
+      const score = await format.probe(source, { ...cx, isKnown });
       if (score > 0) out.push({ format, score, cx });
-      best = Math.max(best, score);
     }
     return out.sort((a, b) => b.score - a.score);
   }

@@ -1,6 +1,6 @@
 /** Extended attributes inside an inode: their names, and where the rest of a small file's content stands. */
 import { bytes, latin1, struct, u8, u16, u32, viewOf } from '../../../core/struct.ts';
-import type { Inode } from './inodes.ts';
+import type { Inode } from './inode.ts';
 import { INODE_BASE } from './structs.ts';
 
 const ATTRIBUTE_MAGIC = 0xea020000;
@@ -25,6 +25,7 @@ const PREFIXES: readonly string[] = [
 ];
 const SYSTEM = 7;
 const MAX_ATTRIBUTES = 256;
+const NO_ATTRIBUTES: readonly Attribute[] = [];
 
 interface Attribute {
   readonly name: string;
@@ -33,14 +34,20 @@ interface Attribute {
   readonly length: number;
 }
 
+/** Whether attributes follow the fields of the inode of `length` bytes at `at`: what a listing asks of each. */
+export function hasAttributes(view: DataView, at: number, length: number): boolean {
+  if (length < INODE_BASE + 4) return false;
+  const start = INODE_BASE + view.getUint16(at + INODE_BASE, true);
+  return start + 4 <= length && view.getUint32(at + start, true) === ATTRIBUTE_MAGIC;
+}
+
 /** The attributes that an inode holds itself. */
-export function attributesOf({ raw }: Inode): Attribute[] {
+export function attributesOf(inode: Inode): readonly Attribute[] {
+  if (!inode.hasAttributes) return NO_ATTRIBUTES;
   const out: Attribute[] = [];
-  if (raw.length < INODE_BASE + 4) return out;
+  const { raw } = inode;
   const view = viewOf(raw);
-  const start = INODE_BASE + view.getUint16(INODE_BASE, true);
-  if (start + 4 > raw.length || view.getUint32(start, true) !== ATTRIBUTE_MAGIC) return out;
-  const first = start + 4;
+  const first = INODE_BASE + view.getUint16(INODE_BASE, true) + 4;
   for (let at = first; at + attributeEntry.size <= raw.length && out.length < MAX_ATTRIBUTES; ) {
     if (view.getUint32(at, true) === 0) break;
     const entry = attributeEntry.decode(raw, at);

@@ -9,7 +9,7 @@ import { type Folder, folder } from '../folder.ts';
 import { TYPE_DIRECTORY, TYPE_REGULAR, TYPE_SYMLINK } from '../posix.ts';
 import { type Entry, entriesIn, leftoversIn } from './directory.ts';
 import { blocksOf, boundsOf, factsOf } from './files.ts';
-import { type Inode, withDoubts } from './inodes.ts';
+import { type Inode, withDoubts, withFate } from './inode.ts';
 import { allCopies, type Copy, type Journal } from './journal.ts';
 import { inodeCopies, Later, turnOf } from './later.ts';
 import { EXTENT_MAGIC, FLAG_EXTENTS, FLAG_INLINE_DATA, INODE_UNINIT, ROOT_INODE } from './structs.ts';
@@ -56,7 +56,7 @@ export class DeletedOf {
     for (const inode of gone.values()) await later.add(inode, Number.NaN);
     await this.#fromJournal(copies, gone, spans, later);
     for (const [number, inode] of gone)
-      gone.set(number, { ...inode, fate: later.fateOf(inode, spans.get(number)?.last ?? Number.NaN) });
+      gone.set(number, withFate(inode, later.fateOf(inode, spans.get(number)?.last ?? Number.NaN)));
     if (gone.size === 0) return undefined;
     const { names, paths } = await this.#names(copies, gone, spans);
     return this.#tree(gone, names, paths);

@@ -48,6 +48,8 @@ export function entriesIn(
   whole?: string,
 ): Entry[] {
   const out: Entry[] = [];
+  // One string for all names: names hold no zeros, and making a string costs more than cutting one.
+  const text = Buffer.from(block.buffer, block.byteOffset, block.length).toString('latin1');
   let doubt = whole;
   let at = 0;
   while (at + HEAD <= block.length) {
@@ -62,7 +64,7 @@ export function entriesIn(
       continue;
     }
     const { inode, nameLength, type } = entryStruct.over(viewOf(block), at);
-    const name = latin1(block, at + HEAD, nameLength);
+    const name = text.slice(at + HEAD, at + HEAD + nameLength);
     if (inode !== 0 && name !== '.' && name !== '..') {
       out.push({ inode, name, type: bounds.hasTypes ? type : 0, at: base + at, ...(doubt !== undefined && { doubt }) });
     }

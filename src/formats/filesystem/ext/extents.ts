@@ -5,8 +5,8 @@ import type { Mapping } from '../../../core/source.ts';
 import { viewOf } from '../../../core/struct.ts';
 import { TableCache } from '../../../core/tables.ts';
 import { type Ground, Placer } from './ground.ts';
-import type { Inode } from './inodes.ts';
-import { EXTENT_BYTES, EXTENT_MAGIC, EXTENT_WRITTEN, extentHeader, MAX_EXTENT_DEPTH } from './structs.ts';
+import type { Inode } from './inode.ts';
+import { EXTENT_BYTES, EXTENT_MAGIC, EXTENT_WRITTEN, extentHeader, MAP_BYTES, MAX_EXTENT_DEPTH } from './structs.ts';
 
 /** One node of the tree. All numbers are blocks. */
 interface Branch {
@@ -148,6 +148,19 @@ export class ExtentMap implements Mapping {
   }
 }
 
+/** Whether the tree's root in the map at `at` has an extent that can be used: what a listing asks of each file, without decoding it. */
+export function hasExtents(view: DataView, at: number): boolean {
+  const { magic, entries, max, depth } = extentHeader.over(view, at);
+  if (magic !== EXTENT_MAGIC || depth > MAX_EXTENT_DEPTH || entries === 0) return false;
+  const isSound = entries <= max && max <= roomOf(MAP_BYTES);
+  return isSound && (depth > 0 || view.getUint16(at + EXTENT_BYTES + 4, true) > 0);
+}
+
+/** Entries for which a node of the tree of that many bytes has room. */
+function roomOf(length: number): number {
+  return Math.floor((length - EXTENT_BYTES) / EXTENT_BYTES);
+}
+
 /** Decodes a node of the tree. `parent` absent: the root, which its inode's sum covers. */
 function branchOf(
   bytes: Uint8Array,
@@ -158,7 +171,7 @@ function branchOf(
   seed?: number,
 ): Branch {
   const header = extentHeader.decode(bytes);
-  const room = Math.floor((bytes.length - EXTENT_BYTES) / EXTENT_BYTES);
+  const room = roomOf(bytes.length);
   const depth = parent === undefined ? header.depth : parent.depth - 1;
   const isSound = header.magic === EXTENT_MAGIC && header.depth === depth && header.depth <= MAX_EXTENT_DEPTH;
   const n = isSound && header.entries <= header.max && header.max <= room ? header.entries : -1;

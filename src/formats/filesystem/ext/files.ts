@@ -1,4 +1,5 @@
 /** Files and directories of an ext volume as nodes. */
+import { Batches } from '../../../core/batches.ts';
 import type { Damage } from '../../../core/damage.ts';
 import { MAX_DAMAGES, MAX_ENTRIES } from '../../../core/limits.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
@@ -21,13 +22,15 @@ import {
 } from '../posix.ts';
 import { attributesOf, inlineRest } from './attributes.ts';
 import { type Bounds, type Entry, entriesIn, isIndexNode, isSummed, ownerIn } from './directory.ts';
-import type { Inode } from './inodes.ts';
+import type { Inode } from './inode.ts';
 import { FLAG_ENCRYPTED, FLAG_EXTENTS, FLAG_INLINE_DATA, MAP_AT, MAP_BYTES, ROOT_INODE } from './structs.ts';
 import { isFastLink, type Volume } from './volume.ts';
 
 const MAX_TARGET = 4096;
 /** 4 GiB of entries with blocks of 4 KiB. */
 const MAX_DIRECTORY_BLOCKS = 2 ** 20;
+/** Bytes of a directory that are read at once. */
+const DIRECTORY_READ = 64 * 1024;
 const INCOMPAT_FILETYPE = 2;
 const MAX_NAMED_ATTRIBUTES = 20;
 /** Bytes of the parent's number in front of the entries that an inode holds itself. */
@@ -63,6 +66,7 @@ function describedNode(volume: Volume, entry: Entry, inode: Inode | undefined, p
     const damage = volume.cx.damage(entry.at, 'ext.inode.missing', `inode ${entry.inode}`, actual, effect);
     return { ...bare(place, kindOf(type)), damage: [damage] };
   }
+  if ((type === 0 || type === inode.type) && entry.doubt === undefined) return inodeNode(volume, inode, place, NONE);
   const doubts: Doubt[] = [];
   if (type !== 0 && type !== inode.type) {
     const expected = `type ${type}, as its directory entry says`;
@@ -74,6 +78,8 @@ function describedNode(volume: Volume, entry: Entry, inode: Inode | undefined, p
   }
   return inodeNode(volume, inode, place, doubts);
 }
+
+const NONE: readonly Doubt[] = [];
 
 /** An inode as a node; `doubts` are those of the entry that led to it. */
 function inodeNode(
@@ -116,6 +122,7 @@ function inodeNode(
 
 function lostMap(volume: Volume, inode: Inode): string | undefined {
   if ((inode.flags & (FLAG_INLINE_DATA | FLAG_ENCRYPTED)) !== 0 || inode.size === 0) return undefined;
+  if ((inode.flags & FLAG_EXTENTS) !== 0 && inode.isRooted) return undefined;
   return volume.map(inode).lost;
 }
 
@@ -133,7 +140,8 @@ export function factsOf(volume: Volume, inode: Inode): Facts {
   const special = SPECIAL[inode.type];
   if (special !== undefined) details.type = special;
   if (inode.type === TYPE_CHARACTER || inode.type === TYPE_BLOCK) details.device = deviceOf(inode);
-  const names = attributesOf(inode).filter(({ name }) => name !== 'system.data');
+  const attributes = attributesOf(inode);
+  const names = attributes.length === 0 ? attributes : attributes.filter(({ name }) => name !== 'system.data');
   if (names.length > 0)
     details.attributes = printable(
       names
@@ -174,14 +182,26 @@ async function targetOf(source: Source): Promise<string> {
   return latin1(block, 0, block.length);
 }
 
-async function* childrenOf(
+function childrenOf(
+  volume: Volume,
+  inode: Inode,
+  place: Place,
+  damage: Damage[],
+  failed?: string,
+  only?: string,
+): Batches<Node> {
+  return new Batches(nodesIn(volume, inode, place, damage, failed, only));
+}
+
+/** The nodes of a directory, a block of entries at a time. */
+async function* nodesIn(
   volume: Volume,
   inode: Inode,
   place: Place,
   damage: Damage[],
   failed: string | undefined,
   only?: string,
-): AsyncGenerator<Node> {
+): AsyncGenerator<readonly Node[]> {
   const above = [...place.above, inode.number];
   const effect = 'entries of this directory may be missing or wrong';
   const report = (doubt: Doubt): void => {
@@ -191,24 +211,45 @@ async function* childrenOf(
   };
   const refusal = whyNotWalked('ext.directory', inode.number, place, volume.directories, `inode ${inode.number} again`);
   if (refusal !== undefined) return report({ at: inode.at, ...refusal });
-  const names = new Map<string, number>();
+  const names = new Names();
+  const state = place.state;
   let count = 0;
   const bounds = boundsOf(volume);
   for await (const { block, at, doubt } of blocksOf(volume, inode, report)) {
+    const nodes: Node[] = [];
     for (const entry of entriesIn(block, at, bounds, report, doubt ?? failed)) {
       if (++count > MAX_ENTRIES) {
         const expected = `at most ${MAX_ENTRIES} entries`;
-        return report({ at: inode.at, code: 'ext.directory.entries', expected, actual: 'more' });
+        report({ at: inode.at, code: 'ext.directory.entries', expected, actual: 'more' });
+        yield nodes;
+        return;
       }
-      const before = names.get(entry.name) ?? 0;
-      names.set(entry.name, before + 1);
-      const rawName = before === 0 ? entry.name : `${entry.name};${before + 1}`;
+      const rawName = names.add(entry.name);
       // Whoever asks for one name does not need the inodes of all others.
       if (only !== undefined && rawName !== only) continue;
       const locator = `${place.locator}/${encodeName(rawName)}`;
-      const node = entryNode(volume, entry, { locator, rawName, above, ...(place.state && { state: place.state }) });
-      yield node instanceof Promise ? await node : node;
+      const node = entryNode(
+        volume,
+        entry,
+        state === undefined ? { locator, rawName, above } : { locator, rawName, above, state },
+      );
+      nodes.push(node instanceof Promise ? await node : node);
     }
+    yield nodes;
+  }
+}
+
+/** Names of one directory, those that come again told apart. */
+class Names {
+  readonly #met = new Set<string>();
+  readonly #again = new Map<string, number>();
+
+  add(name: string): string {
+    const { size } = this.#met;
+    if (this.#met.add(name).size > size) return name;
+    const count = (this.#again.get(name) ?? 1) + 1;
+    this.#again.set(name, count);
+    return `${name};${count}`;
   }
 }
 
@@ -243,22 +284,36 @@ export async function* blocksOf(
   const source = await volume.bytes(inode, undefined, isDead);
   const list = new RunList(1);
   let offset = 0;
-  for (let count = 0; offset + unit <= source.size && count < MAX_DIRECTORY_BLOCKS; count++) {
+  for (let count = 0; offset + unit <= source.size && count < MAX_DIRECTORY_BLOCKS; ) {
     list.clear();
     await source.runs(offset, source.size, list);
     const isData = list.state(0) === DATA;
-    const at = list.sourceOf(0) === volume.source ? list.at[0] : inode.at;
-    const block = new Uint8Array(unit);
-    const gaps = isData ? await source.read(offset, block) : [];
-    if (gaps.length > 0 || !isData) {
-      // A directory has no holes: what is not there is lost.
-      const expected = `block ${offset / unit} of directory inode ${inode.number}`;
-      report({ at, code: 'ext.directory.block', expected, actual: 'none that can be read' });
+    const isPlaced = list.sourceOf(0) === volume.source;
+    const placeOf = (from: number): number => (isPlaced ? list.at[0] + from : inode.at);
+    const whole = list.length[0] - (list.length[0] % unit);
+    if (!isData) {
+      reportLost(placeOf(0), offset / unit, inode, report);
+      count++;
+      offset += Math.max(unit, whole);
+      continue;
     }
-    if (isData)
+    // Blocks that lie together are read together.
+    const stretch = new Uint8Array(Math.max(unit, Math.min(whole, DIRECTORY_READ)));
+    const gaps = await source.read(offset, stretch);
+    for (let from = 0; from < stretch.length; from += unit, offset += unit, count++) {
+      const at = placeOf(from);
+      const block = stretch.subarray(from, from + unit);
+      const isGone = gaps.some((gap) => gap.offset < offset + unit && gap.offset + gap.length > offset);
+      if (isGone) reportLost(at, offset / unit, inode, report);
       yield { block, at, ...(doubtOf(block, inode, at, report) ?? ownerDoubt(block, inode, offset, at, report)) };
-    offset += isData ? unit : Math.max(unit, list.length[0] - (list.length[0] % unit));
+    }
   }
+}
+
+/** A directory has no holes: what is not there is lost. */
+function reportLost(at: number, block: number, inode: Inode, report: (doubt: Doubt) => void): void {
+  const expected = `block ${block} of directory inode ${inode.number}`;
+  report({ at, code: 'ext.directory.block', expected, actual: 'none that can be read' });
 }
 
 function doubtOf(

@@ -15,7 +15,7 @@ import type { Source } from '../../../core/source.ts';
 import type { Claims } from './claims.ts';
 import { firstOf, type Geometry } from './geometry.ts';
 import { bitOf, type Groups, groupOf, UNREADABLE } from './groups.ts';
-import type { Inode } from './inodes.ts';
+import type { Inode } from './inode.ts';
 
 export interface Ground {
   readonly source: Source;

@@ -28,11 +28,15 @@ const CHECKSUM_AT = 0x1e;
 /** An inode or a block whose bitmap could not be read. */
 export const UNREADABLE = 'unreadable';
 
+type Bitmap = Uint8Array | typeof UNREADABLE;
+
 export class Groups {
   readonly #source: Source;
   readonly #g: Geometry;
   readonly #blocks = new TableCache<readonly (Group | undefined)[]>();
-  readonly #bitmaps = new TableCache<Uint8Array | typeof UNREADABLE>();
+  readonly #bitmaps = new TableCache<Bitmap>();
+  /** That of the inode asked for last: neighbours follow each other. */
+  #last: { readonly block: number; readonly bitmap: Bitmap } | undefined;
 
   constructor(source: Source, geometry: Geometry) {
     this.#source = source;
@@ -83,14 +87,15 @@ export class Groups {
   /** Whether an inode is in use, as far as its group's bitmap can be read. */
   inodeInUse(group: Group, index: number): boolean | typeof UNREADABLE | Promise<boolean | typeof UNREADABLE> {
     if ((group.flags & INODE_UNINIT) !== 0 && this.#hasUninit()) return false;
-    const say = (bitmap: Uint8Array | typeof UNREADABLE): boolean | typeof UNREADABLE =>
-      bitmap === UNREADABLE ? UNREADABLE : allSet(bitmap, index, index + 1);
+    if (this.#last?.block === group.inodeBitmap) return stateOf(this.#last.bitmap, index);
     const known = this.#bitmaps.get(group.inodeBitmap);
-    return known === undefined ? this.bitmap(group.inodeBitmap).then(say) : say(known);
+    if (known === undefined) return this.bitmap(group.inodeBitmap).then((bitmap) => stateOf(bitmap, index));
+    this.#last = { block: group.inodeBitmap, bitmap: known };
+    return stateOf(known, index);
   }
 
   /** One block of bits. */
-  async bitmap(block: number): Promise<Uint8Array | typeof UNREADABLE> {
+  async bitmap(block: number): Promise<Bitmap> {
     const known = this.#bitmaps.get(block);
     if (known !== undefined) return known;
     const bytes = new Uint8Array(this.#g.blockSize);
@@ -184,6 +189,10 @@ export function groupOf(g: Geometry, block: number): number {
 /** The bit that stands for a block in its group's bitmap. */
 export function bitOf(g: Geometry, block: number): number {
   return Math.floor((block - firstOf(g, groupOf(g, block))) / g.clusterRatio);
+}
+
+function stateOf(bitmap: Bitmap, index: number): boolean | typeof UNREADABLE {
+  return bitmap === UNREADABLE ? UNREADABLE : allSet(bitmap, index, index + 1);
 }
 
 function allSet(bitmap: Uint8Array, from: number, end: number): boolean {

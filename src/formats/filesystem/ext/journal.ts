@@ -5,7 +5,7 @@ import type { Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { viewOf } from '../../../core/struct.ts';
 import { TYPE_REGULAR } from '../posix.ts';
-import { type Inode, inodeOf } from './inodes.ts';
+import { type Inode, inodeOf } from './inode.ts';
 import {
   BLOCK_COMMIT,
   BLOCK_DESCRIPTOR,

@@ -1,7 +1,7 @@
 /** Blocks that several files had one after the other, as older copies of their inodes in the journal tell. */
 import { viewOf } from '../../../core/struct.ts';
 import { Claimants, type Fate } from '../claimants.ts';
-import { type Inode, inodeOf } from './inodes.ts';
+import { type Inode, inodeOf } from './inode.ts';
 import type { Copy, Journal } from './journal.ts';
 import { FLAG_EXTENTS, FLAG_INLINE_DATA } from './structs.ts';
 import { isFastLink, type Volume } from './volume.ts';

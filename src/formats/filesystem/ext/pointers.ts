@@ -5,7 +5,7 @@ import { viewOf } from '../../../core/struct.ts';
 import { TableCache } from '../../../core/tables.ts';
 import { type Ground, Placer } from './ground.ts';
 import { groupOf } from './groups.ts';
-import type { Inode } from './inodes.ts';
+import type { Inode } from './inode.ts';
 
 const DIRECT = 12;
 const LEVELS = 3;

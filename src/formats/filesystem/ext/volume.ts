@@ -12,7 +12,8 @@ import { ExtentMap } from './extents.ts';
 import type { Geometry } from './geometry.ts';
 import type { Ground } from './ground.ts';
 import { Groups } from './groups.ts';
-import { type Inode, Inodes } from './inodes.ts';
+import type { Inode } from './inode.ts';
+import { Inodes } from './inodes.ts';
 import { PointerMap } from './pointers.ts';
 import { EXTENT_MAGIC, FLAG_ENCRYPTED, FLAG_EXTENTS, FLAG_INLINE_DATA, MAP_AT, MAP_BYTES } from './structs.ts';
 

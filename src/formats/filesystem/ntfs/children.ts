@@ -1,4 +1,5 @@
 /** What stands in a directory: by its index, and where that is damaged by what files say of themselves. */
+import { Batches } from '../../../core/batches.ts';
 import type { Damage } from '../../../core/damage.ts';
 import { MAX_DAMAGES, MAX_ENTRIES } from '../../../core/limits.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
@@ -16,7 +17,7 @@ import type { Volume } from './volume.ts';
 const BATCH = 256;
 
 /** The children of a directory. `file` is absent where its record is lost; `only` is the one name that is wanted. */
-export async function* childrenOf(
+export function childrenOf(
   volume: Volume,
   file: File | undefined,
   number: number,
@@ -24,7 +25,19 @@ export async function* childrenOf(
   damage: Damage[],
   failed: string | undefined,
   only?: string,
-): AsyncGenerator<Node> {
+): Batches<Node> {
+  return new Batches(batchesOf(volume, file, number, place, damage, failed, only));
+}
+
+async function* batchesOf(
+  volume: Volume,
+  file: File | undefined,
+  number: number,
+  place: Place,
+  damage: Damage[],
+  failed: string | undefined,
+  only?: string,
+): AsyncGenerator<readonly Node[]> {
   const state = { isDamaged: file === undefined };
   const report = (doubt: Doubt): void => {
     state.isDamaged = true;
@@ -39,7 +52,7 @@ export async function* childrenOf(
   if (file !== undefined) {
     const code = failed ?? file.record.doubts[0]?.code;
     for await (const batch of new Index(volume, file, report, code).batches()) {
-      for (const node of await lister.nodes(batch)) yield node;
+      yield await lister.nodes(batch);
     }
     if (lister.count > MAX_ENTRIES) {
       const expected = `at most ${MAX_ENTRIES} entries`;
@@ -49,8 +62,7 @@ export async function* childrenOf(
   if (!state.isDamaged) return;
   const sequence = file?.record.sequence;
   const more = (await volume.census()).childrenOf(number, sequence).filter((one) => !lister.had(one));
-  for (let i = 0; i < more.length; i += BATCH)
-    for (const node of await lister.nodes(more.slice(i, i + BATCH))) yield node;
+  for (let i = 0; i < more.length; i += BATCH) yield await lister.nodes(more.slice(i, i + BATCH));
 }
 
 /** Makes nodes of the entries of one directory. */
@@ -92,14 +104,31 @@ class Lister {
     const out: Node[] = [];
     if (wanted.length === 0) return out;
     const records = await this.#volume.records.many(wanted.map(([entry]) => entry.record));
-    for (const [entry, rawName] of wanted) await this.#add(entry, rawName, records.get(entry.record), out);
+    for (const [entry, rawName] of wanted) {
+      const record = records.get(entry.record);
+      const added = this.#isBin
+        ? this.#addFromBin(entry, rawName, record, out)
+        : this.#add(entry, rawName, record, undefined, out);
+      // Nearly all are there at once, and a promise costs more than that.
+      if (added !== undefined) await added;
+    }
     return out;
   }
 
-  async #add(entry: Entry, rawName: string, record: FileRecord | undefined, out: Node[]): Promise<void> {
+  async #addFromBin(entry: Entry, rawName: string, record: FileRecord | undefined, out: Node[]): Promise<void> {
+    const origin = await originOf(this.#volume, this.#above.at(-1)!, entry);
+    await this.#add(entry, rawName, record, origin, out);
+  }
+
+  #add(
+    entry: Entry,
+    rawName: string,
+    record: FileRecord | undefined,
+    origin: Awaited<ReturnType<typeof originOf>>,
+    out: Node[],
+  ): Promise<void> | undefined {
     const volume = this.#volume;
     const { state, locator: base } = this.#place;
-    const origin = this.#isBin ? await originOf(volume, this.#above.at(-1)!, entry) : undefined;
     const locator = `${base}/${encodeName(rawName)}`;
     const place: Place = { locator, rawName, above: this.#above, ...(state && { state }), ...origin };
     const isOther = record !== undefined && record.sequence !== entry.sequence;
@@ -109,21 +138,26 @@ class Lister {
       const expected = `record ${entry.record} of generation ${entry.sequence}`;
       const code = isOther ? 'ntfs.entry.sequence' : 'ntfs.record.missing';
       out.push(bare(place, 'file', {}, [volume.cx.damage(Math.max(0, entry.at), code, expected, actual, effect)]));
-      return;
+      return undefined;
     }
     const doubts: Doubt[] = [];
     if (entry.doubt !== undefined) {
       const expected = 'a node of a directory whose checks agree';
       doubts.push({ at: entry.at, code: entry.doubt, expected, actual: 'one whose check fails' });
     }
-    const parent = this.#above.at(-1)!;
     // Names of files with many attributes may stand in other records than the first.
     const found = volume.file(record);
-    const file = found instanceof Promise ? await found : found;
+    return found instanceof Promise
+      ? found.then((file) => this.#addFile(file, entry, place, doubts, out))
+      : this.#addFile(found, entry, place, doubts, out);
+  }
+
+  #addFile(file: File, entry: Entry, place: Place, doubts: Doubt[], out: Node[]): Promise<void> | undefined {
+    const parent = this.#above.at(-1)!;
     if (!namesIn(file.attributes).some((one) => one.name === entry.name && one.parent === parent)) {
       const expected = `a file that calls itself ${printable(entry.name)}`;
       doubts.push({ at: entry.at, code: 'ntfs.entry.name', expected, actual: 'one with another name' });
     }
-    await addNodes(volume, file, place, doubts, [], out);
+    return addNodes(this.#volume, file, place, doubts, [], out);
   }
 }

@@ -76,29 +76,57 @@ export async function recordNodes(
   return out;
 }
 
-/** Adds the node of a file, and those of its named streams, to `out`. */
-export async function addNodes(
+/**
+ * Adds the node of a file, and those of its named streams, to `out`. A promise only where something has to be read first:
+ * what stands in place of the file, or a link's text.
+ */
+export function addNodes(
   volume: Volume,
   file: File,
   place: Place,
   doubts: readonly Doubt[],
   damage: Damage[],
   out: Node[],
-): Promise<void> {
-  const { record } = file;
-  for (const doubt of [...record.doubts, ...file.doubts, ...doubts]) {
-    if (damage.length < MAX_DAMAGES) damage.push(volume.note(doubt, 'what it leads to is inferred, not stated'));
+): Promise<void> | undefined {
+  for (const some of [file.record.doubts, file.doubts, doubts]) {
+    for (const doubt of some) {
+      if (damage.length < MAX_DAMAGES) damage.push(volume.note(doubt, 'what it leads to is inferred, not stated'));
+    }
   }
+  const stream = volume.stream(file, DATA_ATTRIBUTE);
+  const said: Said = { volume, file, place, doubts, damage, stream };
+  const hasReparse = file.attributes.some((one) => one.type === REPARSE_POINT);
+  if (hasReparse || isPosixLink(file, stream)) return addLinked(said, hasReparse, out);
+  addNode(said, undefined, undefined, out);
+  return undefined;
+}
+
+/** A file as far as it is known before anything of it is read. */
+interface Said {
+  readonly volume: Volume;
+  readonly file: File;
+  readonly place: Place;
+  readonly doubts: readonly Doubt[];
+  readonly damage: Damage[];
+  readonly stream: Stream | undefined;
+}
+
+async function addLinked(said: Said, hasReparse: boolean, out: Node[]): Promise<void> {
+  const { volume, file, stream } = said;
+  const reparse = hasReparse ? await reparseOf(volume, file) : undefined;
+  const target = reparse?.target ?? (isPosixLink(file, stream) ? await posixTarget(volume, stream!) : undefined);
+  addNode(said, reparse, target, out);
+}
+
+function addNode(said: Said, reparse: Reparse | undefined, target: string | undefined, out: Node[]): void {
+  const { volume, file, place, doubts, damage, stream } = said;
+  const { record } = file;
   const gone = place.state === 'deleted' || place.state === 'orphan' ? `ntfs.${place.state}` : undefined;
   const failed = doubts[0]?.code ?? file.doubts[0]?.code ?? gone;
-  const hasReparse = file.attributes.some((one) => one.type === REPARSE_POINT);
-  const reparse = hasReparse ? await reparseOf(volume, file) : undefined;
   const isFirst = record.number < FIRST_USER_RECORD && record.number !== ROOT_RECORD;
   const isOwn = isFirst || place.above.includes(EXTEND_RECORD);
-  const stream = volume.stream(file, DATA_ATTRIBUTE);
   const facts = factsOf(file, stream, reparse, place);
   const bytes = stream && ((): Promise<Source> => contentOf(volume, file, stream, failed, place, reparse));
-  const target = reparse?.target ?? (isPosixLink(file, stream) ? await posixTarget(volume, stream!) : undefined);
   if (target !== undefined) {
     out.push({ ...bare(place, 'symlink', { ...facts, target }, damage), ...(bytes && { bytes }) });
   } else if (isDirectory(record)) {
@@ -110,7 +138,8 @@ export async function addNodes(
       damage.push(volume.note(doubtOf(record, stream.doubt), 'its bytes are inferred at most'));
     }
     const node = bare(place, isOwn ? 'system' : 'file', facts, damage);
-    out.push(bytes === undefined ? node : { ...node, bytes });
+    if (bytes !== undefined) node.bytes = bytes;
+    out.push(node);
   }
   if (file.attributes.some((one) => one.type === DATA_ATTRIBUTE && one.name !== '')) {
     out.push(...streamNodes(volume, file, place, failed, reparse, facts, isOwn));

@@ -64,11 +64,16 @@ export class Records {
   async many(numbers: readonly number[]): Promise<Map<number, FileRecord>> {
     const out = new Map<number, FileRecord>();
     if (!this.#hasBits) await this.#loadBits();
+    let base = -1;
+    let page: Page | undefined;
     for (const number of [...new Set(numbers)].sort((a, b) => a - b)) {
       if (number >= this.count) continue;
-      const base = this.#pageOf(number);
       const copy = this.#table.copies.get(number);
-      const page = this.#pages.get(base) ?? (await this.#read(base));
+      // In order, so that records of one page follow each other.
+      if (page === undefined || this.#pageOf(number) !== base) {
+        base = this.#pageOf(number);
+        page = this.#pages.get(base) ?? (await this.#read(base));
+      }
       const found = copy ?? this.#decode(number, base, page);
       if (found !== undefined && isInUse(found)) out.set(number, this.#judged(found));
     }
@@ -135,7 +140,8 @@ export class Records {
   }
 
   async #read(base: number): Promise<Page> {
-    const bytes = new Uint8Array(Math.min(PAGE, this.count * this.#table.record - base));
+    // A read fills all of it, with zeros where it must.
+    const bytes = Buffer.allocUnsafeSlow(Math.min(PAGE, this.count * this.#table.record - base));
     const page = { bytes, gaps: await this.#table.source.read(base, bytes), fixed: [] };
     this.#pages.set(base, page, bytes.length);
     return page;
