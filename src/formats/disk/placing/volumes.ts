@@ -20,6 +20,9 @@ import { type Masks, setBits } from './pieces.ts';
 export interface Volume {
   readonly start: number;
   readonly end: number;
+  /** Its own bytes, and what was opened of them. */
+  readonly source: Source;
+  readonly node: Node;
   /** Bytes that it counts in. */
   readonly unit: number;
   isFree(at: number): Promise<boolean | undefined>;
@@ -59,7 +62,8 @@ export async function volumesOn(disk: Source, cx: Cx): Promise<Volume[]> {
   return out;
 }
 
-async function partitionsOf(disk: Source, cx: Cx): Promise<{ source: Source; start: number }[]> {
+/** Where on a disk file systems may lie: in its partitions, or on the whole of it. */
+export async function partitionsOf(disk: Source, cx: Cx): Promise<{ source: Source; start: number }[]> {
   for (const format of [gpt, mbr]) {
     const out: { source: Source; start: number }[] = [];
     if ((await format.probe(disk, { ...cx, isKnown: true })) < SURE) continue;
@@ -86,6 +90,8 @@ async function volumeAt(source: Source, start: number, cx: Cx): Promise<Volume |
     return {
       start,
       end: start + source.size,
+      source,
+      node,
       unit: typeof unit === 'number' && unit >= 512 ? unit : 4096,
       isFree: async (at) => node.isFree?.(at - start),
       blank: (await blank?.(source)) ?? [],
