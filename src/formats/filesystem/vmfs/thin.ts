@@ -71,16 +71,6 @@ export async function settle(
     const slotOf = Int32Array.from(blocks.keys());
     const fit = await fitOf(pieces, profile, { first: 0, slots, slotOf }, cx);
     const verdict = verdictOn(profile, fit, slotOf);
-    console.log(
-      'start',
-      start.block,
-      start.what,
-      start.size / 2 ** 20,
-      blocks.length,
-      found.hasPassed,
-      verdict,
-      fit.hasGuest,
-    );
     if (!found.hasPassed && verdict.doubt <= MOST_DOUBT && verdict.ends > 0) {
       sure.set(start, found);
       for (const block of blocks) taken.add(block);
