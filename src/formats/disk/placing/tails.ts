@@ -1,6 +1,6 @@
 /** Where files of a guest end: behind the end of a file the rest of its last block is zeros, and mostly not before. */
 import type { Node } from '../../../core/node.ts';
-import { DATA, RunList } from '../../../core/run.ts';
+import { endOf } from '../../filesystem/allocated/ends.ts';
 import { PEEK } from './marks.ts';
 import type { Profile } from './profile.ts';
 import type { Volume } from './volumes.ts';
@@ -26,9 +26,9 @@ export async function tailsOf(
   const out = new Map<number, number[]>();
   for (const volume of volumes) {
     if (volume.unit % PEEK !== 0) continue;
-    for await (const file of filesOf(volume.node, signal)) {
-      const end = await endOf(file, volume);
-      if (end === undefined || end % volume.unit === 0) continue;
+    for await (const end of volume.ends() ?? endsBelow(volume, signal)) {
+      signal.throwIfAborted();
+      if (end % volume.unit === 0) continue;
       const at = volume.start + end;
       const slot = Math.floor((at - 1) / coverage);
       const within = at - slot * coverage;
@@ -41,6 +41,14 @@ export async function tailsOf(
     }
   }
   return out;
+}
+
+async function* endsBelow({ node, source, unit }: Volume, signal: AbortSignal): AsyncGenerator<number> {
+  for await (const file of filesOf(node, signal)) {
+    const bytes = await file.bytes?.();
+    const end = bytes && (await endOf(bytes, source, unit));
+    if (end !== undefined) yield end;
+  }
 }
 
 /** Files of a tree, those in upper directories first. */
@@ -60,18 +68,6 @@ async function* filesOf(root: Node, signal: AbortSignal): AsyncGenerator<Node> {
       }
     }
   }
-}
-
-/** Where in its file system the last byte of a file stands, and one; undefined where it stands in no block of its own. */
-async function endOf(file: Node, volume: Volume): Promise<number | undefined> {
-  const source = await file.bytes?.();
-  if (source === undefined || source.size === 0) return undefined;
-  const list = new RunList(8);
-  const last = Math.floor((source.size - 1) / volume.unit) * volume.unit;
-  await source.runs(last, source.size, list);
-  const isOne = list.n === 1 && list.state(0) === DATA && list.sourceOf(0) === volume.source;
-  // Small files lie in their record, which is no block.
-  return isOne && list.at[0] % volume.unit === 0 ? list.at[0] + list.length[0] : undefined;
 }
 
 /** How many of the ends in a slot a piece shows, less those that it does not. */

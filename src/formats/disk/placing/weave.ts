@@ -34,7 +34,7 @@ const NEAR = 3;
 /** Ways that are followed side by side: fewer where there is much to do. */
 const MAX_WIDTH = 128;
 const MIN_WIDTH = 12;
-const WORK: number = 2 ** 21;
+const WORK: number = 2 ** 22;
 /** Numbers that make next slots one number, which stays below 2**53. */
 const SALT = 4_194_301;
 
