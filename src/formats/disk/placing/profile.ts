@@ -4,9 +4,12 @@ import { marksIn, PEEK } from './marks.ts';
 import { type Masks, type Pieces, SAMPLES, setBits } from './pieces.ts';
 
 /** Pieces of which every unit is read; of more, only samples are. */
-const MAX_WHOLE = 2048;
+const MAX_WHOLE = 4096;
 /** Marks that are kept of one piece. */
 const MAX_MARKS = 32;
+
+/** Whether every unit of so many pieces is read. */
+export const isReadWhole = (count: number): boolean => count <= MAX_WHOLE;
 
 export interface Profile {
   /** Every so manieth piece was looked at. */
@@ -27,7 +30,7 @@ export interface Profile {
 export async function profileOf(pieces: Pieces, most: number, signal: AbortSignal): Promise<Profile> {
   const { bytes, count, coverage } = pieces;
   const stride = Math.max(1, Math.ceil(count / most));
-  const isWhole = count <= MAX_WHOLE;
+  const isWhole = isReadWhole(count);
   const step = isWhole ? PEEK : Math.max(PEEK, coverage / SAMPLES);
   const units = Math.ceil(coverage / step);
   const words = Math.ceil(units / 32);
@@ -55,6 +58,11 @@ export async function profileOf(pieces: Pieces, most: number, signal: AbortSigna
     }
   }
   return { stride, step, units, filled, written, met, heads };
+}
+
+/** Whether something was seen in a piece. */
+export function isFilled({ filled, units }: Profile, piece: number): boolean {
+  return filled.subarray(piece * units, (piece + 1) * units).some((end) => end > 0);
 }
 
 /** Bytes up to the last one that is not zero. */

@@ -9,7 +9,7 @@ import type { Source } from '../../../core/source.ts';
 import { fitOf, type Verdict, verdictOn } from '../../disk/placing/fit.ts';
 import { mixed } from '../../disk/placing/mixed.ts';
 import { NOWHERE, type Pieces, pieceIn } from '../../disk/placing/pieces.ts';
-import { profileOf } from '../../disk/placing/profile.ts';
+import { isFilled, isReadWhole, type Profile, profileOf } from '../../disk/placing/profile.ts';
 import type { Start } from './carve.ts';
 
 /** Places in a list of blocks: nothing was ever written there; something was, and its block is not known. */
@@ -101,13 +101,10 @@ export async function grownInTurns(
   const out = new Map<Start, number[]>();
   const starts = [...doubtful.keys()].slice(0, MAX_STRANDS);
   if (starts.length === 0) return out;
-  const blocks: number[] = [];
-  for await (const block of blocksFrom(starts[0])) if (blocks.push(block) >= MAX_MIXED) break;
+  const { blocks, pieces, profile } = await written(bytes, blockSize, starts, blocksFrom(starts[0]), cx.signal);
   const places = new Map(blocks.map((block, i) => [block, i]));
   const begun = starts.filter(({ block }) => places.has(block));
   const disks = begun.map(({ block, size }) => ({ first: places.get(block)!, slots: Math.ceil(size / blockSize) }));
-  const pieces = piecesOf(bytes, blockSize, blocks);
-  const profile = await profileOf(pieces, MAX_MIXED, cx.signal);
   const laid = await mixed(pieces, profile, disks, cx);
   for (const [i, { fit, slotOf }] of laid.entries()) {
     const verdict = verdictOn(profile, fit, slotOf);
@@ -119,6 +116,27 @@ export async function grownInTurns(
     out.set(begun[i], list);
   }
   return out;
+}
+
+/** Blocks in which something is, where not all of them can be read; all of them where they can. */
+async function written(
+  bytes: Source,
+  blockSize: number,
+  starts: readonly Start[],
+  from: AsyncIterable<number>,
+  signal: AbortSignal,
+): Promise<{ blocks: number[]; pieces: Pieces; profile: Profile }> {
+  const begins = new Set(starts.map(({ block }) => block));
+  let blocks: number[] = [];
+  for await (const block of from) if (blocks.push(block) >= MAX_MIXED) break;
+  let pieces = piecesOf(bytes, blockSize, blocks);
+  let profile = await profileOf(pieces, MAX_MIXED, signal);
+  if (!isReadWhole(blocks.length)) {
+    blocks = blocks.filter((block, i) => begins.has(block) || isFilled(profile, i));
+    pieces = piecesOf(bytes, blockSize, blocks);
+    profile = await profileOf(pieces, MAX_MIXED, signal);
+  }
+  return { blocks, pieces, profile };
 }
 
 function piecesOf(bytes: Source, blockSize: number, blocks: readonly number[]): Pieces {
