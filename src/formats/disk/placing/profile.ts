@@ -4,12 +4,9 @@ import { marksIn, PEEK } from './marks.ts';
 import { type Masks, type Pieces, SAMPLES, setBits } from './pieces.ts';
 
 /** Pieces of which every unit is read; of more, only samples are. */
-const MAX_WHOLE = 4096;
+const MAX_WHOLE = 16_384;
 /** Marks that are kept of one piece. */
 const MAX_MARKS = 32;
-
-/** Whether every unit of so many pieces is read. */
-export const isReadWhole = (count: number): boolean => count <= MAX_WHOLE;
 
 export interface Profile {
   /** Every so manieth piece was looked at. */
@@ -30,7 +27,7 @@ export interface Profile {
 export async function profileOf(pieces: Pieces, most: number, signal: AbortSignal): Promise<Profile> {
   const { bytes, count, coverage } = pieces;
   const stride = Math.max(1, Math.ceil(count / most));
-  const isWhole = isReadWhole(count);
+  const isWhole = count <= MAX_WHOLE;
   const step = isWhole ? PEEK : Math.max(PEEK, coverage / SAMPLES);
   const units = Math.ceil(coverage / step);
   const words = Math.ceil(units / 32);
@@ -60,14 +57,12 @@ export async function profileOf(pieces: Pieces, most: number, signal: AbortSigna
   return { stride, step, units, filled, written, met, heads };
 }
 
-/** Whether something was seen in a piece. */
-export function isFilled({ filled, units }: Profile, piece: number): boolean {
-  return filled.subarray(piece * units, (piece + 1) * units).some((end) => end > 0);
-}
-
-/** Bytes up to the last one that is not zero. */
+/** Bytes up to the last one that is not zero, of a number of bytes that four divides: most are looked at by fours. */
 function filledIn(bytes: Uint8Array): number {
-  let end = bytes.length;
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+  let word = words.length;
+  while (word > 0 && words[word - 1] === 0) word--;
+  let end = word * 4;
   while (end > 0 && bytes[end - 1] === 0) end--;
   return end;
 }

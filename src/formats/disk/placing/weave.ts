@@ -69,7 +69,9 @@ export function woven(
   unexplained: (piece: number) => number,
   signal: AbortSignal,
 ): Woven {
-  const width = Math.max(MIN_WIDTH, Math.min(MAX_WIDTH, Math.floor(WORK / (count * strands.length))));
+  let full = 0;
+  for (let piece = 0; piece < count; piece++) if (unexplained(piece) > 0) full++;
+  const width = Math.max(MIN_WIDTH, Math.min(MAX_WIDTH, Math.floor(WORK / (1 + full * strands.length))));
   const salts = strands.map((_, i) => Math.floor(SALT / (i + 1)) - 7 * i);
   const startOf = new Map(strands.map((strand, i) => [strand.first, i]));
   let ways = blank(width, strands.length);

@@ -9,7 +9,7 @@ import type { Source } from '../../../core/source.ts';
 import { fitOf, type Verdict, verdictOn } from '../../disk/placing/fit.ts';
 import { mixed } from '../../disk/placing/mixed.ts';
 import { NOWHERE, type Pieces, pieceIn } from '../../disk/placing/pieces.ts';
-import { isFilled, isReadWhole, type Profile, profileOf } from '../../disk/placing/profile.ts';
+import { profileOf } from '../../disk/placing/profile.ts';
 import type { Start } from './carve.ts';
 
 /** Places in a list of blocks: nothing was ever written there; something was, and its block is not known. */
@@ -22,7 +22,7 @@ const MAX_STRANDS = 32;
 /** Blocks of such a disk. */
 const MAX_SLOTS = 65_536;
 /** Blocks of a disk that are looked at to see whether it lies in one piece. */
-const MAX_CHECKED = 512;
+const MAX_CHECKED = 256;
 /** Share of what the guest says that may not be so in a disk that lies in one piece. */
 const MOST_DOUBT = 0.05;
 /** So much less has to speak against another layout that shows no more than this one. */
@@ -101,10 +101,13 @@ export async function grownInTurns(
   const out = new Map<Start, number[]>();
   const starts = [...doubtful.keys()].slice(0, MAX_STRANDS);
   if (starts.length === 0) return out;
-  const { blocks, pieces, profile } = await written(bytes, blockSize, starts, blocksFrom(starts[0]), cx.signal);
+  const blocks: number[] = [];
+  for await (const block of blocksFrom(starts[0])) if (blocks.push(block) >= MAX_MIXED) break;
   const places = new Map(blocks.map((block, i) => [block, i]));
   const begun = starts.filter(({ block }) => places.has(block));
   const disks = begun.map(({ block, size }) => ({ first: places.get(block)!, slots: Math.ceil(size / blockSize) }));
+  const pieces = piecesOf(bytes, blockSize, blocks);
+  const profile = await profileOf(pieces, MAX_MIXED, cx.signal);
   const laid = await mixed(pieces, profile, disks, cx);
   for (const [i, { fit, slotOf }] of laid.entries()) {
     const verdict = verdictOn(profile, fit, slotOf);
@@ -116,27 +119,6 @@ export async function grownInTurns(
     out.set(begun[i], list);
   }
   return out;
-}
-
-/** Blocks in which something is, where not all of them can be read; all of them where they can. */
-async function written(
-  bytes: Source,
-  blockSize: number,
-  starts: readonly Start[],
-  from: AsyncIterable<number>,
-  signal: AbortSignal,
-): Promise<{ blocks: number[]; pieces: Pieces; profile: Profile }> {
-  const begins = new Set(starts.map(({ block }) => block));
-  let blocks: number[] = [];
-  for await (const block of from) if (blocks.push(block) >= MAX_MIXED) break;
-  let pieces = piecesOf(bytes, blockSize, blocks);
-  let profile = await profileOf(pieces, MAX_MIXED, signal);
-  if (!isReadWhole(blocks.length)) {
-    blocks = blocks.filter((block, i) => begins.has(block) || isFilled(profile, i));
-    pieces = piecesOf(bytes, blockSize, blocks);
-    profile = await profileOf(pieces, MAX_MIXED, signal);
-  }
-  return { blocks, pieces, profile };
 }
 
 function piecesOf(bytes: Source, blockSize: number, blocks: readonly number[]): Pieces {
