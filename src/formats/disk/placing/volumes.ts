@@ -5,7 +5,8 @@ import { type Node, NotThis } from '../../../core/node.ts';
 import { INFERRED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { type Blank, extBlank, xfsBlank } from '../../filesystem/allocated/blank.ts';
-import { type Known, ntfsBitmap, ntfsBlank } from '../../filesystem/allocated/ntfs.ts';
+import { extEnds } from '../../filesystem/allocated/ends.ts';
+import { type Known, ntfsBitmap, ntfsBlank, ntfsEnds } from '../../filesystem/allocated/ntfs.ts';
 import { ext } from '../../filesystem/ext/index.ts';
 import { fat } from '../../filesystem/fat/index.ts';
 import { ntfs } from '../../filesystem/ntfs/index.ts';
@@ -20,6 +21,9 @@ import { type Masks, setBits } from './pieces.ts';
 export interface Volume {
   readonly start: number;
   readonly end: number;
+  /** Its own bytes, and what was opened of them. */
+  readonly source: Source;
+  readonly node: Node;
   /** Bytes that it counts in. */
   readonly unit: number;
   isFree(at: number): Promise<boolean | undefined>;
@@ -27,6 +31,8 @@ export interface Volume {
   readonly blank: readonly Blank[];
   /** What its tables of use can be told by where nothing else tells. `at` counts from the start of the disk. */
   readonly tables: Known | undefined;
+  /** Ends of files, from its own start, where its records tell them without its directories. */
+  ends(): AsyncIterable<number> | undefined;
   /** Where on the disk a mark lies, if it is of this file system. */
   positionOf(mark: Mark): number | undefined;
 }
@@ -42,10 +48,11 @@ const KINDS: readonly {
   blank?(source: Source): Promise<Blank[]>;
   readonly own?: Own;
   tables?(source: Source): Promise<Known | undefined>;
+  ends?(source: Source, cx: Cx): AsyncIterable<number>;
 }[] = [
-  { format: ext, blank: extBlank, own: ownOf.ext },
+  { format: ext, blank: extBlank, own: ownOf.ext, ends: extEnds },
   { format: xfs, blank: xfsBlank, own: ownOf.xfs },
-  { format: ntfs, blank: ntfsBlank, own: ownOf.ntfs, tables: ntfsBitmap },
+  { format: ntfs, blank: ntfsBlank, own: ownOf.ntfs, tables: ntfsBitmap, ends: ntfsEnds },
   { format: fat },
 ];
 
@@ -59,7 +66,8 @@ export async function volumesOn(disk: Source, cx: Cx): Promise<Volume[]> {
   return out;
 }
 
-async function partitionsOf(disk: Source, cx: Cx): Promise<{ source: Source; start: number }[]> {
+/** Where on a disk file systems may lie: in its partitions, or on the whole of it. */
+export async function partitionsOf(disk: Source, cx: Cx): Promise<{ source: Source; start: number }[]> {
   for (const format of [gpt, mbr]) {
     const out: { source: Source; start: number }[] = [];
     if ((await format.probe(disk, { ...cx, isKnown: true })) < SURE) continue;
@@ -76,7 +84,7 @@ async function partitionsOf(disk: Source, cx: Cx): Promise<{ source: Source; sta
 }
 
 async function volumeAt(source: Source, start: number, cx: Cx): Promise<Volume | undefined> {
-  for (const { format, blank, own, tables } of KINDS) {
+  for (const { format, blank, ends, own, tables } of KINDS) {
     if ((await format.probe(source, { ...cx, isKnown: true })) < SURE) continue;
     const node = await opened(format, source, cx);
     if (node === undefined) continue;
@@ -86,10 +94,13 @@ async function volumeAt(source: Source, start: number, cx: Cx): Promise<Volume |
     return {
       start,
       end: start + source.size,
+      source,
+      node,
       unit: typeof unit === 'number' && unit >= 512 ? unit : 4096,
       isFree: async (at) => node.isFree?.(at - start),
       blank: (await blank?.(source)) ?? [],
       tables: known && { ...known, at: known.at + start },
+      ends: () => ends?.(source, { ...cx, isKnown: true }),
       positionOf: (mark) => {
         const at = position?.(mark);
         return at === undefined || at < 0 || at >= source.size ? undefined : start + at;

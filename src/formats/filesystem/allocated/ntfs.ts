@@ -3,7 +3,7 @@ import type { Source } from '../../../core/source.ts';
 import { type Geometry, primaryBoot } from '../ntfs/boot.ts';
 import { streamIn, valueIn } from '../ntfs/file.ts';
 import { recordAt } from '../ntfs/mft.ts';
-import type { FileRecord } from '../ntfs/record.ts';
+import { type FileRecord, isInUse } from '../ntfs/record.ts';
 import type { Extents } from '../ntfs/runs.ts';
 import {
   BITMAP_RECORD,
@@ -21,6 +21,8 @@ const PART = 1024 * 1024;
 /** Records of the $MFT that lie together on any volume. */
 const FIRST_RECORDS = 16;
 const SECURE_RECORD = 9;
+/** Records of which it is looked up where their files end. */
+const MAX_RECORDS = 65_536;
 const SECURE_STREAM = '$SDS';
 
 /** When the volume was made, in seconds since 1970, by its $MFT; undefined where this is no NTFS or that is lost. */
@@ -123,6 +125,33 @@ export async function ntfsBitmap(source: Source): Promise<Known | undefined> {
     });
   };
   return { at: extents.lcn[0] * g.cluster, length, test };
+}
+
+/** Ends of the files of an NTFS volume, by the records of its $MFT, in bytes from its start; nothing where this is none. */
+export async function* ntfsEnds(source: Source): AsyncGenerator<number> {
+  const g = await geometryOf(source);
+  const mft = g === undefined ? undefined : await extentsOf(source, g, MFT_RECORD);
+  if (g === undefined || mft === undefined) return;
+  const { cluster, clusters } = g;
+  let looked = 0;
+  for (let run = 0; run < mft.n; run++) {
+    const first = Math.ceil((mft.vcn[run] * cluster) / g.record);
+    const end = Math.floor((mft.endOf(run) * cluster) / g.record);
+    for (let number = first; number < end && mft.lcn[run] >= 0 && looked < MAX_RECORDS; number++, looked++) {
+      const at = (mft.lcn[run] - mft.vcn[run]) * cluster + number * g.record;
+      const record = await recordAt(source, at, g.record, number);
+      if (record === undefined || record.torn.length > 0 || !isInUse(record) || record.base !== 0) continue;
+      const file = { record, attributes: record.attributes, doubts: [] };
+      const stream = streamIn({ source, cluster, clusters }, file, DATA_ATTRIBUTE);
+      const last = stream === undefined ? -1 : Math.floor((stream.size - 1) / cluster);
+      const own = stream?.extents?.indexOf(last) ?? -1;
+      if (stream?.extents === undefined || own < 0 || last >= stream.extents.endOf(own)) continue;
+      const lcn = stream.extents.lcn[own];
+      // What was never written behind what was may hold anything on the disk; compressed data ends elsewhere.
+      if (lcn >= 0 && stream.unit === 0 && stream.initialized === stream.size)
+        yield (lcn - stream.extents.vcn[own]) * cluster + stream.size;
+    }
+  }
 }
 
 async function extentsOf(source: Source, g: Geometry, number: number, name = ''): Promise<Extents | undefined> {

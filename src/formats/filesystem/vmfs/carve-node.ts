@@ -1,6 +1,7 @@
 /** +carved: disks that were recognised by their content alone, as nodes. */
+import type { Cx } from '../../../core/format.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
-import { data, missing, type Segment, segments } from '../../../core/map-source.ts';
+import { data, missing, type Segment, segments, zeros } from '../../../core/map-source.ts';
 import type { Node } from '../../../core/node.ts';
 import { GUESSED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
@@ -8,6 +9,7 @@ import { BlockSet, type CarvedDisk, carvedDisks, own, type Wanted } from './carv
 import { rootNode } from './files.ts';
 import type { ResidueOf } from './residue.ts';
 import { guessOf } from './residue-content.ts';
+import { NEVER_WRITTEN, NOT_FOUND } from './thin.ts';
 import type { Volume } from './volume.ts';
 
 const CARVED = '+carved';
@@ -16,6 +18,13 @@ const MAX_DEPTH = 64;
 /** Descriptors are a few hundred bytes. */
 const MAX_DESCRIPTOR = 65536;
 const MAX_EXTENTS = 65536;
+
+const HABIT = 'the order in which ESXi gives out blocks';
+const BY_HABIT = 'its blocks follow each other as ESXi gives them out';
+const BY_GUEST =
+  'it grew in turns with others, and its blocks are those that fit what the file systems on it have in use';
+const NOT_HAD: Why = { what: 'a block that the guest has in use and that was not found', code: 'vmfs.carved-lost' };
+const UNWRITTEN: Why = { what: 'the guest has nothing in use where no block was found', code: 'vmfs.carved-hole' };
 
 /** What was met on the way through everything that has a name. */
 interface Seen {
@@ -40,13 +49,15 @@ export class CarvedOf {
   readonly #volume: Volume;
   readonly #root: string;
   readonly #residue: ResidueOf;
+  readonly #cx: Cx;
   #disks: Promise<CarvedDisk[]> | undefined;
 
   /** `root` is the locator of the file system; what `residue` has is not carved again. */
-  constructor(volume: Volume, root: string, residue: ResidueOf) {
+  constructor(volume: Volume, root: string, residue: ResidueOf, cx: Cx) {
     this.#volume = volume;
     this.#root = root;
     this.#residue = residue;
+    this.#cx = cx;
   }
 
   /** '+carved', which is always there; undefined for any other name. */
@@ -88,7 +99,7 @@ export class CarvedOf {
     await this.#ownNamed(await rootNode(volume, this.#root, ''), seen, []);
     for (const name of ['+deleted', '+orphan']) await this.#ownNamed(this.#residue.node(name)!, seen, []);
     const wanted = seen.extents.filter((one) => !seen.whole.has(one.path.join('/')));
-    return carvedDisks(volume, owned, doubtful, wanted);
+    return carvedDisks(volume, owned, doubtful, wanted, this.#cx);
   }
 
   async #ownNamed(folder: Node, seen: Seen, path: readonly string[]): Promise<void> {
@@ -106,8 +117,9 @@ export class CarvedOf {
 
   #node(disk: CarvedDisk, folder: string): Node {
     const { blockSize } = this.#volume.geometry;
-    const { blocks, size, what, label } = disk;
+    const { blocks, isThin, label, size, what } = disk;
     const name = disk.wanted?.path.at(-1) ?? `block-${blocks[0]}-flat.vmdk`;
+    const count = blocks.reduce((n, block) => n + (block < 0 ? 0 : 1), 0);
     const had = Math.min(size, blocks.length * blockSize);
     const known = label === undefined ? what : `${what} "${printable(label)}"`;
     const lost: Why = { what: `a disk that begins with ${known}`, code: 'vmfs.carved-end' };
@@ -117,29 +129,30 @@ export class CarvedOf {
       locator: `${folder}/${encodeName(name)}`,
       kind: 'file',
       state: 'carved',
-      facts: { size, details: { looks_like: known, blocks: blocks.length } },
+      facts: { size, details: { looks_like: known, blocks: count } },
       damage: [],
-      notices: [`It begins with ${known}; its blocks follow each other as ESXi gives them out, which is a guess.`],
-      bytes: async () => segments([...this.#segments(blocks, had), ...(had < size ? [missing(size - had, lost)] : [])]),
+      notices: [`It begins with ${known}; ${isThin ? BY_GUEST : BY_HABIT}, which is a guess.`],
+      bytes: async () => segments([...this.#segments(disk, had), ...(had < size ? [missing(size - had, lost)] : [])]),
     };
   }
 
   /** Blocks that lie side by side are one segment. */
-  #segments(blocks: readonly number[], had: number): Segment[] {
+  #segments({ blocks, isThin }: CarvedDisk, had: number): Segment[] {
     const { blockSize } = this.#volume.geometry;
+    const what = isThin ? 'what the guests on disks that grew in turns have in use' : HABIT;
     const out: Segment[] = [];
     for (let i = 0, at = 0; i < blocks.length && at < had; ) {
+      const step = blocks[i] < 0 ? 0 : 1;
       let n = 1;
-      while (i + n < blocks.length && blocks[i + n] === blocks[i] + n) n++;
-      const start = blocks[i] * blockSize;
+      while (i + n < blocks.length && blocks[i + n] === blocks[i] + n * step) n++;
       const length = Math.min(n * blockSize, had - at);
-      const why: Why = {
-        what: 'the order in which ESXi gives out blocks',
-        source: this.#volume.volume,
-        at: start,
-        code: 'vmfs.carved',
-      };
-      out.push(data(this.#volume.volume, start, length, GUESSED, why));
+      if (blocks[i] === NOT_FOUND) out.push(missing(length, NOT_HAD));
+      else if (blocks[i] === NEVER_WRITTEN) out.push(zeros(length, GUESSED, UNWRITTEN));
+      else {
+        const start = blocks[i] * blockSize;
+        const why: Why = { what, source: this.#volume.volume, at: start, code: 'vmfs.carved' };
+        out.push(data(this.#volume.volume, start, length, GUESSED, why));
+      }
       at += length;
       i += n;
     }

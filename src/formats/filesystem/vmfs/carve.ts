@@ -3,12 +3,14 @@
  * out blocks. All of it is guessed. Source: vmfs.md sections 8.7 and 8.8.
  */
 import type { Hit } from '../../../core/finder.ts';
+import type { Cx } from '../../../core/format.ts';
 import { DATA, RunList } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { gptFinder, mbrFinder } from '../../volume/find.ts';
 import { guestFinders } from '../guest.ts';
 import { FILE_BLOCK } from './address.ts';
 import { UNREAD } from './allocation.ts';
+import { type Followed, grownInTurns, settle } from './thin.ts';
 import type { Volume } from './volume.ts';
 
 const SECTOR = 512;
@@ -52,8 +54,10 @@ export interface Wanted {
 export interface CarvedDisk {
   /** The only disk of this size that descriptors miss. */
   readonly wanted: Wanted | undefined;
-  /** File blocks in the order of the disk. */
+  /** File blocks in the order of the disk; NEVER_WRITTEN and NOT_FOUND where it has none. */
   readonly blocks: readonly number[];
+  /** It grew in turns with others: what is where in it follows from the guest. */
+  readonly isThin: boolean;
   /** Bytes that the disk says it has; more than its blocks where these ran out. */
   readonly size: number;
   /** What it was recognised by. */
@@ -82,7 +86,7 @@ export async function own(volume: Volume, source: Source, owned: BlockSet): Prom
 }
 
 /** Where a disk begins, and what it says of itself. */
-interface Start {
+export interface Start {
   readonly block: number;
   /** A partition table, not the file system of a disk without one. */
   readonly isTable: boolean;
@@ -102,21 +106,41 @@ export async function carvedDisks(
   owned: BlockSet,
   doubtful: BlockSet,
   wanted: readonly Wanted[],
+  cx: Cx,
 ): Promise<CarvedDisk[]> {
   const starts = (await startsOf(volume, owned)).map((start) => sized(start, wanted));
   for (const { block } of starts) for (let at = block; doubtful.has(at); at++) doubtful.delete(at);
   const count = Math.floor(volume.volume.size / volume.geometry.blockSize);
   for (let block = 0; block < count; block++) if (doubtful.has(block)) owned.add(block);
   const byBlock = new Map(starts.map((start) => [start.block, start]));
+  const followed = (start: Start): Promise<Followed> => follow(volume, start, byBlock, owned);
+  const { blockSize } = volume.geometry;
+  async function* like(start: Start): AsyncGenerator<number> {
+    const live = await isAllocated(volume, start.block);
+    for (const block of inOrder(volume, start.block))
+      if (!owned.has(block) && (await isAllocated(volume, block)) === live) yield block;
+  }
+  const settled = await settle(volume.volume, blockSize, starts, followed, cx);
+  for (const { blocks } of settled.sure.values()) for (const block of blocks) owned.add(block);
+  const thin = await grownInTurns(volume.volume, blockSize, settled, like, cx);
+  for (const blocks of thin.values()) for (const block of blocks) if (block >= 0) owned.add(block);
   const out: CarvedDisk[] = [];
   for (const start of starts) {
+    const known = thin.get(start) ?? settled.sure.get(start)?.blocks;
     // What a disk before it has taken is a partition or a copy inside that disk.
-    if (owned.has(start.block)) continue;
-    const blocks = await follow(volume, start, byBlock, owned);
-    for (const block of blocks) owned.add(block);
-    const size = Math.max(start.size, blocks.length * volume.geometry.blockSize);
+    if (known === undefined && owned.has(start.block)) continue;
+    const blocks = known ?? (await followed(start)).blocks;
+    for (const block of blocks) if (block >= 0) owned.add(block);
+    const size = Math.max(start.size, blocks.length * blockSize);
     const { what, label } = start;
-    out.push({ blocks, size: start.isOpen ? size : start.size, what, label, wanted: undefined });
+    out.push({
+      blocks,
+      isThin: thin.has(start),
+      size: start.isOpen ? size : start.size,
+      what,
+      label,
+      wanted: undefined,
+    });
   }
   return out.map((disk) => ({ ...disk, wanted: onlyOne(disk, out, wanted) }));
 }
@@ -176,17 +200,20 @@ async function follow(
   start: Start,
   starts: ReadonlyMap<number, Start>,
   owned: BlockSet,
-): Promise<number[]> {
+): Promise<Followed> {
   const { blockSize } = volume.geometry;
   const wanted = Math.ceil(start.size / blockSize);
   const live = await isAllocated(volume, start.block);
   const out: number[] = [];
   let passing = 0;
+  let hasPassed = false;
   for (const block of inOrder(volume, start.block)) {
     if (owned.has(block) || (await isAllocated(volume, block)) !== live) continue;
     const other = block === start.block ? undefined : starts.get(block);
-    if (other !== undefined && !isPart(other, start, out.length * blockSize))
+    if (other !== undefined && !isPart(other, start, out.length * blockSize)) {
       passing = Math.ceil(other.size / blockSize);
+      hasPassed = true;
+    }
     if (passing > 0) passing--;
     else if (out.push(block) >= wanted) break;
   }
@@ -194,7 +221,7 @@ async function follow(
   const next = (out.at(-1) ?? start.block) + 1;
   const fits = start.isOpen && out.length === wanted && next * blockSize < volume.volume.size;
   if (fits && !owned.has(next) && !starts.has(next) && (await isAllocated(volume, next)) === live) out.push(next);
-  return out;
+  return { blocks: out, hasPassed };
 }
 
 /** Whether what begins on the way is a partition of the disk itself. */

@@ -157,7 +157,7 @@ async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
     );
   }
   const residue = new ResidueOf(volume, root.locator);
-  const carved = new CarvedOf(volume, root.locator, residue);
+  const carved = new CarvedOf(volume, root.locator, residue, cx);
   return {
     ...root,
     // The root's own children come first in listings; these are there for who asks by name.

@@ -1,0 +1,52 @@
+/** Pieces of several disks in turns: each gets its disk and its slot, others none. */
+import { expect, test } from 'vitest';
+import { NOBODY, type Strand, woven } from '../../src/formats/disk/placing/weave.ts';
+
+/** A disk that needs these slots, and knows its own pieces by `marks`, at places where that is so. */
+function strand(first: number, used: readonly number[], slots: number, marks: ReadonlyMap<number, number>): Strand {
+  const isUsed = (slot: number): boolean => used.includes(slot);
+  return {
+    first,
+    slots,
+    nextUsed: Int32Array.from({ length: slots + 1 }, (_, from) => used.find((slot) => slot >= from) ?? slots),
+    skip: (from, end) => used.filter((slot) => slot >= from && slot < end).length * 15,
+    fits: (piece, slot) => (marks.get(piece) === slot ? 10 : 0) + (isUsed(slot) ? 2 : -2),
+    named: () => [],
+  };
+}
+
+const signal = new AbortController().signal;
+
+test('two disks with holes, and a piece of neither', () => {
+  // Pieces: a0 a1 b0 a4 | b1 b2 | x | a5 b6
+  const a = strand(
+    0,
+    [0, 1, 4, 5],
+    8,
+    new Map([
+      [3, 4],
+      [7, 5],
+    ]),
+  );
+  const b = strand(
+    2,
+    [0, 1, 2, 6],
+    8,
+    new Map([
+      [4, 1],
+      [8, 6],
+    ]),
+  );
+  const { owner, slot } = woven(9, [a, b], (piece) => (piece === 6 ? 0.5 : 8), signal);
+  expect([...owner]).toEqual([0, 0, 1, 0, 1, 1, NOBODY, 0, 1]);
+  expect([...slot]).toEqual([0, 1, 0, 4, 1, 2, NOBODY, 5, 6]);
+});
+
+test('what holds nothing is of nobody, and many pieces take no long time', () => {
+  const used = Array.from({ length: 3000 }, (_, i) => i);
+  const a = strand(0, used, 3000, new Map());
+  const from = performance.now();
+  const { owner } = woven(6000, [a], (piece) => (piece % 2 === 0 ? 5 : 0), signal);
+  expect(owner.filter((one) => one === 0).length).toBe(3000);
+  expect(performance.now() - from).toBeLessThan(20_000);
+});
