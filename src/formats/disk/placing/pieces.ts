@@ -85,7 +85,7 @@ export async function writtenIn(pieces: Pieces, unit: number, signal: AbortSigna
 }
 
 /** Units of one piece of which the first bytes are looked at where nothing else tells what was written. */
-const SAMPLES = 16;
+export const SAMPLES = 16;
 /** Bytes that are looked at: those of a block of most file systems. */
 const SAMPLE = 4096;
 
