@@ -2,7 +2,7 @@
  * Which piece lies in which slot, where pieces were made in the order of the disk: the way to lay all of them out, with
  * slots left empty between them, that agrees best with what the guest says is in use.
  */
-import { type Masks, NOWHERE } from './pieces.ts';
+import { type Masks, NOWHERE, ones } from './pieces.ts';
 
 /** What the guest says of the units of each slot; of a unit that is in neither it says nothing. */
 export interface Usage {
@@ -86,11 +86,4 @@ function scoreOf({ bits, words }: Masks, piece: number, { used, free }: Usage, s
       AGREES * ones(has & uses) - IS_FREE * ones(has & free.bits[slot * words + w]) - IS_ZEROS * ones(~has & uses);
   }
   return score;
-}
-
-/** How many bits of a word are set. */
-function ones(word: number): number {
-  let n = word - ((word >>> 1) & 0x55555555);
-  n = (n & 0x33333333) + ((n >>> 2) & 0x33333333);
-  return Math.imul((n + (n >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }

@@ -3,7 +3,7 @@ import type { Cx } from '../../../core/format.ts';
 import type { Gap } from '../../../core/source.ts';
 import type { Usage } from './align.ts';
 import { type Mark, PEEK, sizeFrom } from './marks.ts';
-import { NOWHERE, type Pieces, pieceIn, trialDisk } from './pieces.ts';
+import { NOWHERE, ones, type Pieces, pieceIn, trialDisk } from './pieces.ts';
 import type { Profile } from './profile.ts';
 import { endsIn, type Tails, tailsOf } from './tails.ts';
 import { partitionsOf, usageOf, type Volume, volumesOn } from './volumes.ts';
@@ -211,11 +211,4 @@ export function verdictOn(profile: Profile, { hasGuest, tails, usage }: Fit, slo
     ends += sum;
   }
   return { doubt: good + bad === 0 ? 1 : bad / (good + bad), ends };
-}
-
-/** How many bits of a word are set. */
-function ones(word: number): number {
-  let n = word - ((word >>> 1) & 0x55555555);
-  n = (n & 0x33333333) + ((n >>> 2) & 0x33333333);
-  return Math.imul((n + (n >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }

@@ -61,6 +61,13 @@ export function setBits({ words, bits }: Masks, stretch: number, from: number, e
   for (let unit = from; unit < end; unit++) bits[stretch * words + (unit >>> 5)] |= 1 << (unit & 31);
 }
 
+/** How many bits of a word are set. */
+export function ones(word: number): number {
+  let n = word - ((word >>> 1) & 0x55555555);
+  n = (n & 0x33333333) + ((n >>> 2) & 0x33333333);
+  return Math.imul((n + (n >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}
+
 /** Which units of each piece hold bytes that somebody wrote. */
 export async function writtenIn(pieces: Pieces, unit: number, signal: AbortSignal): Promise<Masks> {
   const { bytes, count, coverage } = pieces;
