@@ -139,14 +139,14 @@ export function filledIn(bytes: Uint8Array, from: number, step: number, out: num
   const end = from + bytes.length;
   for (let at = from; at < end; ) {
     const stop = Math.min(end, (Math.floor(at / step) + 1) * step, at + ZEROS.length);
-    if (!isZero(bytes.subarray(at - from, stop - from))) addWrite(out, at, stop);
+    if (!isAllZeros(bytes.subarray(at - from, stop - from))) addWrite(out, at, stop);
     at = stop;
   }
   return out;
 }
 
 /** Whether there is nothing but zeros in up to 256 KiB. */
-function isZero(bytes: Uint8Array): boolean {
+export function isAllZeros(bytes: Uint8Array): boolean {
   // The first words tell of nearly all data that it is some.
   for (let i = 0; i < 16 && i < bytes.length; i++) if (bytes[i] !== 0) return false;
   return ZEROS.compare(bytes, 0, bytes.length, 0, bytes.length) === 0;
