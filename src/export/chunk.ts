@@ -138,16 +138,20 @@ const ZEROS = Buffer.alloc(256 * 1024);
 export function filledIn(bytes: Uint8Array, from: number, step: number, out: number[]): number[] {
   const end = from + bytes.length;
   for (let at = from; at < end; ) {
-    const stop = Math.min(end, (Math.floor(at / step) + 1) * step, at + ZEROS.length);
+    const stop = Math.min(end, (Math.floor(at / step) + 1) * step);
     if (!isAllZeros(bytes.subarray(at - from, stop - from))) addWrite(out, at, stop);
     at = stop;
   }
   return out;
 }
 
-/** Whether there is nothing but zeros in up to 256 KiB. */
+/** Whether there is nothing but zeros. */
 export function isAllZeros(bytes: Uint8Array): boolean {
   // The first words tell of nearly all data that it is some.
   for (let i = 0; i < 16 && i < bytes.length; i++) if (bytes[i] !== 0) return false;
-  return ZEROS.compare(bytes, 0, bytes.length, 0, bytes.length) === 0;
+  for (let at = 0; at < bytes.length; at += ZEROS.length) {
+    const end = Math.min(bytes.length, at + ZEROS.length);
+    if (ZEROS.compare(bytes, at, end, 0, end - at) !== 0) return false;
+  }
+  return true;
 }

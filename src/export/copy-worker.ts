@@ -211,18 +211,13 @@ function pack({ at, length, layout = NOTHING, bytes, unit, method, worth, room }
   let end = 0;
   for (let i = 0; i < sizes.length; i++) {
     const plain = from.subarray(i * unit, (i + 1) * unit);
-    if (isZero(plain)) continue;
+    if (isAllZeros(plain)) continue;
     const packed = compress(method, plain, room.subarray(end, end + worth));
     sizes[i] = packed ?? -1;
     if (packed === undefined) room.set(plain, end);
     end += packed ?? unit;
   }
   return { room, sizes };
-}
-
-function isZero(bytes: Uint8Array): boolean {
-  for (let i = 0; i < 16; i++) if (bytes[i] !== 0) return false;
-  return bytes.every((byte) => byte === 0);
 }
 
 function unreadable(at: number, length: number): Error {

@@ -35,9 +35,6 @@ import {
 /** Bytes of tables that are loaded at once ahead of where they are needed. */
 const AHEAD = 65_536;
 
-/** What a compressed cluster is counted as in memory: more than it takes, for few are ever asked for twice. */
-const MADE_COST = 8192;
-
 /** What all states of one image share. */
 export interface Image {
   readonly file: Source;
@@ -295,7 +292,7 @@ class DiskMap {
       const codec = geometry.zstd ? zstdCluster : deflateCluster;
       const source = new MadeSource(geometry.clusterSize, codec, [{ source: file, at: place.at, length: there }]);
       known = { length: there, source };
-      this.#made.set(place.at, known, MADE_COST);
+      this.#made.set(place.at, known, 256);
     }
     const doubt = census.doubtCompressed(place.at, there);
     const certainty = doubt === undefined ? table.certainty : weaker(table.certainty, INFERRED);

@@ -148,8 +148,9 @@ export class Placer {
     };
     const { byContent, slotOf } = await placed(question, cx);
     const left = new Set(orphans);
+    const pieceOf = new Map(places.map((at, piece) => [at, piece]));
     for (const table of orphans) {
-      const piece = places.indexOf(table.at);
+      const piece = pieceOf.get(table.at)!;
       const slot = slotOf[piece];
       if (slot < 0 || tables[slot] !== LOST_TABLE) continue;
       if (byContent[piece] === 1) this.#put(slot, table.at, INFERRED, 'qcow2.l2-content');

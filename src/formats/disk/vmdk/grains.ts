@@ -81,8 +81,8 @@ const BYTES_PER_ENTRY = 6;
 /** Stands for the number of a table that is not there. */
 const NO_TABLE = -1;
 const LOST_WHOLE: Table = lostTable(1);
-/** A grain's codec and inputs in memory, and more than that: few are ever asked for twice. */
-const MADE_COST = 8192;
+/** A grain's codec and inputs in memory. */
+const MADE_COST = 512;
 
 export class GrainMap implements Mapping {
   readonly shape: Shape;
