@@ -4,12 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { MemorySource } from '../../src/core/memory.ts';
-import { DATA, INFERRED, RunList, STATED } from '../../src/core/run.ts';
+import type { Node } from '../../src/core/node.ts';
+import { DATA, INFERRED, RunList, STATED, ZERO } from '../../src/core/run.ts';
 import type { Source } from '../../src/core/source.ts';
 import { ext } from '../../src/formats/filesystem/ext/index.ts';
 import { groupDescriptor, inodeStruct, superBlock } from '../../src/formats/filesystem/ext/structs.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { dice, faulty, put, zeroed } from '../faults/faults.ts';
+import { seeded } from '../make/content.ts';
 import { type ExtEntry, ext2progsAbsent, makeExt, sampleEntries, writeEntries } from '../make/ext.ts';
 import { checkFormat } from '../suites/check-format.ts';
 import { departures, everything, sha256, weakest, whole } from './volumes.ts';
@@ -121,6 +123,36 @@ if (ext2progsAbsent === undefined) {
     expect(await weakest(await now.get('large')!.bytes!())).toBe(INFERRED);
     expect(await weakest(await now.get('block')!.bytes!())).toBe(STATED);
     expect((await judge(damaged, fault.at, fault.at + 4)).lies).toEqual([]);
+  });
+
+  test("where a file's table of pointers is another's, its holes are not stated either", async () => {
+    const bytes = seeded(9, 80_000).read(0, 28_672);
+    const holed = new Uint8Array(45_056);
+    holed.set(bytes.subarray(0, 12_288));
+    for (let i = 0; i < 4; i++) holed.set(bytes.subarray(12_288 + 4096 * i, 16_384 + 4096 * i), 16_384 + 8192 * i);
+    const entries = [
+      { path: 'whole', bytes },
+      { path: 'holed', bytes: holed, sparse: true },
+    ];
+    const source = made('holed', '12M', ['-t', 'ext2', '-b', '1024'], entries);
+    const look = async (from: Source): Promise<Map<string, Node>> => {
+      const stack = new Stack([{ name: 'x.img', source: from }], { only: true });
+      return await everything(stack, (await stack.inside(stack.roots[0]))!);
+    };
+    const found = await look(source);
+    const tableAt = async (path: string): Promise<number> => {
+      const number = Number(found.get(path)!.facts.details!.inode);
+      const map = await part(source, (await tableOf(source)) + (number - 1) * 256 + 0x28, 60);
+      return new DataView(map.buffer).getUint32(48, true) * 1024;
+    };
+    const fault = put(await tableAt('whole'), await part(source, await tableAt('holed'), 1024));
+    const now = await look(faulty(source, [fault]));
+    expect(await weakest(await found.get('whole')!.bytes!())).toBe(STATED);
+    const content = await now.get('whole')!.bytes!();
+    const list = new RunList();
+    for (let at = 12_288; at < content.size; ) at = await content.runs(at, content.size, list);
+    expect(Array.from({ length: list.n }, (_, i) => list.certainty(i)).every((grade) => grade === INFERRED)).toBe(true);
+    expect(Array.from({ length: list.n }, (_, i) => list.state(i))).toContain(ZERO);
   });
 
   test('a lost superblock is made up for with a copy, and all is inferred', async () => {

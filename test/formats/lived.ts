@@ -10,6 +10,7 @@ import { Stack } from '../../src/stack/stack.ts';
 import { dice } from '../faults/faults.ts';
 import { makeBtrfs, run } from '../make/btrfs.ts';
 import { seeded } from '../make/content.ts';
+import { debugfs } from '../make/ext.ts';
 import { makeMounted } from '../make/mounted.ts';
 import { formatNtfs, onVolume } from '../make/ntfs.ts';
 import { everything } from './volumes.ts';
@@ -21,6 +22,7 @@ export interface Lived {
   readonly before: readonly Buffer[];
   readonly truth: ReadonlyMap<string, Uint8Array>;
   readonly ever: ReadonlyMap<string, readonly Uint8Array[]>;
+  readonly logged: ReadonlySet<number>;
 }
 
 type Step = (dir: string) => void;
@@ -29,6 +31,8 @@ export interface Kind {
   readonly make: (image: string, steps: readonly Step[]) => void;
   /** Its structures carry no sums: what is changed inside one cannot be told from what was written. */
   readonly isUnsummed?: true;
+  /** Offsets of blocks that hold what others held before. */
+  readonly logged?: (image: string) => readonly number[];
 }
 
 const mounted =
@@ -55,7 +59,15 @@ export const KINDS: Readonly<Record<Family, readonly Kind[]>> = {
   ext: [
     { name: 'ext4', make: mounted('ext4', '32M', ['-b', '1024']) },
     { name: 'ext4, inline data', make: mounted('ext4', '32M', ['-b', '4096', '-O', 'inline_data']) },
-    { name: 'ext3', make: mounted('ext3', '32M', ['-b', '1024']), isUnsummed: true },
+    {
+      name: 'ext3',
+      make: mounted('ext3', '32M', ['-b', '1024']),
+      isUnsummed: true,
+      logged: (image) =>
+        debugfs(image, ['blocks <8>'], false)
+          .match(/\b\d+\b/g)!
+          .map((block) => Number(block) * 1024),
+    },
   ],
   ntfs: [
     {
@@ -86,7 +98,7 @@ function content(seed: number, size: number): Uint8Array {
 }
 
 /** Makes a volume and lives in it. */
-export function lived({ make }: Kind, image: string, seed: number, cycles = 1): Lived {
+export function lived({ make, logged }: Kind, image: string, seed: number, cycles = 1): Lived {
   const roll = dice(seed);
   const truth = new Map<string, Uint8Array>();
   const ever = new Map<string, Uint8Array[]>();
@@ -153,8 +165,9 @@ export function lived({ make }: Kind, image: string, seed: number, cycles = 1): 
   };
   make(image, [write, settle, change, settle, ...Array.from({ length: cycles }, () => [write, change]).flat()]);
   const bytes = fs.readFileSync(image);
+  const log = new Set(logged?.(image));
   fs.rmSync(image);
-  return { bytes, before, truth, ever };
+  return { bytes, before, truth, ever, logged: log };
 }
 
 /** What was said of a damaged volume that is not so, and how much of it was had. */
@@ -338,7 +351,13 @@ function faultsOf(family: Family, { isUnsummed }: Kind): readonly string[] {
 /** Damage to what is no bytes of files. */
 export const hurt = {
   unit: (family: Family): number => UNITS[family],
-  some(family: Family, kind: Kind, { bytes, before }: Lived, clusters: readonly (readonly number[])[], roll: Roll) {
+  some(
+    family: Family,
+    kind: Kind,
+    { bytes, before, logged }: Lived,
+    clusters: readonly (readonly number[])[],
+    roll: Roll,
+  ) {
     const unit = UNITS[family];
     const faults = faultsOf(family, kind);
     const was: [number, Buffer][] = [];
@@ -355,7 +374,9 @@ export const hurt = {
       const length = fault === 'bit' ? 1 : fault === 'fill' ? 1 + roll(unit - (at % unit)) : unit;
       was.push([at, Buffer.from(bytes.subarray(at, at + length))]);
       what.push(`${fault} at ${at}, ${length} bytes`);
-      const from = any();
+      let from = any();
+      // What stood at the same place before is consistent in itself: without sums nothing tells it from what stands there now.
+      while (logged.has(from)) from = any();
       if (fault === 'bit') bytes[at] ^= 1 << roll(8);
       else if (fault === 'fill') bytes.fill(roll(256), at, at + length);
       else if (fault === 'zero') bytes.fill(0, at, at + length);

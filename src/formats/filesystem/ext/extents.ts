@@ -44,6 +44,7 @@ export class ExtentMap implements Mapping {
     // An inode that holds blocks and names none has lost its extents.
     const isEmpty = this.#root.lost === undefined && this.#root.n === 0 && inode.acl === 0 && inode.allocated > 0;
     if (isEmpty) this.#root = { ...this.#root, lost: 'ext.extents-empty' };
+    this.#root = this.#judged(this.#root);
   }
 
   /** Why no extent of the file can be used; undefined where some can. */
@@ -55,6 +56,17 @@ export class ExtentMap implements Mapping {
   doubt(code: string): void {
     const { certainty, why } = this.#root;
     this.#root = { ...this.#root, certainty: weaker(certainty, INFERRED), why: this.#placer.reason(why, code) };
+  }
+
+  /** Inferred, where something speaks against what the node leads to. Nodes with sums vouch for themselves. */
+  #judged(branch: Branch): Branch {
+    if (this.#inode.seed !== undefined) return branch;
+    for (let i = 0; i < branch.n; i++) {
+      const code = this.#placer.against(branch.start[i], branch.depth === 0 ? branch.length[i] : 1);
+      if (code === undefined) continue;
+      return { ...branch, certainty: weaker(branch.certainty, INFERRED), why: this.#placer.reason(branch.why, code) };
+    }
+    return branch;
   }
 
   /** Counts, and shows to `visit`, blocks of data and of the tree itself; undefined where the tree is damaged or too large to be counted. */
@@ -142,7 +154,7 @@ export class ExtentMap implements Mapping {
     const gaps = isThere ? await source.read(at, bytes) : [{}];
     const read = branchOf(bytes, parent, parent.logical[i], parent.certainty, why, this.#inode.seed);
     const lost = !isThere ? 'ext.pointer-range' : gaps.length > 0 ? 'ext.extents-unreadable' : read.lost;
-    const branch = lost === undefined ? read : { ...read, lost };
+    const branch = lost === undefined ? this.#judged(read) : { ...read, lost };
     this.#branches.set(block, branch, branch.n * 25 + 256);
     return branch;
   }

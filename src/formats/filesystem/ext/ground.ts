@@ -48,6 +48,16 @@ export class Placer {
     return block > this.#g.super.firstBlock && block < this.#g.blocks;
   }
 
+  /**
+   * What speaks against a map of which `length` blocks from `start` on are a part: it leads outside the volume, or to
+   * what something else claims as well. Then it may be an older map, or another file's, and its zeros are in doubt too.
+   */
+  against(start: number, length: number): string | undefined {
+    if (!this.fits(start) || !this.fits(start + length - 1)) return 'ext.pointer-range';
+    const isDisputed = !this.#isDead && this.#ground.claims?.disputed(start, start + length) === true;
+    return isDisputed ? 'ext.block-claimed' : undefined;
+  }
+
   /** Adds a run of [at, stop) that starts `inner` bytes into `block`; answers the offset reached, `at` where tables lack. */
   place(at: number, stop: number, block: number, inner: number, own: Certainty, why: Why, out: RunList): number {
     const g = this.#g;

@@ -50,6 +50,16 @@ export class PointerMap implements Mapping {
     const isEmpty = words.every((word) => word === 0) && inode.acl === 0 && inode.allocated > 0;
     const { certainty, why } = inode;
     this.#top = { words, certainty, why, ...(isEmpty && { lost: 'ext.pointers-empty' }) };
+    const against = this.#against(words);
+    if (against !== undefined) this.doubt(against);
+  }
+
+  #against(words: Uint32Array): string | undefined {
+    for (const word of words) {
+      const code = word === 0 ? undefined : this.#placer.against(word, 1);
+      if (code !== undefined) return code;
+    }
+    return undefined;
   }
 
   /** Why no pointer of the file can be used; undefined where some can. */
@@ -192,6 +202,7 @@ export class PointerMap implements Mapping {
       if (this.#isDead && (used !== false || fate === 'later')) lost = 'ext.block-reused';
       else if (fate === 'unsure') lost = 'ext.block-claimed';
       else if (!this.#isDead && used !== true) doubt = used === false ? 'ext.block-free' : 'ext.bitmap';
+      doubt ??= this.#against(words);
     }
     const certainty = doubt === undefined ? this.#top.certainty : weaker(this.#top.certainty, INFERRED);
     const table = { words, certainty, why: doubt === undefined ? why : { ...why, code: doubt }, ...(lost && { lost }) };
