@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { MemorySource } from '../../src/core/memory.ts';
 import { flatten } from '../../src/core/resolve.ts';
-import { MISSING, RunList, STATED } from '../../src/core/run.ts';
+import { MISSING, RunList, STATED, ZERO } from '../../src/core/run.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { type GuestKind, guestAbsent, guestImage } from '../scoreboard/guests.ts';
 import { qemuAbsent } from './qcow2-images.ts';
@@ -93,3 +93,44 @@ for (const kind of ['ext4', 'ntfs', 'xfs'] as const satisfies readonly GuestKind
     });
   }
 }
+
+/** Bytes that are given as zeros and are none. */
+async function falseZeros(
+  name: string,
+  bytes: Uint8Array,
+  truth: Uint8Array,
+): Promise<{ zeros: number; wrong: number }> {
+  const stack = new Stack([{ name, source: new MemorySource(bytes) }]);
+  const source = (await (await stack.inside(stack.roots[0]))!.bytes!())!;
+  const list = new RunList();
+  const out = { zeros: 0, wrong: 0 };
+  for (let at = 0; at < truth.length; ) {
+    list.clear();
+    await flatten(source, at, truth.length, list);
+    for (let i = 0; i < list.n; at += list.length[i++]) {
+      if (list.state(i) !== ZERO) continue;
+      out.zeros += list.length[i];
+      for (const byte of truth.subarray(at, at + list.length[i])) if (byte !== 0) out.wrong++;
+    }
+  }
+  return out;
+}
+
+test.skipIf((qemuAbsent ?? guestAbsent('ext4')) !== undefined)(
+  'clusters of which neither table nor count is left are not given as zeros',
+  async () => {
+    const truth = guestImage({ kind: 'ext4', mib: 48, seed: 6, fill: 0.5 });
+    const options = ['-o', 'cluster_size=4096,refcount_bits=64'];
+    const bytes = made({ name: 'disk.qcow2', format: 'qcow2', options, table: () => [0, 0] }, truth);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const l1 = Number(view.getBigUint64(40));
+    for (let slot = 4; slot < view.getUint32(36); slot += 3) {
+      const at = Number(view.getBigUint64(l1 + 8 * slot) & 0x00fffffffffffe00n);
+      if (at > 0) bytes.fill(0, at, at + 4096);
+    }
+    expect((await falseZeros('disk.qcow2', bytes, truth)).zeros).toBeGreaterThan(2 ** 20);
+    const counts = Number(view.getBigUint64(48));
+    bytes.fill(0xff, counts + 8 * 5, counts + 8 * 7);
+    expect((await falseZeros('disk.qcow2', bytes, truth)).wrong).toBe(0);
+  },
+);

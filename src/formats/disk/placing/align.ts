@@ -12,10 +12,19 @@ export interface Usage {
   readonly needed: Float64Array;
 }
 
+/** Usage of a whole disk. */
+export interface Told extends Usage {
+  /** Slots, by 1, of which file systems say what of them is in use. */
+  readonly told: Uint8Array;
+}
+
+/** Whether the guest says of a slot that it has nothing there. Where nobody says anything, something may be lost. */
+export function saysUnused({ needed, told }: Told, slot: number): boolean {
+  return told[slot] === 1 && needed[slot] === 0;
+}
+
 /** Written and in use; written though free, as deleted files are; in use and zeros; in use where nothing was written. */
-const AGREES = 2;
-const IS_FREE = 6;
-const IS_ZEROS = 2;
+const WEIGHTS: Weights = { agrees: 2, isFree: 6, isZeros: 2 };
 const IS_EMPTY = 3;
 /** Pairs of a piece and a slot that are compared at most; where there are more, order alone decides. */
 export const MAX_PAIRS: number = 2 ** 26;
@@ -25,35 +34,29 @@ const HARDLY = -1e14;
 
 /**
  * A slot for each piece, growing with them. `fixed` are the slots of those that have one, NOWHERE for others, growing
- * as well; `closed` are slots that no other piece can have. Undefined where they do not fit.
+ * as well. Undefined where they do not fit.
  */
-export function aligned(
-  written: Masks,
-  usage: Usage,
-  fixed: Int32Array,
-  slots: number,
-  closed: Uint8Array,
-): Int32Array | undefined {
+export function aligned(written: Masks, usage: Usage, fixed: Int32Array, slots: number): Int32Array | undefined {
   const count = fixed.length;
   // A piece has as many slots to choose from as stay empty in the end, and one.
   const width = slots - count + 1;
   if (width < 1 || count * width > MAX_PAIRS) return undefined;
-  const taken = Uint8Array.from(closed);
+  const taken = new Uint8Array(slots);
   for (const slot of fixed) if (slot >= 0) taken[slot] = 1;
-  const empty = usage.needed.map((n, slot) => (closed[slot] === 1 ? 0 : n * IS_EMPTY));
+  const empty = usage.needed.map((n) => n * IS_EMPTY);
   const isHere = new Uint8Array(count * width);
   // The best that the first pieces can have in the first slots, by slots.
   let before = new Float64Array(slots + 1);
   let now = new Float64Array(slots + 1);
   for (let slot = 0; slot < slots; slot++)
-    before[slot + 1] = isOf(slot, taken, closed) ? IMPOSSIBLE : before[slot] - empty[slot];
+    before[slot + 1] = taken[slot] === 1 ? IMPOSSIBLE : before[slot] - empty[slot];
   for (let piece = 0; piece < count; piece++) {
     now[piece] = IMPOSSIBLE;
     for (let slot = piece; slot < piece + width; slot++) {
       const mayBe = fixed[piece] === slot || (fixed[piece] === NOWHERE && taken[slot] === 0);
-      const skip = isOf(slot, taken, closed) ? IMPOSSIBLE : now[slot] - empty[slot];
+      const skip = taken[slot] === 1 ? IMPOSSIBLE : now[slot] - empty[slot];
       const isOpen = mayBe && before[slot] > HARDLY;
-      const put = isOpen ? before[slot] + scoreOf(written, piece, usage, slot) : IMPOSSIBLE;
+      const put = isOpen ? before[slot] + agreement(written, piece, usage, slot, WEIGHTS) : IMPOSSIBLE;
       // Of two that agree as well as each other the earlier place: disks are filled from their start.
       const isPut = put > skip;
       now[slot + 1] = isPut ? put : skip;
@@ -63,9 +66,6 @@ export function aligned(
   }
   return before[slots] > HARDLY ? backwards(isHere, count, width) : undefined;
 }
-
-/** Whether the slot has a piece of its own, so that it is no empty one. */
-const isOf = (slot: number, taken: Uint8Array, closed: Uint8Array): boolean => taken[slot] === 1 && closed[slot] === 0;
 
 function backwards(isHere: Uint8Array, count: number, width: number): Int32Array {
   const out = new Int32Array(count);
@@ -77,13 +77,26 @@ function backwards(isHere: Uint8Array, count: number, width: number): Int32Array
   return out;
 }
 
-function scoreOf({ bits, words }: Masks, piece: number, { used, free }: Usage, slot: number): number {
+/** What units count that are written and in use, written though free, and in use though zeros. */
+export interface Weights {
+  readonly agrees: number;
+  readonly isFree: number;
+  readonly isZeros: number;
+}
+
+/** How well what was written of a piece agrees with what the guest says of a slot. */
+export function agreement(
+  { bits, words }: Masks,
+  piece: number,
+  { used, free }: Usage,
+  slot: number,
+  { agrees, isFree, isZeros }: Weights,
+): number {
   let score = 0;
   for (let w = 0; w < words; w++) {
     const has = bits[piece * words + w];
     const uses = used.bits[slot * words + w];
-    score +=
-      AGREES * ones(has & uses) - IS_FREE * ones(has & free.bits[slot * words + w]) - IS_ZEROS * ones(~has & uses);
+    score += agrees * ones(has & uses) - isFree * ones(has & free.bits[slot * words + w]) - isZeros * ones(~has & uses);
   }
   return score;
 }

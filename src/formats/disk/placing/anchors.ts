@@ -3,7 +3,7 @@ import type { Source } from '../../../core/source.ts';
 import type { Known } from '../../filesystem/allocated/ntfs.ts';
 import { aligned, type Usage } from './align.ts';
 import type { Mark } from './marks.ts';
-import { type Masks, NOWHERE, type Pieces, type Samples } from './pieces.ts';
+import { type Masks, NOWHERE, type Pieces, rowsOf } from './pieces.ts';
 
 export interface Question {
   readonly pieces: Pieces;
@@ -15,8 +15,8 @@ export interface Question {
   readonly closed: Uint8Array;
   /** Bytes that a piece is written in at least: those of a cluster. */
   readonly cluster: number;
-  /** What was written of each piece where its map does not say: by samples. */
-  readonly written?: Samples;
+  /** No map says what of a piece was written: samples are looked at. */
+  readonly isSampled?: true;
   /** What lies in slots without a piece. */
   readonly base?: Source;
 }
@@ -99,18 +99,21 @@ export class Anchors {
     const known = this.slotOf.reduce((n, slot) => n + (slot >= 0 ? 1 : 0), 0);
     if (apart.size > known * MOST_APART) return undefined;
     const shut = Uint8Array.from(closed);
-    for (const piece of apart) shut[this.slotOf[piece]] = 1;
+    for (const [piece, slot] of this.slotOf.entries()) if (slot >= 0) shut[slot] = Number(apart.has(piece));
+    // Slots that no piece can have are none to choose from.
+    const open = Array.from({ length: slots }, (_, slot) => slot).filter((slot) => shut[slot] === 0);
+    const openOf = new Map(open.map((slot, i) => [slot, i]));
     const chosen = Array.from(this.slotOf.keys()).filter((piece) => !apart.has(piece));
-    const some = { words: written.words, bits: new Uint32Array(chosen.length * written.words) };
-    for (const [i, piece] of chosen.entries()) {
-      const from = piece * written.words;
-      some.bits.set(written.bits.subarray(from, from + written.words), i * written.words);
-    }
-    const fixed = Int32Array.from(chosen, (piece) => this.slotOf[piece]);
-    const found = aligned(some, usage, fixed, slots, shut);
+    const fixed = Int32Array.from(chosen, (piece) => openOf.get(this.slotOf[piece]) ?? NOWHERE);
+    const said = {
+      used: rowsOf(usage.used, open),
+      free: rowsOf(usage.free, open),
+      needed: Float64Array.from(open, (slot) => usage.needed[slot]),
+    };
+    const found = aligned(rowsOf(written, chosen), said, fixed, open.length);
     if (found === undefined) return undefined;
     const out = Int32Array.from(this.slotOf);
-    for (const [i, piece] of chosen.entries()) out[piece] = found[i];
+    for (const [i, piece] of chosen.entries()) out[piece] = open[found[i]];
     return out;
   }
 

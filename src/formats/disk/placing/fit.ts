@@ -1,7 +1,7 @@
 /** How well a piece fits into a slot of a disk, by what a first layout of that disk shows of the guest on it. */
 import type { Cx } from '../../../core/format.ts';
 import type { Gap } from '../../../core/source.ts';
-import type { Usage } from './align.ts';
+import { agreement, type Told, type Usage, type Weights } from './align.ts';
 import { type Mark, PEEK, sizeFrom } from './marks.ts';
 import { NOWHERE, ones, type Pieces, pieceIn, trialDisk } from './pieces.ts';
 import type { Profile } from './profile.ts';
@@ -13,9 +13,7 @@ import type { Strand } from './weave.ts';
 const WHOLE = 10;
 /** Written and in use, which says little: most of what is written is;
  * written though free, as deleted files are; in use and zeros; in use where nothing was written: of that. */
-const AGREES = 0.25;
-const IS_FREE = 2;
-const IS_ZEROS = 3;
+const WEIGHTS: Weights = { agrees: 0.25, isFree: 2, isZeros: 3 };
 const IS_EMPTY = 1.5;
 /** A slot that nothing says anything of is left empty. */
 const IS_UNKNOWN = 1;
@@ -45,7 +43,7 @@ export interface Layout {
 export interface Fit extends Strand {
   /** Bytes of its partitions. */
   readonly partitions: readonly number[];
-  readonly usage: Usage;
+  readonly usage: Told;
   readonly tails: Tails;
   /** A file system was found, and its tables of use are where they should be. */
   readonly hasGuest: boolean;
@@ -80,7 +78,7 @@ export async function fitOf(pieces: Pieces, profile: Profile, layout: Layout, cx
     const key = piece * slots + slot;
     let score = cache.get(key);
     if (score === undefined) {
-      score = agreement(profile, usage, tails, piece, slot) + names.score(piece, slot);
+      score = scoreOf(profile, usage, tails, piece, slot) + names.score(piece, slot);
       if (sound.length > 0 && usage.needed[slot] === 0) score -= NOT_NEEDED;
       cache.set(key, score);
     }
@@ -154,15 +152,9 @@ class Names {
   }
 }
 
-function agreement(profile: Profile, { free, used }: Usage, tails: Tails, piece: number, slot: number): number {
+function scoreOf(profile: Profile, usage: Usage, tails: Tails, piece: number, slot: number): number {
   const { units, written } = profile;
-  const { bits, words } = written;
-  let sum = 0;
-  for (let w = 0; w < words; w++) {
-    const has = bits[piece * words + w];
-    const uses = used.bits[slot * words + w];
-    sum += AGREES * ones(has & uses) - IS_FREE * ones(has & free.bits[slot * words + w]) - IS_ZEROS * ones(~has & uses);
-  }
+  const sum = agreement(written, piece, usage, slot, WEIGHTS);
   const ends = END * endsIn(profile, piece, tails.get(slot));
   return (WHOLE * sum) / units + Math.max(-MOST_ENDS, Math.min(MOST_ENDS, ends));
 }

@@ -1,7 +1,7 @@
 /** Stretches of a disk whose places are lost, in the order in which they were made, and the disk that places make. */
-import { MapSource } from '../../../core/map-source.ts';
+import { data, MapSource, segments } from '../../../core/map-source.ts';
 import { flatten } from '../../../core/resolve.ts';
-import { DATA, LOST, MISSING, RunList, type Why } from '../../../core/run.ts';
+import { DATA, GUESSED, LOST, MISSING, RunList, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 
 /** Pieces side by side: piece i lies at [i * coverage, (i + 1) * coverage) of `bytes`. */
@@ -10,6 +10,12 @@ export interface Pieces {
   readonly count: number;
   /** Bytes of the disk that each maps. */
   readonly coverage: number;
+}
+
+/** Pieces of `coverage` bytes that begin at these places of `source`. */
+export function piecesAt(source: Source, places: readonly number[], coverage: number): Pieces {
+  const list = places.map((at) => data(source, at, coverage, GUESSED));
+  return { bytes: segments(list), count: list.length, coverage };
 }
 
 /** Entry of a list of slots: this piece has none. */
@@ -61,6 +67,14 @@ export function setBits({ words, bits }: Masks, stretch: number, from: number, e
   for (let unit = from; unit < end; unit++) bits[stretch * words + (unit >>> 5)] |= 1 << (unit & 31);
 }
 
+/** The masks of some stretches, side by side. */
+export function rowsOf({ words, bits }: Masks, stretches: readonly number[]): Masks {
+  const out = new Uint32Array(stretches.length * words);
+  for (const [i, stretch] of stretches.entries())
+    out.set(bits.subarray(stretch * words, (stretch + 1) * words), i * words);
+  return { words, bits: out };
+}
+
 /** How many bits of a word are set. */
 export function ones(word: number): number {
   let n = word - ((word >>> 1) & 0x55555555);
@@ -96,16 +110,14 @@ export const SAMPLES = 16;
 /** Bytes that are looked at: those of a block of most file systems. */
 const SAMPLE = 4096;
 
-/** What of pieces was written, by samples of units of so many bytes. */
-export interface Samples {
-  readonly unit: number;
-  readonly masks: Masks;
+/** Bytes of a unit where samples are taken. */
+export function sampleUnit(coverage: number): number {
+  return Math.max(coverage / SAMPLES, Math.min(coverage, SAMPLE));
 }
 
 /** As `writtenIn`, by whether the first bytes of each unit are zeros. */
-export async function sampled(pieces: Pieces, signal: AbortSignal): Promise<Samples> {
+export async function sampled(pieces: Pieces, unit: number, signal: AbortSignal): Promise<Masks> {
   const { bytes, count, coverage } = pieces;
-  const unit = Math.max(coverage / SAMPLES, Math.min(coverage, SAMPLE));
   const words = Math.ceil(coverage / unit / 32);
   const out = { words, bits: new Uint32Array(words * count) };
   const head = new Uint8Array(Math.min(SAMPLE, unit));
@@ -116,5 +128,5 @@ export async function sampled(pieces: Pieces, signal: AbortSignal): Promise<Samp
       if (head.some((byte) => byte !== 0)) setBits(out, piece, n, n + 1);
     }
   }
-  return { unit, masks: out };
+  return out;
 }

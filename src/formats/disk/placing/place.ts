@@ -6,10 +6,11 @@ import type { Cx } from '../../../core/format.ts';
 import { flatten } from '../../../core/resolve.ts';
 import { DATA, RunList } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
+import type { Told } from './align.ts';
 import { Anchors, type Met, type Question } from './anchors.ts';
 import { marksIn, PEEK } from './marks.ts';
-import { trialDisk, writtenIn } from './pieces.ts';
-import { usageOf, volumesOn } from './volumes.ts';
+import { NOWHERE, type Pieces, sampled, sampleUnit, trialDisk, writtenIn } from './pieces.ts';
+import { isTooFine, usageOf, volumesOn } from './volumes.ts';
 
 const SECTOR = 512;
 
@@ -23,8 +24,6 @@ const MAX_WORK = 2 ** 28;
 /** Times that what a layout shows of the guest is used to lay it out again. */
 const MAX_ROUNDS = 6;
 const LEAST_UNIT = 4096;
-/** Units of a disk that its guest is asked about. */
-const MAX_UNITS = 2 ** 22;
 
 export interface Placing {
   /** The slot of each piece; NOWHERE where nothing gives it one. */
@@ -35,33 +34,34 @@ export interface Placing {
   readonly isOrdered: boolean;
   /** A file system was found on the disk. */
   readonly hasGuest: boolean;
+  /** What the guest says of use at last; undefined where it was not asked. */
+  readonly usage?: Told;
 }
 
 /** Finds places. Reads the first bytes of clusters and what file systems keep of themselves. */
 export async function placed(question: Question, cx: Cx): Promise<Placing> {
   const { pieces, slots, known } = question;
-  const unit = question.written?.unit ?? unitFor(question);
-  if ((slots * pieces.coverage) / unit > MAX_UNITS)
-    return {
-      slotOf: Int32Array.from(known),
-      byContent: new Uint8Array(known.length),
-      isOrdered: false,
-      hasGuest: false,
-    };
-  const written = question.written?.masks ?? (await writtenIn(pieces, unit, cx.signal));
+  const isSampled = question.isSampled === true;
+  const { coverage } = pieces;
+  const grid = { slots, coverage, unit: unitFor(question), isSampled };
+  if (isTooFine(grid)) {
+    const byContent = new Uint8Array(known.length);
+    return { slotOf: Int32Array.from(known), byContent, isOrdered: false, hasGuest: false };
+  }
+  const written = await (isSampled ? sampled : writtenIn)(pieces, grid.unit, cx.signal);
   const anchors = new Anchors(question, await marksOf(question, cx.signal));
   anchors.vote((mark) => (mark.kind === 'disk' ? [mark.at] : []));
   anchors.vote((mark) => (mark.kind === 'head' ? USUAL_STARTS.map((start) => start + mark.at) : []));
   let slotOf = anchors.slotOf;
-  const isSampled = question.written !== undefined;
   let isOrdered = false;
   let hasGuest = false;
+  let usage: Told | undefined;
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const volumes = await volumesOn(trialDisk(pieces, slotOf, slots, question.base), cx);
     hasGuest = volumes.length > 0;
     anchors.vote((mark) => volumes.flatMap((volume) => volume.positionOf(mark) ?? []));
     for (const { tables } of volumes) if (tables !== undefined) await anchors.find(tables);
-    const usage = await usageOf(volumes, { slots, coverage: pieces.coverage, unit, isSampled }, cx.signal);
+    usage = await usageOf(volumes, grid, cx.signal);
     const next = anchors.filled(written, usage);
     isOrdered = next !== undefined;
     const isSame = next === undefined || next.every((slot, piece) => slot === slotOf[piece]);
@@ -69,33 +69,58 @@ export async function placed(question: Question, cx: Cx): Promise<Placing> {
     if (isSame && round > 0) break;
   }
   const byContent = Uint8Array.from(known, (slot, piece) => (slot < 0 && anchors.slotOf[piece] >= 0 ? 1 : 0));
-  return { slotOf, byContent, isOrdered, hasGuest };
+  return { slotOf, byContent, isOrdered, hasGuest, ...(usage && { usage }) };
+}
+
+/** Places for pieces of which none is known, that follow each other in the order in which they were written to. */
+export interface ByOrder {
+  readonly slotOf: Int32Array;
+  readonly usage: Told;
+}
+
+/** Finds such places; undefined where no guest says anything, or where what it says and order do not agree. */
+export async function placedByOrder(
+  pieces: Pieces,
+  question: Pick<Question, 'slots' | 'closed' | 'base'>,
+  cx: Cx,
+): Promise<ByOrder | undefined> {
+  const known = new Int32Array(pieces.count).fill(NOWHERE);
+  const cluster = Math.min(PEEK, pieces.coverage);
+  const { hasGuest, isOrdered, slotOf, usage } = await placed(
+    { ...question, pieces, known, cluster, isSampled: true },
+    cx,
+  );
+  return hasGuest && isOrdered && usage !== undefined ? { slotOf, usage } : undefined;
 }
 
 /** Bytes of a unit of masks: a cluster, or more where there are many pairs to compare. */
-function unitFor({ pieces: { coverage, count }, slots, cluster }: Question): number {
-  let unit = Math.min(coverage, Math.max(cluster, LEAST_UNIT));
+function unitFor({ pieces: { coverage, count }, slots, closed, cluster, isSampled }: Question): number {
+  const open = closed.reduce((n, one) => n + 1 - one, 0);
+  const pairs = count * Math.max(1, open - count + 1);
+  let unit = isSampled === true ? sampleUnit(coverage) : Math.min(coverage, Math.max(cluster, LEAST_UNIT));
   const isMuch = (): boolean =>
-    (coverage / unit / 32) * count * (slots - count + 1) > MAX_WORK || (slots * coverage) / unit > MAX_UNITS;
+    (coverage / unit / 32) * pairs > MAX_WORK || isTooFine({ slots, coverage, unit, isSampled: false });
   while (unit < coverage && isMuch()) unit *= 2;
   return unit;
 }
 
-async function marksOf({ pieces, cluster }: Question, signal: AbortSignal): Promise<Met[][]> {
+async function marksOf({ pieces, cluster, known }: Question, signal: AbortSignal): Promise<Met[][]> {
   const { bytes, count, coverage } = pieces;
+  const open = known.reduce((n, slot) => n + Number(slot === NOWHERE), 0);
   const out: Met[][] = [];
   const head = new Uint8Array(Math.min(PEEK, Math.max(SECTOR, cluster)));
   let peeks = 0;
   for (let piece = 0; piece < count; piece++) {
     signal.throwIfAborted();
     const list: Met[] = [];
+    out.push(list);
+    if (known[piece] !== NOWHERE) continue;
     let own = 0;
     for await (const at of writtenUnits(bytes, piece * coverage, (piece + 1) * coverage, cluster)) {
-      if (++own > Math.min(PEEKS_PER_PIECE, Math.ceil(PEEKS / count)) || ++peeks > PEEKS) break;
+      if (++own > Math.min(PEEKS_PER_PIECE, Math.ceil(PEEKS / open)) || ++peeks > PEEKS) break;
       if ((await bytes.read(at, head)).length > 0) continue;
       for (const { at: more, mark } of marksIn(head)) list.push({ within: at - piece * coverage + more, mark });
     }
-    out.push(list);
   }
   return out;
 }

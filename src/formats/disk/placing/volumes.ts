@@ -13,7 +13,7 @@ import { ntfs } from '../../filesystem/ntfs/index.ts';
 import { xfs } from '../../filesystem/xfs/index.ts';
 import { gpt } from '../../volume/gpt.ts';
 import { mbr } from '../../volume/mbr.ts';
-import type { Usage } from './align.ts';
+import type { Told } from './align.ts';
 import { type Mark, type Own, ownOf } from './marks.ts';
 import { type Masks, setBits } from './pieces.ts';
 
@@ -41,6 +41,8 @@ export interface Volume {
 const MAX_VOLUMES = 64;
 /** Places of the disk that are asked about; on large ones not every block is. */
 const MAX_ASKED = 2 ** 20;
+/** Units of which what is said is kept. */
+const MAX_UNITS: number = 2 ** 24;
 const SURE = 50;
 
 const KINDS: readonly {
@@ -127,43 +129,55 @@ export interface Grid {
   readonly isSampled: boolean;
 }
 
-/** Enters what the file systems say of each unit of `slots` stretches of `coverage` bytes. */
-export async function usageOf(
-  volumes: readonly Volume[],
-  { coverage, isSampled, slots, unit }: Grid,
-  signal: AbortSignal,
-): Promise<Usage> {
+/** Whether a disk is too large to be asked about in such units. */
+export function isTooFine({ coverage, slots, unit }: Grid): boolean {
+  return (slots * coverage) / unit > MAX_UNITS;
+}
+
+/** Enters what the file systems say of each unit of `slots` stretches of `coverage` bytes: nothing where these are too many. */
+export async function usageOf(volumes: readonly Volume[], grid: Grid, signal: AbortSignal): Promise<Told> {
+  const { coverage, isSampled, slots, unit } = grid;
+  const isNone = isTooFine(grid);
   const words = Math.ceil(coverage / unit / 32);
-  const used: Masks = { words, bits: new Uint32Array(words * slots) };
-  const free: Masks = { words, bits: new Uint32Array(words * slots) };
+  const used: Masks = { words, bits: new Uint32Array(isNone ? 0 : words * slots) };
+  const free: Masks = { words, bits: new Uint32Array(isNone ? 0 : words * slots) };
   const needed = new Float64Array(slots);
+  const told = new Uint8Array(slots);
+  if (isNone) return { used, free, needed, told };
   const size = slots * coverage;
+  /** Bytes of each slot that lie in file systems, and slots of a part of which these do not say. */
+  const held = new Float64Array(slots);
+  const silent = new Uint8Array(slots);
   for (const volume of volumes) {
     const end = Math.min(volume.end, size);
     const step = Math.min(unit, Math.max(volume.unit, Math.ceil(size / MAX_ASKED / 512) * 512));
     const blank = new Spans(volume.blank);
     for (let at = volume.start - (volume.start % unit); at < end; at += unit) {
       signal.throwIfAborted();
+      const slot = Math.floor(at / coverage);
       let uses = 0;
       let isUsed = false;
       let isFree = at >= volume.start && at + unit <= end;
       for (let place = Math.max(at, volume.start); place < Math.min(at + unit, end); place += step) {
-        const said = await volume.isFree(place);
-        const isHeld = said === false && !blank.has(place - volume.start);
+        const answer = await volume.isFree(place);
+        if (answer === undefined) silent[slot] = 1;
+        const isHeld = answer === false && !blank.has(place - volume.start);
         if (isHeld) uses++;
         if (isSampled && place !== at) continue;
-        if (said !== true) isFree = false;
+        if (answer !== true) isFree = false;
         if (isHeld) isUsed = true;
       }
-      const slot = Math.floor(at / coverage);
       const n = (at - slot * coverage) / unit;
       if (isUsed) setBits(used, slot, n, n + 1);
       else if (isFree) setBits(free, slot, n, n + 1);
       needed[slot] += isSampled ? (uses * step) / unit : isUsed ? 1 : 0;
+      held[slot] += Math.min(at + unit, end) - Math.max(at, volume.start);
     }
   }
+  // Room between partitions is small beside a slot; where most of one is in none, nobody speaks for it.
+  for (let slot = 0; slot < slots; slot++) told[slot] = Number(silent[slot] === 0 && held[slot] * 2 > coverage);
   // A slot with one block in use is none that nobody wrote to.
-  return { used, free, needed: needed.map((n) => (n > 0 ? Math.max(1, n) : 0)) };
+  return { used, free, told, needed: needed.map((n) => (n > 0 ? Math.max(1, n) : 0)) };
 }
 
 /** Whether places that are asked for in growing order lie in one of some stretches. */

@@ -236,6 +236,11 @@ export class Census {
     return n;
   }
 
+  /** Nothing leads to some cluster of which no count says whether it is in use. */
+  get hasUncounted(): boolean {
+    return !this.complete || this.#owner.some((owner, i) => owner === 0 && this.counted[i] !== 1);
+  }
+
   /** Clusters in use, by their refcount, that nothing leads to. */
   leaked(): number[] {
     const out: number[] = [];

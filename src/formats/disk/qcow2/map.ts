@@ -48,7 +48,7 @@ export interface Image {
   readonly isEncrypted: boolean;
   /** Entries may say that a cluster is zeros: since version 3. */
   readonly hasZeros: boolean;
-  /** Tables that were made up for lost ones, by the offset at which those stood. */
+  /** Tables that were made up for lost ones, by the offset at which those stood. An entry that is in use and leads nowhere is lost. */
   readonly remade: ReadonlyMap<number, Words>;
   /** What no entry maps is asked of the backing file. */
   readonly hasBacking: boolean;

@@ -172,10 +172,11 @@ async function askGuest(
 ): Promise<boolean> {
   const { geometry } = census;
   if (geometry.extended || census.isExternal) return false;
-  const tables = await remadeByGuest(file, geometry, size, directory, lost, census.leaked(), cx);
-  if (tables === undefined) return false;
+  const leaked = census.complete ? census.leaked() : [];
+  const made = await remadeByGuest(file, geometry, size, directory, lost, leaked, !census.hasUncounted, cx);
+  if (made === undefined) return false;
   for (const { at, slot } of lost) {
-    const words = tables.get(at)!;
+    const words = made.tables.get(at)!;
     remade.set(at, words);
     directory.tables[slot] = at;
     directory.grades[slot] = GUESSED;
@@ -186,7 +187,9 @@ async function askGuest(
     }
   }
   const expected = `entries of ${lost.length === 1 ? 'this L2 table' : `${lost.length} L2 tables`}`;
-  const effect = 'clusters without an owner are put where the file systems on the disk have something in use: guessed';
+  const lack =
+    made.missing === 0 ? '' : `; ${made.missing * geometry.clusterSize} bytes that may have had one are missing`;
+  const effect = `clusters without an owner are put where the file systems on the disk have something in use: guessed${lack}`;
   damage.push(cx.damage(lost[0].at, 'qcow2.l2-guest', expected, 'none that are sound', effect));
   return true;
 }

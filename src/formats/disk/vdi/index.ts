@@ -195,7 +195,7 @@ async function diskNode(plan: Plan, damage: Damage[], cx: Cx): Promise<Node> {
   }
   const isBroken = found.damage.length > 0 || isStale;
   if (h !== undefined && isBroken) {
-    const rescued = await inOrder(layout, found, h.allocated, h.type === FIXED, cx);
+    const rescued = await inOrder(layout, found, { count: h.allocated, isFixed: h.type === FIXED, isAll: true }, cx);
     if (rescued !== undefined) {
       layout = rescued.layout;
       found = await census(layout, cx);

@@ -247,5 +247,5 @@ async function ordered(
   const head = blocks.stride - layout.block;
   const from = blocks.from + layout.head - head;
   const plain = { ...layout, head, from, reserved: [], most: GUESSED } as const;
-  return inOrder(plain, found, blocks.count, false, cx);
+  return inOrder(plain, found, { count: blocks.count, isFixed: false, isAll: layout.end < source.size }, cx);
 }

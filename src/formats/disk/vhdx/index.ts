@@ -204,8 +204,8 @@ async function bitmapsOf(table: Table, count: number): Promise<Region[]> {
 async function firstWritten({ block, end, file }: Layout, from: number): Promise<number> {
   const head = new Uint8Array(HEAD);
   for (let at = from; at + block <= end && at < from + MAX_ROOM; at += MIB) {
-    await file.read(at, head);
-    if (head.some((byte) => byte !== 0)) return at;
+    const gaps = await file.read(at, head);
+    if (gaps.length > 0 || head.some((byte) => byte !== 0)) return at;
   }
   return from;
 }
@@ -225,7 +225,12 @@ async function ordered(
   // A fixed disk fills the file to its end.
   const from = metadata.isFixed ? layout.end - stored * layout.block : behind;
   if (from < behind || from % MIB !== 0) return undefined;
-  return inOrder({ ...layout, from, reserved: [] }, found, stored, metadata.isFixed, cx);
+  return inOrder(
+    { ...layout, from, reserved: [] },
+    found,
+    { count: stored, isFixed: metadata.isFixed, isAll: false },
+    cx,
+  );
 }
 
 async function diskNode(start: Start, plan: Plan, damage: Damage[], cx: Cx): Promise<Node> {

@@ -3,12 +3,11 @@
  * Which block is whose follows from the guests on them. All of it is guessed. Source: vmfs.md sections 8.7 and 8.8.
  */
 import type { Cx } from '../../../core/format.ts';
-import { data, segments } from '../../../core/map-source.ts';
-import { GUESSED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
+import { saysUnused } from '../../disk/placing/align.ts';
 import { fitOf, type Verdict, verdictOn } from '../../disk/placing/fit.ts';
 import { mixed } from '../../disk/placing/mixed.ts';
-import { NOWHERE, type Pieces, pieceIn } from '../../disk/placing/pieces.ts';
+import { NOWHERE, type Pieces, pieceIn, piecesAt } from '../../disk/placing/pieces.ts';
 import { profileOf } from '../../disk/placing/profile.ts';
 import type { Start } from './carve.ts';
 
@@ -64,8 +63,8 @@ export async function settle(
     }
     const found = await follow(start);
     const { blocks } = found;
-    if (blocks.length > MAX_SLOTS) continue;
     const slots = Math.max(blocks.length, Math.ceil(start.size / blockSize));
+    if (slots > MAX_SLOTS) continue;
     const pieces = piecesOf(bytes, blockSize, blocks);
     const profile = await profileOf(pieces, MAX_CHECKED, cx.signal);
     const slotOf = Int32Array.from(blocks.keys());
@@ -99,7 +98,8 @@ export async function grownInTurns(
   cx: Cx,
 ): Promise<Map<Start, number[]>> {
   const out = new Map<Start, number[]>();
-  const starts = [...doubtful.keys()].slice(0, MAX_STRANDS);
+  const fits = ({ size }: Start): boolean => Math.ceil(size / blockSize) <= MAX_SLOTS;
+  const starts = [...doubtful.keys()].filter(fits).slice(0, MAX_STRANDS);
   if (starts.length === 0) return out;
   const blocks: number[] = [];
   for await (const block of blocksFrom(starts[0])) if (blocks.push(block) >= MAX_MIXED) break;
@@ -114,7 +114,7 @@ export async function grownInTurns(
     if (!isBetter(verdict, doubtful.get(begun[i])!)) continue;
     const list = Array.from(pieceIn(slotOf, disks[i].slots), (piece, slot) => {
       if (piece !== NOWHERE) return blocks[piece];
-      return fit.usage.needed[slot] > 0 ? NOT_FOUND : NEVER_WRITTEN;
+      return saysUnused(fit.usage, slot) ? NEVER_WRITTEN : NOT_FOUND;
     });
     out.set(begun[i], list);
   }
@@ -122,6 +122,9 @@ export async function grownInTurns(
 }
 
 function piecesOf(bytes: Source, blockSize: number, blocks: readonly number[]): Pieces {
-  const list = blocks.map((block) => data(bytes, block * blockSize, blockSize, GUESSED));
-  return { bytes: segments(list), count: blocks.length, coverage: blockSize };
+  return piecesAt(
+    bytes,
+    blocks.map((block) => block * blockSize),
+    blockSize,
+  );
 }
