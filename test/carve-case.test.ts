@@ -68,10 +68,10 @@ test('a search that is stopped goes on, and finds what one search finds', async 
     parts.push(doneBytes);
     stop.abort();
   };
-  expect(await carve(kept, stack, { signal: stop.signal, onProgress })).toBe(false);
+  expect(await carve(kept, stack, { command: [], signal: stop.signal, onProgress })).toBe(false);
   const [{ source }] = await stack.files();
   expect(kept.carved(source)).toBeUndefined();
-  expect(await carve(kept, stack, { signal: never, onProgress })).toBe(true);
+  expect(await carve(kept, stack, { command: [], signal: never, onProgress })).toBe(true);
   expect(parts).toEqual([PART, 2 * PART, 2 * PART + 4 * MIB]);
   expect(Array.from(kept.carved(source)!, (hit) => hit.at)).toEqual([at.early, at.archive, at.late]);
   kept.close();
@@ -103,7 +103,7 @@ test('what is not there any more, because the disk below was not given, is a gue
   execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', image, '-F', 'raw', overlay]);
   const kept = Case.begin(join(root, 'layers'), 'test', SCAN);
   const both = new Stack([overlay, image], { only: true, found: kept });
-  expect(await carve(kept, both, { signal: never })).toBe(true);
+  expect(await carve(kept, both, { command: [], signal: never })).toBe(true);
   const [png] = await listed(both);
   expect(await gradesOf(png)).toEqual([[INFERRED, 'carved.checksum']]);
   both.close();

@@ -95,14 +95,10 @@ async function run(
 
 /** Looks for files by their content where that was not done yet. Whether it came to its end. */
 async function carveInto(kept: Case, stack: Stack, json: boolean, signal: AbortSignal): Promise<boolean> {
-  // What the scan found may say how a volume is laid out, and so what of it is free.
-  stack.use(kept);
   const line = lineOf(json, carveText);
-  kept.log(process.argv.slice(2), 'search for files by their content begun');
+  const command = process.argv.slice(2);
   try {
-    const isDone = await carve(kept, stack, { signal, onProgress: (progress) => line.show(progress) });
-    kept.log(process.argv.slice(2), isDone ? 'search for files ended' : 'search for files stopped');
-    return isDone;
+    return await carve(kept, stack, { command, signal, onProgress: (progress) => line.show(progress) });
   } finally {
     line.end();
   }

@@ -19,6 +19,8 @@ export interface CarveProgress {
 }
 
 export interface CarveOptions {
+  /** What the log of the case calls who asked. */
+  readonly command: readonly string[];
   readonly signal: AbortSignal;
   onProgress?(progress: CarveProgress): void;
 }
@@ -30,6 +32,15 @@ interface Searched {
 
 /** Looks for files on all evidence of a stack, going on where an earlier search was stopped. Answers whether all is done. */
 export async function carve(into: Case, stack: Stack, options: CarveOptions): Promise<boolean> {
+  // What a scan found may say how a volume is laid out, and so what of it is free.
+  stack.use(into);
+  into.log(options.command, 'search for files by their content begun');
+  const isDone = await searchedAll(into, stack, options);
+  into.log(options.command, isDone ? 'search for files ended' : 'search for files stopped');
+  return isDone;
+}
+
+async function searchedAll(into: Case, stack: Stack, options: CarveOptions): Promise<boolean> {
   const all: Searched[] = [];
   for (const { node, source } of await stack.files()) {
     const ground = await groundOf(stack, node, false);

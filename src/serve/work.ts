@@ -90,16 +90,12 @@ async function doScan(
 }
 
 async function doCarve(session: Session, report: Report, signal: AbortSignal): Promise<Outcome> {
-  // What the scan found may say how a volume is laid out, and so what of it is free.
-  session.stack.use(session.case);
-  session.case.log(['serve', 'scan'], 'search for files by their content begun');
   let files = 0;
   const onProgress = (progress: CarveProgress): void => {
     files = progress.files;
     report({ ...progress });
   };
-  const isDone = await carve(session.case, session.stack, { signal, onProgress });
-  session.case.log(['serve', 'scan'], isDone ? 'search for files ended' : 'search for files stopped');
+  const isDone = await carve(session.case, session.stack, { command: ['serve', 'scan'], signal, onProgress });
   if (!isDone) return { stopped: true, said: ['Stopped in the search for files; what was looked through is kept.'] };
   return { stopped: false, said: [`By their content alone ${files} files are known; they are below +carved.`] };
 }

@@ -165,7 +165,10 @@ export class Workspace {
   }
 
   #jobChanged(job: Job): void {
-    if (job.state === 'done' && CHANGES_CASE.includes(job.kind)) this.#start().catch(() => undefined);
+    // A scan that came to its end is seen also where the search for files after it was stopped.
+    const isWhole = (job.result as { readonly whole?: unknown } | null | undefined)?.whole === true;
+    const isFinished = job.state === 'done' || (job.state === 'stopped' && isWhole);
+    if (isFinished && CHANGES_CASE.includes(job.kind)) this.#start().catch(() => undefined);
     this.events.emit('change');
   }
 }

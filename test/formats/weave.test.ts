@@ -1,5 +1,9 @@
 /** Pieces of several disks in turns: each gets its disk and its slot, others none. */
 import { expect, test } from 'vitest';
+import { MemorySource } from '../../src/core/memory.ts';
+import type { Node } from '../../src/core/node.ts';
+import { saysUnused } from '../../src/formats/disk/placing/align.ts';
+import { usageOf, type Volume } from '../../src/formats/disk/placing/volumes.ts';
 import { NOBODY, type Strand, woven } from '../../src/formats/disk/placing/weave.ts';
 
 /** A disk that needs these slots, and knows its own pieces by `marks`, at places where that is so. */
@@ -49,4 +53,41 @@ test('what holds nothing is of nobody, and many pieces take no long time', () =>
   const { owner } = woven(2000, [a], (piece) => (piece % 2 === 0 ? 5 : 0), signal);
   expect(owner.filter((one) => one === 0).length).toBe(1000);
   expect(performance.now() - from).toBeLessThan(20_000);
+});
+
+test('a slot is unused only where a file system says so', async () => {
+  const node: Node = {
+    name: '',
+    rawName: '',
+    kind: 'filesystem',
+    state: 'live',
+    format: '',
+    locator: '',
+    facts: {},
+    damage: [],
+  };
+  const volume = (start: number, end: number, isFree: Volume['isFree']): Volume => ({
+    start,
+    end,
+    source: new MemorySource([], end - start),
+    node,
+    unit: 512,
+    isFree,
+    blank: [],
+    tables: undefined,
+    ends: () => undefined,
+    positionOf: () => undefined,
+  });
+  const MIB = 2 ** 20;
+  const volumes = [
+    // One that says nothing, one of which a part is unreadable, and room that is in none.
+    volume(0, 2 * MIB, async () => undefined),
+    volume(2 * MIB, 5 * MIB, async (at) => (at < 3 * MIB ? true : at < 3 * MIB + 8192 ? undefined : at >= 4 * MIB)),
+  ];
+  const grid = { slots: 6, coverage: MIB, unit: 4096, isSampled: false };
+  const usage = await usageOf(volumes, grid, signal);
+  const unused = Array.from({ length: 6 }, (_, slot) => saysUnused(usage, slot));
+  expect(unused).toEqual([false, false, true, false, true, false]);
+  const none = await usageOf(volumes, { ...grid, slots: 2 ** 20 }, signal);
+  expect(saysUnused(none, 2)).toBe(false);
 });

@@ -2,7 +2,7 @@
 import { INFERRED } from '../../../core/run.ts';
 import type { MachineTexts } from '../../machine/sources.ts';
 import { assumed, inferred, type Said } from './compose.ts';
-import { isContentId } from './descriptor.ts';
+import { contentId, isContentId } from './descriptor.ts';
 import type { Link } from './survey.ts';
 
 export const NO_PARENT = 'ffffffff';
@@ -17,8 +17,8 @@ export function numbered(rawName: string): { stem: string; number: number } {
 
 /** A readable content id of a descriptor's own text. */
 export function ownId(link: Link, key: 'cid' | 'parentcid'): string | undefined {
-  const value = link.text?.values.get(key)?.toLowerCase();
-  return value !== undefined && isContentId(value) ? value.padStart(8, '0') : undefined;
+  const value = link.text?.values.get(key);
+  return value !== undefined && isContentId(value) ? contentId(value) : undefined;
 }
 
 export class Chains {

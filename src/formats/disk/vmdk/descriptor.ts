@@ -41,6 +41,11 @@ export function isContentId(value: string): boolean {
   return /^[0-9a-f]{1,8}$/i.test(value);
 }
 
+/** A content id as all its digits; some hosts leave the first zeros out. Nothing where there is none. */
+export function contentId(value: string): string {
+  return value === '' ? '' : value.toLowerCase().padStart(8, '0');
+}
+
 export function parseDescriptor(raw: string): Descriptor {
   const text = raw.replace(/\0[\s\S]*$/, '');
   const extents: ExtentLine[] = [];

@@ -10,7 +10,7 @@ import type { Source } from '../../../core/source.ts';
 import { readText } from '../../text.ts';
 import { assemble } from './assemble.ts';
 import { NO_PARENT, PLACEHOLDER } from './chains.ts';
-import { type Descriptor, isDescriptor, parseDescriptor, SECTOR } from './descriptor.ts';
+import { contentId, type Descriptor, isDescriptor, parseDescriptor, SECTOR } from './descriptor.ts';
 import { type Kind, kindOf, openExtent, ownPlace, traceOf } from './extent.ts';
 import { BELOW, joined, type Layer, type Part, UNKNOWN, type Wish, ZEROS } from './layer.ts';
 import { mender } from './mend.ts';
@@ -134,7 +134,7 @@ function diskNode({ descriptor, parts, layers, damage, textAt, isWhole, kind }: 
   );
   const parent = descriptor?.values.get('parentfilenamehint');
   const isChild = descriptor !== undefined && isDelta(descriptor);
-  const cid = idOf(value('CID'));
+  const cid = contentId(value('CID'));
   const createType = descriptor === undefined ? (kind ?? '') : value('createType');
   const isEncrypted =
     descriptor !== undefined && [...descriptor.values.keys()].some((key) => /encryptionkeys/.test(key));
@@ -188,7 +188,7 @@ function isDelta({ values, extents }: Descriptor): boolean {
 function backingOf({ values, positions }: Descriptor, textAt: number): Backing {
   const hint = values.get('parentfilenamehint') ?? '';
   const local = hint.replace(/^.*[\\/]/, '');
-  const cid = idOf(values.get('parentcid') ?? '');
+  const cid = contentId(values.get('parentcid') ?? '');
   // Disks that were never written to all have the same id: there the name has to agree as well.
   const identity = cid === PLACEHOLDER ? `cid:${cid}@${local}` : `cid:${cid}`;
   return {
@@ -196,11 +196,6 @@ function backingOf({ values, positions }: Descriptor, textAt: number): Backing {
     ...(/^[0-9a-f]{8}$/.test(cid) && { identity }),
     at: textAt + (positions.get('parentfilenamehint') ?? positions.get('parentcid') ?? 0),
   };
-}
-
-/** A content id as all its digits; some hosts leave the first zeros out. */
-function idOf(value: string): string {
-  return value === '' ? '' : value.toLowerCase().padStart(8, '0');
 }
 
 /** The name of the file that is being opened, as raw bytes. */
