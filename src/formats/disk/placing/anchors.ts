@@ -3,7 +3,7 @@ import type { Source } from '../../../core/source.ts';
 import type { Known } from '../../filesystem/allocated/ntfs.ts';
 import { aligned, type Usage } from './align.ts';
 import type { Mark } from './marks.ts';
-import { type Masks, NOWHERE, type Pieces, rowsOf } from './pieces.ts';
+import { holders, type Masks, NOWHERE, type Pieces, rowsOf } from './pieces.ts';
 
 export interface Question {
   readonly pieces: Pieces;
@@ -29,8 +29,6 @@ export interface Met {
 
 /** Of the pieces whose places are known, so many may lie out of order before order says nothing about the others. */
 const MOST_APART = 0.2;
-/** Bytes that tell of most pieces that they are not what is looked for. */
-const FIRST = 512;
 
 export class Anchors {
   /** The slot of each piece; NOWHERE where it is not known. */
@@ -71,21 +69,14 @@ export class Anchors {
   }
 
   /** Gives the one piece that may hold what lies at a known place its slot. */
-  async find({ at, length, test }: Known): Promise<void> {
+  async find(known: Known): Promise<void> {
     const { pieces, slots } = this.#question;
-    const slot = Math.floor(at / pieces.coverage);
+    const slot = Math.floor(known.at / pieces.coverage);
     if (slot >= slots || this.#taken[slot] === 1) return;
-    const within = at - slot * pieces.coverage;
-    const bytes = new Uint8Array(Math.min(length, pieces.coverage - within));
-    const first = new Uint8Array(Math.min(bytes.length, FIRST));
     const fits: number[] = [];
-    for (let piece = 0; piece < pieces.count && fits.length < 2; piece++) {
-      if (this.slotOf[piece] !== NOWHERE) continue;
-      const from = piece * pieces.coverage + within;
-      await pieces.bytes.read(from, first);
-      if (!test(first)) continue;
-      const gaps = await pieces.bytes.read(from, bytes);
-      if (gaps.length === 0 && test(bytes)) fits.push(piece);
+    for await (const piece of holders(pieces, known)) {
+      if (this.slotOf[piece] === NOWHERE) fits.push(piece);
+      if (fits.length > 1) return;
     }
     if (fits.length !== 1) return;
     this.slotOf[fits[0]] = slot;

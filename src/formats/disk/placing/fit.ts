@@ -1,9 +1,8 @@
 /** How well a piece fits into a slot of a disk, by what a first layout of that disk shows of the guest on it. */
 import type { Cx } from '../../../core/format.ts';
-import type { Gap } from '../../../core/source.ts';
 import { agreement, type Told, type Usage, type Weights } from './align.ts';
 import { type Mark, PEEK, sizeFrom } from './marks.ts';
-import { NOWHERE, ones, type Pieces, pieceIn, trialDisk } from './pieces.ts';
+import { holders, NOWHERE, ones, type Pieces, pieceIn, trialDisk } from './pieces.ts';
 import type { Profile } from './profile.ts';
 import { endsIn, type Tails, tailsOf } from './tails.ts';
 import { partitionsOf, usageOf, type Volume, volumesOn } from './volumes.ts';
@@ -28,8 +27,6 @@ const NAMED = 40;
 const MISPLACED = 20;
 /** Units that the end of a file counts as much as. */
 const END_UNITS = 8;
-/** Bytes of a table of use by which it is told. */
-const TABLE_BYTES = 65_536;
 /** Bytes that the size of a file system may differ from that of its partition. */
 const ABOUT = 1024 * 1024;
 
@@ -93,21 +90,9 @@ export async function fitOf(pieces: Pieces, profile: Profile, layout: Layout, cx
 /** Whether the table of use of a file system lies where it should, if that can be told; names the pieces it may be. */
 async function inPlace(pieces: Pieces, { tables }: Volume, layout: Layout, names: Names): Promise<boolean> {
   if (tables === undefined) return true;
-  const { coverage, count } = pieces;
-  const slot = Math.floor(tables.at / coverage);
-  const within = tables.at - slot * coverage;
-  const bytes = new Uint8Array(Math.min(tables.length, TABLE_BYTES, coverage - within));
+  const slot = Math.floor(tables.at / pieces.coverage);
   const could: number[] = [];
-  const start = bytes.subarray(0, PEEK);
-  for (let piece = 0; piece < count; piece++) {
-    let fits = true;
-    for (const part of [start, bytes]) {
-      const gaps: readonly Gap[] = fits ? await pieces.bytes.read(piece * coverage + within, part) : [];
-      // Where the start of a volume is full, so is that of its table.
-      fits &&= gaps.length === 0 && (tables.test(part) || (part === start && part.every((byte) => byte === 0xff)));
-    }
-    if (fits) could.push(piece);
-  }
+  for await (const piece of holders(pieces, tables)) could.push(piece);
   for (const piece of could) names.put(piece, slot, 1 / could.length);
   return slot < layout.slots && could.includes(pieceIn(layout.slotOf, layout.slots)[slot]);
 }

@@ -2,7 +2,8 @@
 import { data, MapSource, segments } from '../../../core/map-source.ts';
 import { flatten } from '../../../core/resolve.ts';
 import { DATA, GUESSED, LOST, MISSING, RunList, type Why } from '../../../core/run.ts';
-import type { Source } from '../../../core/source.ts';
+import type { Gap, Source } from '../../../core/source.ts';
+import type { Known } from '../../filesystem/allocated/ntfs.ts';
 
 /** Pieces side by side: piece i lies at [i * coverage, (i + 1) * coverage) of `bytes`. */
 export interface Pieces {
@@ -17,6 +18,10 @@ export function piecesAt(source: Source, places: readonly number[], coverage: nu
   const list = places.map((at) => data(source, at, coverage, GUESSED));
   return { bytes: segments(list), count: list.length, coverage };
 }
+
+/** Bytes that are looked at where a block of most file systems is to be told, and where a table of use is. */
+const SAMPLE = 4096;
+const TOLD_BY = 65_536;
 
 /** Entry of a list of slots: this piece has none. */
 export const NOWHERE = -1;
@@ -54,6 +59,26 @@ export function pieceIn(slotOf: Int32Array, slots: number): Int32Array {
   const out = new Int32Array(slots).fill(NOWHERE);
   for (let piece = 0; piece < slotOf.length; piece++) if (slotOf[piece] >= 0) out[slotOf[piece]] = piece;
   return out;
+}
+
+/** Pieces that may hold what is known to lie at a place of the disk, by the bytes that they have there. */
+export async function* holders(
+  { bytes, count, coverage }: Pieces,
+  { at, length, test }: Known,
+): AsyncGenerator<number> {
+  const within = at % coverage;
+  const all = new Uint8Array(Math.min(length, TOLD_BY, coverage - within));
+  // The start tells of most pieces that they do not.
+  const start = all.subarray(0, SAMPLE);
+  for (let piece = 0; piece < count; piece++) {
+    let fits = true;
+    for (const part of [start, all]) {
+      const gaps: readonly Gap[] = fits ? await bytes.read(piece * coverage + within, part) : [];
+      // Where the start of a volume is full, so is that of its table of use.
+      fits &&= gaps.length === 0 && (test(part) || (part === start && part.every((byte) => byte === 0xff)));
+    }
+    if (fits) yield piece;
+  }
 }
 
 /** One bit for each unit of each stretch, `words` words of 32 for each. */
@@ -107,8 +132,6 @@ export async function writtenIn(pieces: Pieces, unit: number, signal: AbortSigna
 
 /** Units of one piece of which the first bytes are looked at where nothing else tells what was written. */
 export const SAMPLES = 16;
-/** Bytes that are looked at: those of a block of most file systems. */
-const SAMPLE = 4096;
 
 /** Bytes of a unit where samples are taken. */
 export function sampleUnit(coverage: number): number {
