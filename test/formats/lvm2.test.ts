@@ -22,7 +22,6 @@ import { type LvSpec, makeLvm2 } from '../make/lvm2.ts';
 import { makeStore } from '../make/stores.ts';
 import type { EntrySpec } from '../make/vmfs/spec.ts';
 import { checkFormat } from '../suites/check-format.ts';
-import { brokenInvariants } from '../suites/check-source.ts';
 import { type Read, read, volume } from './devices.ts';
 
 const CORPUS = join(import.meta.dirname, '..', '..', '..', 'shared', 'corpus', 'images.tar.gz');
@@ -112,75 +111,6 @@ test('a leg of a RAID that missed changes is not read while the others do; witho
   // Without their notes nothing says which of two legs is newer.
   const bare = makeLvm2(13, 2, [{ ...spec, stale: [] }]).map((one) => one.fill(0, MIB, MIB + 64));
   expect((await logical(bare, 'copy')).weakest).toBe(INFERRED);
-});
-
-const THIN = 64 * KIB;
-const hasThin = spawnSync('thin_restore', ['--version']).status === 0;
-
-/** The metadata of a pool, as the tools of device mapper write it. */
-function thinMetadata(
-  devices: readonly (readonly [at: number, block: number, length: number][])[],
-  blocks: number,
-): Buffer {
-  const xml = devices.map((list, i) => {
-    const mapped = list.reduce((sum, [, , length]) => sum + length, 0);
-    const ranges = list.map(
-      ([at, block, length]) =>
-        `<range_mapping origin_begin="${at}" data_begin="${block}" length="${length}" time="0"/>`,
-    );
-    return `<device dev_id="${i + 1}" mapped_blocks="${mapped}" transaction="0" creation_time="0" snap_time="0">${ranges.join('')}</device>`;
-  });
-  const head = `<superblock uuid="" time="0" transaction="1" data_block_size="${THIN / 512}" nr_data_blocks="${blocks}">`;
-  const [text, file] = [join(root, 'thin.xml'), join(root, 'tmeta')];
-  fs.writeFileSync(text, `${head}${xml.join('')}</superblock>`);
-  fs.writeFileSync(file, Buffer.alloc(4 * MIB));
-  const done = spawnSync('thin_restore', ['-i', text, '-o', file], { encoding: 'utf8' });
-  expect(done.status, done.stderr).toBe(0);
-  return fs.readFileSync(file);
-}
-
-test.skipIf(!hasThin)('thin volumes are read through the trees of their pool', async () => {
-  const blocks = 300;
-  const pool = bytes(100, 20 * MIB);
-  // Many ranges, so that trees have more than one level; every third block of the second device is a hole.
-  const first = Array.from({ length: 10 }, (_, i): [number, number, number] => [i * 9, 7 * i, 5]);
-  const second = Array.from({ length: 290 }, (_, i): [number, number, number] => [
-    i + Math.floor(i / 2),
-    (i * 7) % blocks,
-    1,
-  ]);
-  const expected = [first, second].map((list) => {
-    const out = new Uint8Array(32 * MIB);
-    for (const [at, block, length] of list) out.set(pool.subarray(block * THIN, (block + length) * THIN), at * THIN);
-    return out;
-  });
-  const thin = (id: number): string[] => [
-    'type = "thin"',
-    'thin_pool = "pool"',
-    'transaction_id = 0',
-    `device_id = ${id}`,
-  ];
-  const tpool = [
-    'type = "thin-pool"',
-    'metadata = "pool_tmeta"',
-    'pool = "pool_tdata"',
-    'transaction_id = 1',
-    `chunk_size = ${THIN / 512}`,
-  ];
-  const devices = makeLvm2(11, 1, [
-    { name: 'pool_tmeta', type: 'linear', content: thinMetadata([first, second], blocks), on: [0], isHidden: true },
-    { name: 'pool_tdata', type: 'linear', content: pool, on: [0], isHidden: true },
-    { name: 'pool', type: 'other', content: pool, on: [], segment: tpool },
-    { name: 'one', type: 'other', content: expected[0], on: [], segment: thin(1) },
-    { name: 'two', type: 'other', content: expected[1], on: [], segment: thin(2) },
-    { name: 'none', type: 'other', content: expected[1], on: [], segment: thin(3) },
-  ]);
-  for (const [i, name] of ['one', 'two'].entries()) {
-    const had = await logical(devices, name);
-    expect([sha256(had.data), had.lost], name).toEqual([sha256(expected[i]), 0]);
-    expect(await brokenInvariants((await (await (await volume(devices)).child!(name))!.bytes!())!)).toEqual([]);
-  }
-  expect((await logical(devices, 'none')).lost).toBe(32 * MIB);
 });
 
 test('a snapshot of the old kind shows its origin as it was', async () => {

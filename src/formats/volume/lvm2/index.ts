@@ -7,7 +7,7 @@ import { type MemberFact, type Node, NotThis } from '../../../core/node.ts';
 import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import type { Group, LogicalSpec } from './group.ts';
-import { LogicalVolumes } from './logical.ts';
+import { LogicalVolumes, type PoolFault } from './logical.ts';
 import { allTexts, currentText, type Physical, readPhysical, type Text } from './physical.ts';
 import { label } from './structs.ts';
 
@@ -20,7 +20,7 @@ export const lvm2: Format = {
     'A cached volume is read from its origin, inferred: what its cache holds and was not written back is not looked for.',
     'VDO and integrity volumes, and thin volumes with an origin outside their pool, are named and missing.',
     'RAID volumes that are or were laid out anew (reshaped) are inferred; where legs were last written when a host fell is not looked for.',
-    'Mappings of thin pools whose metadata is damaged are not searched for.',
+    'Removed thin devices come back where a text of the group still names them; space maps of pools are not read.',
   ],
   laid: [0, 1, 2, 3].map((sector) => ({ table: label, at: sector * 512, mark: { at: 0, text: 'LABELONE' } })),
   async probe(source) {
@@ -87,7 +87,7 @@ function placed(all: readonly Physical[], group: Group): Map<string, Physical> {
   return out;
 }
 
-function groupNode(all: readonly Physical[], text: Text, cx: Cx): Node {
+async function groupNode(all: readonly Physical[], text: Text, cx: Cx): Promise<Node> {
   const { group } = text;
   const physical = placed(all, group);
   const damage = damageOf(all, physical, text, cx);
@@ -102,6 +102,7 @@ function groupNode(all: readonly Physical[], text: Text, cx: Cx): Node {
   const certainty = isDoubtful ? INFERRED : STATED;
   const shown = [...group.logical.values()].filter((one) => one.isVisible && !isSnapshotSegment(one));
   const volumes = new LogicalVolumes({ group, physical, certainty, why });
+  damage.push(...(await volumes.poolFaults()).map((one) => poolDamage(one, cx)));
   const node = (one: LogicalSpec): Node => volumeNode(one, group, volumes, cx);
   const { name } = group;
   return {
@@ -145,6 +146,19 @@ function detailsOf({ group, at }: Text, physical: ReadonlyMap<string, Physical>)
     lastCommand: printable(group.description),
     textAt: at,
   };
+}
+
+/** Says what is wrong with a pool, and what not to do about it. */
+function poolDamage({ pool, expected, actual }: PoolFault, cx: Cx): Damage {
+  const name = printable(pool);
+  if (actual === undefined) {
+    const effect =
+      'its trees are found by what is left of them, and inferred; get out what is needed before lvconvert --repair or lvremove, which write over that';
+    return cx.damage(0, 'lvm2.thin-super', `a superblock of the thin pool ${name}`, 'none that makes sense', effect);
+  }
+  const wanted = `transaction ${expected} in the superblock of ${name}, as the text says`;
+  const effect = `nothing is missing here, but LVM does not activate the pool: once all is out, set transaction_id = ${actual} in what vgcfgbackup writes, and give it to vgcfgrestore --force`;
+  return cx.damage(0, 'lvm2.thin-transaction', wanted, String(actual), effect);
 }
 
 /** The physical volumes that are there, in the order of the text, which also says where they were once. */

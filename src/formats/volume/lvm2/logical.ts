@@ -12,6 +12,7 @@ import { snapshot } from './snapshot.ts';
 import { SECTOR } from './structs.ts';
 import { listIn, numberIn, textIn } from './text.ts';
 import { ThinPool } from './thin.ts';
+import { readSuper } from './thin-nodes.ts';
 
 /** Volumes that lie on volumes; more is a loop or a joke. */
 const MAX_LEVELS = 12;
@@ -31,6 +32,13 @@ interface Members {
   readonly certainty: Certainty;
   /** The text that says all this. */
   readonly why: Why;
+}
+
+/** A pool of which the superblock is lost, or counts other transactions than the text of the group. */
+export interface PoolFault {
+  readonly pool: string;
+  readonly expected: number;
+  readonly actual?: number;
 }
 
 export class LogicalVolumes {
@@ -223,12 +231,29 @@ export class LogicalVolumes {
     return (await pool)?.device(numberIn(section, 'device_id'), length);
   }
 
+  /** What is wrong with the pools of thin volumes themselves. */
+  async poolFaults(): Promise<PoolFault[]> {
+    const out: PoolFault[] = [];
+    for (const { name, segments: list } of this.#members.group.logical.values()) {
+      const section = list.find(({ type }) => type === 'thin-pool')?.section;
+      const metadata = section && (await this.#named(textIn(section, 'metadata'), 0));
+      if (section === undefined || metadata === undefined) continue;
+      const found = await readSuper(metadata);
+      const fault = { pool: name, expected: numberIn(section, 'transaction_id') };
+      const actual = found?.values.transaction;
+      if (actual === undefined || actual !== fault.expected)
+        out.push({ ...fault, ...(actual !== undefined && { actual }) });
+    }
+    return out;
+  }
+
   async #pool(name: string, level: number): Promise<ThinPool | undefined> {
     const section = this.#members.group.logical.get(name)?.segments.find(({ type }) => type === 'thin-pool')?.section;
     if (section === undefined) return undefined;
     const metadata = await this.#named(textIn(section, 'metadata'), level);
     const pool = await this.#named(textIn(section, 'pool'), level);
-    return metadata && pool && ThinPool.open(metadata, pool, this.#members.certainty);
+    const unit = numberIn(section, 'chunk_size') * SECTOR;
+    return metadata && pool && ThinPool.open(metadata, pool, unit, this.#members.certainty);
   }
 
   async #stale(name: string, length: number, level: number): Promise<Source | undefined> {
