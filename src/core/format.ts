@@ -35,10 +35,12 @@ export interface Format {
   readonly mender?: Mender;
 }
 
-/** What a format asks for beside its own bytes: by file name, or by the identity of what it is a part of. */
+/** What a format asks for beside its own bytes: by file name, by the identity of what it is a part of, or by size. */
 export interface Reference {
   readonly name?: string;
   readonly identity?: string;
+  /** Evidence of so many bytes that was given: disks of one array are alike in nothing else. */
+  readonly size?: number;
 }
 
 export interface Candidate {

@@ -39,6 +39,7 @@ import { pmxcfs } from './machine/pmxcfs.ts';
 import { proxmox } from './machine/proxmox.ts';
 import { vbox } from './machine/vbox.ts';
 import { vmx } from './machine/vmx.ts';
+import { array } from './volume/array/index.ts';
 import { gptFinder, mbrFinder } from './volume/find.ts';
 import { gpt } from './volume/gpt.ts';
 import { lost } from './volume/lost.ts';
@@ -54,6 +55,7 @@ export const formats: readonly Format[] = [
   vmfsLvm,
   lvm2,
   md,
+  array,
   vmfs,
   ext,
   xfs,

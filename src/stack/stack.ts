@@ -342,8 +342,22 @@ export class Stack {
     };
   }
 
+  async #ofSize(node: Node, size: number): Promise<Candidate[]> {
+    const out: Candidate[] = [];
+    if (node.kind === 'directory')
+      for await (const child of this.children(node)) out.push(...(await this.#ofSize(child, size)));
+    else if (node.kind === 'evidence' && node.facts.size === size)
+      out.push({ source: (await node.bytes!())!, locator: node.locator });
+    return out;
+  }
+
   async #siblings(node: Node, reference: Reference): Promise<Candidate[]> {
     if (reference.identity !== undefined) return this.#members.of(reference.identity, folderOf(node));
+    if (reference.size !== undefined) {
+      const out: Candidate[] = [];
+      for (const root of this.roots) out.push(...(await this.#ofSize(root, reference.size)));
+      return out;
+    }
     if (reference.name === undefined) return [];
     return siblingsByName(this, node, reference.name, this.#options.only === true);
   }
