@@ -1,7 +1,7 @@
 /** salvor inspect: what is inside, layer by layer, how healthy it is, and what can be had. */
 import type { Command } from 'commander';
 import { quoted } from '../codec/shell.ts';
-import { diagnose, type Layer, layerJson, sentencesOf, type Tally, titleOf } from '../stack/diagnosis.ts';
+import { adviceIn, diagnose, type Layer, layerJson, sentencesOf, type Tally, titleOf } from '../stack/diagnosis.ts';
 import type { Stack } from '../stack/stack.ts';
 import { common, INTACT, NOTHING, UNCERTAIN, withStack } from './command.ts';
 import { print, printJson, shown } from './output.ts';
@@ -27,8 +27,9 @@ Examples:
 
 async function inspect(stack: Stack, sources: readonly string[], json: boolean): Promise<number> {
   const { layers, found } = await diagnose(stack);
-  if (json) printJson({ sources: layers.map(layerJson) });
-  else print([...layers.flatMap((layer) => lines(layer, 0)), '', ...nextStep(found, sources)].join('\n'));
+  const advice = adviceIn(layers);
+  if (json) printJson({ sources: layers.map(layerJson), ...(advice.length > 0 && { advice }) });
+  else print([...layers.flatMap((layer) => lines(layer, 0)), '', ...nextStep(found, advice, sources)].join('\n'));
   if (found.known === 0) return NOTHING;
   return found.damaged > 0 ? UNCERTAIN : INTACT;
 }
@@ -39,7 +40,7 @@ function lines(layer: Layer, depth: number): string[] {
   return [...own.map((line) => `${indent}${line}`), ...layer.inside.flatMap((inner) => lines(inner, depth + 1))];
 }
 
-function nextStep(found: Tally, sources: readonly string[]): string[] {
+function nextStep(found: Tally, advice: readonly string[], sources: readonly string[]): string[] {
   const named = sources.map((one) => quoted(shown(one))).join(' ');
   if (found.known === 0) {
     return [
@@ -52,6 +53,6 @@ function nextStep(found: Tally, sources: readonly string[]): string[] {
       ? 'No damage was found in the metadata; what is listed can be had.'
       : 'What is marked ! is damaged; the rest can be had (salvor tree --damaged follows every byte).';
   if (found.filesystems === 0)
-    return [had, `Next: salvor convert ${quoted(shown(sources[0]))} OUT.raw brings its bytes out.`];
-  return [had, `Next: salvor recover ${named} --out DIR`];
+    return [had, ...advice, `Next: salvor convert ${quoted(shown(sources[0]))} OUT.raw brings its bytes out.`];
+  return [had, ...advice, `Next: salvor recover ${named} --out DIR`];
 }

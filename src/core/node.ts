@@ -87,6 +87,8 @@ export interface Node {
   readonly damage: readonly Damage[];
   /** Notices that are no damage: mounted when it was copied, last host, and the like. */
   readonly notices?: readonly string[];
+  /** What can be done about it with the platform's own means, and what must not be, in sentences. */
+  readonly advice?: readonly string[];
   /** The machines that a configuration describes; nearly always one. */
   readonly machines?: readonly MachineModel[];
   readonly disk?: DiskFacts;

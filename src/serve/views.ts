@@ -3,7 +3,7 @@ import type { z } from '@hono/zod-openapi';
 import { type Damage, sentence } from '../core/damage.ts';
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
-import { type Diagnosis, type Layer, sentencesOf, titleOf } from '../stack/diagnosis.ts';
+import { adviceIn, type Diagnosis, type Layer, sentencesOf, titleOf } from '../stack/diagnosis.ts';
 import type { Machine } from '../stack/machines.ts';
 import type { SolvedChain } from '../stack/solve.ts';
 import { HOW, isWhole } from '../stack/solved.ts';
@@ -87,6 +87,7 @@ export function adviceOf({ layers, found }: Diagnosis): SentenceView[] {
     text: 'Do not mount it, repair it or write to it from a host, and do not recover onto it. Salvor itself only reads it.',
     wrong: false,
   });
+  for (const text of adviceIn(layers)) out.push({ text: shown(text), wrong: false });
   if (unreadable)
     out.push({
       text: 'Parts of it cannot be read. Copy it first with "salvor image", and work on the copy.',

@@ -192,6 +192,11 @@ function contentLines(contents: Contents): string[] {
 }
 
 /** A layer with all that is inside it, for programs. */
+/** What can be done outside of this program, and what must not be: each sentence once. */
+export function adviceIn(layers: readonly Layer[]): string[] {
+  return [...new Set(layers.flatMap(({ node, inside }) => [...(node.advice ?? []), ...adviceIn(inside)]))];
+}
+
 export function layerJson(layer: Layer): unknown {
   const { machines, lacking, encrypted, ...counts } = layer.contents ?? { machines: [], lacking: [] };
   return {

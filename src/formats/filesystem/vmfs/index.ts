@@ -1,5 +1,6 @@
 /** VMFS3, VMFS5 and VMFS6: the file system of ESX and ESXi datastores. */
 
+import { inQuotes } from '../../../codec/shell.ts';
 import { vmwareUuid } from '../../../codec/vmware-uuid.ts';
 import type { Damage } from '../../../core/damage.ts';
 import type { Cx, Format } from '../../../core/format.ts';
@@ -141,6 +142,12 @@ function headerDamage(header: FsHeader, cx: Cx): Damage[] {
     .map((v) => cx.damage(FS_HEADER_AT + v.at, `vmfs.header.${v.field}`, v.expected, v.actual, effect));
 }
 
+/** Hosts do not mount a sound volume whose LUN has another ID than the one it was made on. */
+function snapshotAdvice({ label, uuid }: FsHeader): string {
+  const name = label === '' ? vmwareUuid(uuid) : label;
+  return `Where a host calls it a snapshot and does not mount it, its LUN only has another ID: esxcfg-volume -M ${inQuotes(printable(name))} mounts it as it is. Do not resignature it: that cannot be undone.`;
+}
+
 async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
   const { header, geometry } = volume;
   const root = await rootNode(volume, cx.self, header.label === '' ? 'vmfs' : header.label);
@@ -164,6 +171,7 @@ async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
     child: async (rawName) => residue.node(rawName) ?? carved.node(rawName) ?? root.child?.(rawName),
     format: `VMFS${geometry.version} file system`,
     notices,
+    advice: [snapshotAdvice(header)],
     look: () => freedBlocks(volume),
     isFree: (at) => volume.allocation.isFree(at),
     facts: {
