@@ -33,9 +33,25 @@ export async function beneath(stack: Stack, node: Node): Promise<Node[]> {
       out.set(one.locator, one);
     }
   }
+  const carcass = await carcassIn(stack, node);
+  if (carcass !== undefined) for (const one of await filesystems(stack, carcass)) out.set(one.locator, one);
   // What nothing else claims is found by any copy of its superblock when it is opened.
   const isCovered = inside !== undefined && live.length === 0 && out.size === 0;
   return isCovered ? overwritten(stack, inside.kind === 'disk' ? inside : node) : [...out.values()];
+}
+
+/** The container that a file's name promises, where something else was written over its start. */
+export async function carcassIn(stack: Stack, node: Node): Promise<Node | undefined> {
+  const inside = await stack.inside(node);
+  if (inside === undefined || inside.kind === 'disk') return undefined;
+  const name = node.rawName.toLowerCase();
+  for (const format of formats.filter(({ layer }) => layer === 'disk')) {
+    const isNamed = format.names?.some((ending) => name.endsWith(ending)) === true;
+    if (!isNamed || inside.format === format.title) continue;
+    const opened = await stack.openAs(node, format);
+    if (opened !== undefined) return opened;
+  }
+  return undefined;
 }
 
 /**

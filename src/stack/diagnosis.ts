@@ -1,6 +1,6 @@
 /** The diagnosis: what is there, layer by layer, in which health, and what can be had. Reads metadata only. */
 import type { Look, Node } from '../core/node.ts';
-import { beneath } from './beneath.ts';
+import { beneath, carcassIn } from './beneath.ts';
 import { type Machine, machinesOf } from './machines.ts';
 import { mendedNodes, Pieces } from './mend.ts';
 import type { Stack } from './stack.ts';
@@ -75,6 +75,8 @@ async function layerOf(stack: Stack, node: Node, seen: Set<string>, depth: numbe
   const inside = await stack.inside(node);
   if (inside !== undefined) layer.inside.push(await layerOf(stack, inside, seen, depth + 1));
   if (node.kind === 'evidence') {
+    const carcass = await carcassIn(stack, node);
+    if (carcass !== undefined) layer.inside.push(await layerOf(stack, carcass, seen, depth + 1));
     for (const older of await beneath(stack, node)) layer.inside.push(await layerOf(stack, older, seen, depth + 1));
   }
   if (layer.inside.length > 0) return layer;

@@ -7,6 +7,8 @@ import { expect, test } from 'vitest';
 import { MemorySource } from '../../src/core/memory.ts';
 import { flatten } from '../../src/core/resolve.ts';
 import { MISSING, RunList, STATED, ZERO } from '../../src/core/run.ts';
+import type { Source } from '../../src/core/source.ts';
+import { diagnose } from '../../src/stack/diagnosis.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { type GuestKind, guestAbsent, guestImage } from '../scoreboard/guests.ts';
 import { qemuAbsent } from './qcow2-images.ts';
@@ -60,8 +62,11 @@ async function shares(name: string, bytes: Uint8Array, truth: Uint8Array): Promi
   const stack = new Stack([{ name, source: new MemorySource(bytes) }]);
   const disk = await stack.inside(stack.roots[0]);
   const source = await disk?.bytes?.();
+  return source === undefined ? { right: 0, wrong: 0, lost: truth.length, lies: 0 } : compared(source, truth);
+}
+
+async function compared(source: Source, truth: Uint8Array): Promise<Record<string, number>> {
   const out = { right: 0, wrong: 0, lost: 0, lies: 0 };
-  if (source === undefined) return { ...out, lost: truth.length };
   const size = Math.min(source.size, truth.length);
   const got = new Uint8Array(size);
   await source.read(0, got);
@@ -132,5 +137,24 @@ test.skipIf((qemuAbsent ?? guestAbsent('ext4')) !== undefined)(
     const counts = Number(view.getBigUint64(48));
     bytes.fill(0xff, counts + 8 * 5, counts + 8 * 7);
     expect((await falseZeros('disk.qcow2', bytes, truth)).wrong).toBe(0);
+  },
+);
+
+test.skipIf((qemuAbsent ?? guestAbsent('ext4')) !== undefined)(
+  'a raw disk that was written over the start of an image hides neither itself nor the image',
+  async () => {
+    const over = guestImage({ kind: 'ext4', mib: 32, seed: 8, fill: 0.3 }).subarray(0, 8 * 2 ** 20);
+    const truth = guestImage({ kind: 'ext4', mib: 96, seed: 7, fill: 0.6 });
+    const options = ['-o', 'cluster_size=4096'];
+    const bytes = made({ name: 'disk.qcow2', format: 'qcow2', options, table: () => [0, 0] }, truth);
+    bytes.set(over);
+    const stack = new Stack([{ name: 'disk.qcow2', source: new MemorySource(bytes) }], { only: true });
+    const { layers } = await diagnose(stack);
+    const [table, disk] = layers[0].inside.map(({ node }) => node);
+    expect([table.format, disk.format]).toEqual(['MBR partition table', 'QCOW2 disk']);
+    expect(disk.damage.map(({ code }) => code)).toEqual(['qcow2.header', 'qcow2.l1']);
+    // Nothing that is left knows its place, so that tables are not laid out from the start of the disk either.
+    const had = await compared((await disk.bytes!())!, truth);
+    expect(had).toEqual({ right: 0, wrong: 0, lost: truth.length, lies: 0 });
   },
 );

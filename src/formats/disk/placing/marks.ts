@@ -126,6 +126,12 @@ export function sizeFrom(head: Uint8Array): { size: number; what: string; exact:
   return end === 0 ? undefined : { size: end, what: 'its MBR', exact: false };
 }
 
+/** Bytes of a file system by a copy of its superblock at the start of one of its groups. */
+export function copySize(head: Uint8Array): number | undefined {
+  const ext = extAt(viewOf(head), 0);
+  return ext !== undefined && ext.group > 0 ? ext.bytes : undefined;
+}
+
 /** A boot sector: of a partition table whose entries make sense. */
 function isBoot(view: DataView, from: number): boolean {
   if (view.getUint16(from + 510, true) !== 0xaa55) return false;

@@ -13,10 +13,16 @@ const BY_FIELDS = 80;
 const BY_TABLES = 40;
 /** Bytes of a file without a header that are looked at: with the largest clusters the first L2 table ends here. */
 const LOOKED: number = 12 * 1024 * 1024;
+/** The same of a file whose name says that it is one: a raw disk may have been written over its start. */
+const LOOKED_NAMED: number = 256 * 1024 * 1024;
+const NAMED = /\.q(?:cow2?|ed)(?:::@0)?$/i;
 /** Entries that make tables more than a coincidence. */
 const ENOUGH = 4;
 
-export async function looksLikeOne(source: Source, { isKnown = false }: Pick<Cx, 'isKnown'>): Promise<number> {
+export async function looksLikeOne(
+  source: Source,
+  { isKnown = false, source: locator }: Pick<Cx, 'isKnown' | 'source'>,
+): Promise<number> {
   const head = new Uint8Array(Math.min(header.size, source.size));
   if (head.length < V2_LENGTH) return 0;
   const lost = await source.read(0, head);
@@ -25,7 +31,8 @@ export async function looksLikeOne(source: Source, { isKnown = false }: Pick<Cx,
   const values = header.decode(whole);
   if (lost.length === 0 && values.magic === MAGIC) return values.version === 2 || values.version === 3 ? SURE : 0;
   if (lost.length === 0 && isHeader(values, source.size)) return BY_FIELDS;
-  return !isKnown && (await hasTables(source)) ? BY_TABLES : 0;
+  if (isKnown) return 0;
+  return (await hasTables(source, NAMED.test(locator) ? LOOKED_NAMED : LOOKED)) ? BY_TABLES : 0;
 }
 
 function isHeader(values: ReturnType<typeof header.decode>, end: number): boolean {
@@ -36,11 +43,11 @@ function isHeader(values: ReturnType<typeof header.decode>, end: number): boolea
 }
 
 /** A table that leads to tables, or one that leads to the clusters right behind it. */
-async function hasTables(source: Source): Promise<boolean> {
-  const geometry = await detectGeometry(source, LOOKED, 'qcow2.header');
+async function hasTables(source: Source, length: number): Promise<boolean> {
+  const geometry = await detectGeometry(source, length, 'qcow2.header');
   if (geometry === undefined) return false;
   const { clusterSize } = geometry;
-  const near = Math.ceil(LOOKED / clusterSize);
+  const near = Math.ceil(Math.min(length, source.size) / clusterSize);
   // Offsets may lead anywhere in the file, but only its start is read.
   const view = slice(source, 0, source.size, VERIFIED);
   const { plain, tables } = await surveyOf(

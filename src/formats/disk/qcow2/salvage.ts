@@ -2,7 +2,7 @@
 import type { Cx } from '../../../core/format.ts';
 import { type Certainty, GUESSED, INFERRED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
-import { PEEK, sizeFrom } from '../placing/marks.ts';
+import { copySize, PEEK, sizeFrom } from '../placing/marks.ts';
 import { blankDirectory, type Directory, LOST_TABLE } from './directory.ts';
 import { type Geometry, offsetOf, readWords } from './geometry.ts';
 import { type Placed, Placer, piecesOf } from './place.ts';
@@ -14,6 +14,13 @@ import { followTables, MAX_SURVEY, type Survey, surveyOf, type Table } from './s
 const NEAR: number = 1024 ** 3;
 /** Stretches whose first bytes are asked how large the disk is. */
 const MAX_HEADS = 65_536;
+/** Clusters that are looked into for a copy of a superblock, and bytes before the first partition on most disks. */
+const MAX_LOOKS = 65_536;
+const PARTITION_AT: number = 1024 * 1024;
+/** Clusters that no L2 table leads to in sound images: header, tables of counts and states; and the share that was lost before. */
+const MOST_OTHERS = 16;
+const MOST_LEAKED = 0.01;
+
 /** Empty clusters that an L1 table may have between two that are not. */
 const MAX_EMPTY = 64;
 
@@ -54,9 +61,35 @@ export async function rebuilt(file: Source, geometry: Geometry, cx: Cx): Promise
     const slots = Math.min(MAX_L1_ENTRIES, Math.max(least, ...found.map((one) => one.tables.length)));
     live = blankDirectory(-1, slots, LOST_TABLE, INFERRED, 'qcow2.l1');
     placed = await placeAll(file, geometry, live, found, orphans, survey, cx);
+    // What a lost table led to would be taken for never written; and where nothing anchors it, order begins nowhere.
+    if (lacksTables(survey, geometry, file.size)) {
+      const isAnchored = placed.copies + placed.shared + placed.content > 0;
+      for (let slot = 0; slot < live.tables.length; slot++) {
+        if (isAnchored && live.tables[slot] !== 0) continue;
+        live.tables[slot] = LOST_TABLE;
+        live.codes.set(slot, 'qcow2.l1');
+      }
+      if (!isAnchored) placed = { copies: 0, shared: 0, content: 0, order: 0, left: orphans };
+    }
   }
   const size = await sizeOf(file, geometry, live, listed, found);
   return { directory: live, ...size, states, placed, whole: survey.whole };
+}
+
+/** Clusters of the file that no table leads to, beyond what other structures take, say that tables are lost. */
+function lacksTables(survey: Survey, { clusterSize }: Geometry, size: number): boolean {
+  const tables = [...survey.tables.values(), ...survey.plain.values()];
+  // Where compressed clusters lie is not counted by clusters.
+  if (!survey.whole || tables.some(({ compressed }) => compressed > 0)) return false;
+  const known = new Set<number>();
+  for (const { at, targets } of tables) {
+    known.add(at);
+    for (const target of targets) known.add(target);
+  }
+  let held = 0;
+  for (const at of known) if (at < size && !survey.zeros.has(at)) held++;
+  const counts = Math.ceil(size / clusterSize / (clusterSize / 2));
+  return survey.used - held > MOST_OTHERS + 4 * counts + survey.used * MOST_LEAKED;
 }
 
 /** Used once only, as tables of the live state are. */
@@ -261,17 +294,27 @@ async function sizeOf(
 /** What the first bytes of one stretch say of the size of the disk. */
 async function headSize(bytes: Source, at: number): Promise<ReturnType<typeof sizeFrom>> {
   const head = new Uint8Array(PEEK);
-  return (await bytes.read(at, head)).length > 0 ? undefined : sizeFrom(head);
+  if ((await bytes.read(at, head)).length > 0) return undefined;
+  return sizeFrom(head);
 }
 
-/** The size of the disk by whichever of its stretches begins with a partition table; 0 where none does. */
+/** The size of the disk by whichever of its stretches begins with a partition table, else by copies of superblocks; 0 where none tells. */
 async function guestSizeOf(file: Source, geometry: Geometry, tables: readonly Table[]): Promise<number> {
   const places = tables.map(({ at }) => at).sort((a, b) => a - b);
   const { bytes, count, coverage } = piecesOf(file, geometry, places.slice(0, MAX_HEADS));
   let size = 0;
-  for (let piece = 0; piece < count; piece++) {
-    const said = await headSize(bytes, piece * coverage);
-    if (said !== undefined && said.size <= MAX_L1_ENTRIES * coverage) size = Math.max(size, said.size);
+  const take = (said: number | undefined): void => {
+    if (said !== undefined && said <= MAX_L1_ENTRIES * coverage) size = Math.max(size, said);
+  };
+  for (let piece = 0; piece < count; piece++) take((await headSize(bytes, piece * coverage))?.size);
+  if (size > 0) return size;
+  const step = Math.max(geometry.clusterSize, PEEK);
+  const head = new Uint8Array(PEEK);
+  for (let at = 0, n = 0; at < bytes.size && n < MAX_LOOKS; at += step, n++) {
+    if ((await bytes.read(at, head)).length > 0) continue;
+    const copy = copySize(head);
+    // Most lie behind a partition table.
+    if (copy !== undefined) take(copy + PARTITION_AT);
   }
   return size;
 }
