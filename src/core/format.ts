@@ -19,6 +19,8 @@ export interface Format {
   readonly gaps: readonly string[];
   /** Endings of file names worth a look inside, for files in a directory: '.vmdk'. */
   readonly names?: readonly string[];
+  /** Endings of names that promise this format, so that it is looked for also where something else stands at the start. */
+  readonly beneath?: readonly string[];
   /** Structures at places that are known before anything is opened, for who names the bytes of a disk. */
   readonly laid?: readonly Laid[];
   /** Asked only where no other format knows these bytes: it reads more than a few sectors to find out. */

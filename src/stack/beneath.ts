@@ -29,7 +29,8 @@ export async function beneath(stack: Stack, node: Node): Promise<Node[]> {
     const opened = inside?.format === format.title ? inside : await stack.openAs(node, format);
     if (opened === undefined) continue;
     for (const one of await filesystems(stack, opened)) {
-      if (known.has(one.locator) || (await isContent(stack, one, await groundsOf()))) continue;
+      if (known.has(one.locator) || (await isOneOf(stack, one, live))) continue;
+      if (await isContent(stack, one, await groundsOf())) continue;
       out.set(one.locator, one);
     }
   }
@@ -46,7 +47,7 @@ export async function carcassIn(stack: Stack, node: Node): Promise<Node | undefi
   if (inside === undefined || inside.kind === 'disk') return undefined;
   const name = node.rawName.toLowerCase();
   for (const format of formats.filter(({ layer }) => layer === 'disk')) {
-    const isNamed = format.names?.some((ending) => name.endsWith(ending)) === true;
+    const isNamed = format.beneath?.some((ending) => name.endsWith(ending)) === true;
     if (!isNamed || inside.format === format.title) continue;
     const opened = await stack.openAs(node, format);
     if (opened !== undefined) return opened;
@@ -64,6 +65,20 @@ async function overwritten(stack: Stack, disk: Node): Promise<Node[]> {
     if (opened?.kind === 'filesystem' && opened.children !== undefined) return [opened];
   }
   return [];
+}
+
+/** Whether a file system is one that lives there, found a second time by its start. */
+async function isOneOf(stack: Stack, one: Node, live: readonly Node[]): Promise<boolean> {
+  const uuidOf = ({ facts }: Node): unknown => facts.details?.uuid ?? facts.details?.serial;
+  const startOf = async (node: Node): Promise<Bottom | undefined> =>
+    (await sampled(await stack.parentOf(node)?.bytes?.()))[0];
+  const alike = live.filter((other) => other.format === one.format && uuidOf(other) === uuidOf(one));
+  const at = alike.length === 0 ? undefined : await startOf(one);
+  for (const other of at === undefined ? [] : alike) {
+    const own = await startOf(other);
+    if (own?.source === at!.source && own?.at === at!.at) return true;
+  }
+  return false;
 }
 
 interface Bottom {

@@ -6,6 +6,7 @@ import { afterAll, expect, test } from 'vitest';
 import { MemorySource } from '../../src/core/memory.ts';
 import { flatten } from '../../src/core/resolve.ts';
 import { INFERRED, RunList } from '../../src/core/run.ts';
+import { beneath } from '../../src/stack/beneath.ts';
 import { filesystems } from '../../src/stack/home.ts';
 import { locate } from '../../src/stack/locate.ts';
 import { Stack } from '../../src/stack/stack.ts';
@@ -53,4 +54,22 @@ test('noise is no disk of a guest', async () => {
   const stack = new Stack([{ name: 'noise', source: noise }], { only: true });
   expect(await stack.inside(stack.roots[0])).toBeUndefined();
   stack.close();
+});
+
+test.skipIf(ext2progsAbsent !== undefined)('what its table leads to is not found a second time', async () => {
+  const from = join(root, 'again');
+  writeEntries(from, sampleEntries(6, 5));
+  const image = join(root, 'again.img');
+  makeExt(image, '12M', from, ['-t', 'ext4']);
+  const disk = Buffer.alloc(16 * MIB);
+  fs.readFileSync(image).copy(disk, MIB);
+  // One partition of 12 MiB, of type 0x83.
+  disk.set([0x80, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 0x60, 0, 0], 446);
+  disk.set([0x55, 0xaa], 510);
+  const stack = new Stack([{ name: 'disk', source: new MemorySource(disk) }], { only: true });
+  expect((await filesystems(stack, stack.roots[0])).map(({ locator }) => locator)).toEqual(['disk::mbr/p1::ext']);
+  expect(await beneath(stack, stack.roots[0])).toEqual([]);
+  disk.fill(0, 0, 512);
+  const without = new Stack([{ name: 'disk', source: new MemorySource(disk) }], { only: true });
+  expect((await filesystems(without, without.roots[0])).length).toBe(1);
 });

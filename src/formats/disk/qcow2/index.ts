@@ -28,6 +28,7 @@ export const qcow2: Format = {
   ],
   laid: [{ table: header, at: 0 }],
   names: ['.qcow2', '.qcow', '.img', '.qc2'],
+  beneath: ['.qcow2', '.qc2'],
   find: qcow2Finder,
   probe: looksLikeOne,
   async open(source, cx) {

@@ -15,7 +15,7 @@ const BY_TABLES = 40;
 const LOOKED: number = 12 * 1024 * 1024;
 /** The same of a file whose name says that it is one: a raw disk may have been written over its start. */
 const LOOKED_NAMED: number = 256 * 1024 * 1024;
-const NAMED = /\.q(?:cow2?|ed)(?:::@0)?$/i;
+const NAMED = /\.qc(?:ow)?2(?:::@0)?$/i;
 /** Entries that make tables more than a coincidence. */
 const ENOUGH = 4;
 
