@@ -12,6 +12,7 @@ import { locate } from '../../src/stack/locate.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { seeded } from '../make/content.ts';
 import { ext2progsAbsent, makeExt, sampleEntries, writeEntries } from '../make/ext.ts';
+import { makeMounted, mountAbsent } from '../make/mounted.ts';
 import { sha256, whole } from './volumes.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'salvor-lost-guest-'));
@@ -73,3 +74,16 @@ test.skipIf(ext2progsAbsent !== undefined)('what its table leads to is not found
   const without = new Stack([{ name: 'disk', source: new MemorySource(disk) }], { only: true });
   expect((await filesystems(without, without.roots[0])).length).toBe(1);
 });
+
+test.skipIf(mountAbsent('xfs') !== undefined)(
+  'the groups of an XFS volume begin with copies, and are no volumes',
+  async () => {
+    const image = join(root, 'xfs.img');
+    makeMounted('xfs', image, '64M', []);
+    const bytes = fs.readFileSync(image);
+    expect(bytes.toString('latin1', 16 * MIB, 16 * MIB + 4)).toBe('XFSB');
+    const stack = new Stack([{ name: 'disk', source: new MemorySource(bytes) }], { only: true });
+    expect((await filesystems(stack, stack.roots[0])).length).toBe(1);
+    expect(await beneath(stack, stack.roots[0])).toEqual([]);
+  },
+);

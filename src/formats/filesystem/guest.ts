@@ -11,6 +11,8 @@ import { bootSector, OEM } from './ntfs/structs.ts';
 const EXT_AT = 0x400;
 const BTRFS_AT = 0x10000;
 const MAX_BYTES = 2 ** 50;
+/** Up to the second sector of 4 KiB. */
+const XFS_NEED = 8192;
 
 /** What a header says of what starts with it. */
 export interface Guess {
@@ -53,6 +55,10 @@ function xfs(block: Uint8Array): Guess | undefined {
   const view = viewOf(block);
   const size = view.getUint32(4);
   if (latin1(block, 0, 4) !== 'XFSB' || size < 512 || size > 65536) return undefined;
+  // Each allocation group begins with a copy of it, and its next sector says which group it is.
+  const sector = view.getUint16(102);
+  const isNext = block.length >= sector + 12 && latin1(block, sector, 4) === 'XAGF';
+  if (isNext && view.getUint32(sector + 8) !== 0) return undefined;
   const blocks = view.getUint32(8) * 2 ** 32 + view.getUint32(12);
   return { what: 'XFS', bytes: blocks * size, label: text(block, 108, 12), uuid: uuidText(block.subarray(32, 48)) };
 }
@@ -112,7 +118,7 @@ export const GUEST_KINDS: readonly string[] = [
 export const guestFinders: readonly Finder[] = [
   finder('guest.ext', 512, EXT_AT + 1024, { offset: EXT_AT + 0x38, bytes: [0x53, 0xef] }, ext),
   finder('guest.ntfs', 512, 512, { offset: 510, bytes: [0x55, 0xaa] }, ntfs),
-  finder('guest.xfs', 512, 512, textKey(0, 'XFSB'), xfs),
+  finder('guest.xfs', 512, XFS_NEED, textKey(0, 'XFSB'), xfs),
   finder('guest.btrfs', 4096, BTRFS_AT + 1024, textKey(BTRFS_AT + 0x40, '_BHRfS_M'), btrfs),
   finder('guest.lvm2', 512, 1024, textKey(512, 'LABELONE'), lvm2),
 ];
