@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { Node } from '../core/node.ts';
 import type { Packer } from '../core/packer.ts';
 import type { Writer } from '../core/writer.ts';
-import { type Converted, convert, ExportError } from '../export/index.ts';
+import { type Converted, convert, ExportError, keepYoungRoomSmall } from '../export/index.ts';
 import { packers, writers } from '../formats/index.ts';
 import { notRead } from '../stack/bootable.ts';
 import { diskIn } from '../stack/home.ts';
@@ -46,9 +46,11 @@ export function register(program: Command): void {
     )
     .option('--no-detect', 'do not: only what is known to be zeros takes no room')
     .addHelpText('after', EXAMPLES)
-    .action((locator: string, out: string, options: Options) =>
-      withNode([locator], options, (target, signal) => run(target, out, options, signal)),
-    );
+    .action((locator: string, out: string, options: Options) => {
+      // Before anything is opened: to find the way through a stream makes more garbage than all that comes after it.
+      keepYoungRoomSmall();
+      return withNode([locator], options, (target, signal) => run(target, out, options, signal));
+    });
 }
 
 const EXAMPLES = `

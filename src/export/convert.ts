@@ -4,6 +4,7 @@ import * as path from 'node:path';
 import { formatMapfile, StatusMap } from '../codec/mapfile.ts';
 import { CHUNK, leavesOf, TreeHash } from '../codec/tree-hash.ts';
 import { FileSource } from '../core/evidence.ts';
+import { forgetMade } from '../core/made.ts';
 import type { Node } from '../core/node.ts';
 import { type Occupied, occupiedOf } from '../core/occupied.ts';
 import type { Packer, Packing } from '../core/packer.ts';
@@ -113,6 +114,7 @@ async function converted(stack: Stack, node: Node, threads: Threads, options: Co
     meter.totalBytes = occupied.count * occupied.unit;
     meter.filesTotal = files.length;
     meter.start('copy');
+    forgetMade();
     const journal = new Journal(work, past, header);
     const written = await write(work, files, names, { past, journal, meter, threads, options });
     // Counted only now: reading has shown what cannot be read, and runs say so by now.
