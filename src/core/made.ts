@@ -31,6 +31,13 @@ const WEIGHT = 2;
 /** Lists at rest: as many as inputs were ever followed at once. */
 const lists: RunList[] = [];
 let ids = 0;
+/**
+ * How much came out where that was less than was said, by what it is made of. Apart from the sources themselves, of which
+ * maps forget the oldest and make them anew: a gap that was seen once must not be forgotten with one.
+ */
+const short = new WeakMap<Source, Map<string, number>>();
+/** Such gaps of one source that are kept in mind. */
+const MAX_SHORT = 1_000_000;
 
 export class MadeSource implements Source {
   readonly size: number;
@@ -47,7 +54,7 @@ export class MadeSource implements Source {
     this.size = size;
     this.codec = codec;
     this.inputs = inputs;
-    this.#had = size;
+    this.#had = this.#known()?.get(this.#key()) ?? size;
   }
 
   async read(offset: number, into: Uint8Array): Promise<readonly Gap[]> {
@@ -120,7 +127,28 @@ export class MadeSource implements Source {
     // The collector is slow to see what hangs on small objects; a codec may answer a part of its input.
     if (made.buffer !== input.buffer) input.buffer.transfer(0);
     this.#had = Math.min(made.length, this.size);
+    if (this.#had < this.size) this.#remember();
+    else this.#known()?.delete(this.#key());
     return made;
+  }
+
+  /** What is known of sources that lie where this one does. */
+  #known(): Map<string, number> | undefined {
+    const first = this.inputs[0]?.source;
+    return first === undefined ? undefined : short.get(first);
+  }
+
+  #remember(): void {
+    const first = this.inputs[0]?.source;
+    if (first === undefined) return;
+    const known = short.get(first) ?? new Map<string, number>();
+    if (known.size < MAX_SHORT) short.set(first, known.set(this.#key(), this.#had));
+  }
+
+  /** The same for two sources that make the same of the same bytes. */
+  #key(): string {
+    const places = this.inputs.map(({ at, length }) => `${at}+${length}`);
+    return [this.codec.name, ...(this.codec.shared ?? []), this.size, ...places].join(' ');
   }
 
   #code(): string {
