@@ -1,10 +1,11 @@
 /** salvor convert: write any disk as one file of a format. */
+import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { Command } from 'commander';
 import type { Node } from '../core/node.ts';
 import type { Packer } from '../core/packer.ts';
 import type { Writer } from '../core/writer.ts';
-import { type Converted, convert, ExportError } from '../export/index.ts';
+import { type Converted, convert, ExportError, Threads } from '../export/index.ts';
 import { packers, writers } from '../formats/index.ts';
 import { notRead } from '../stack/bootable.ts';
 import { diskIn } from '../stack/home.ts';
@@ -46,9 +47,12 @@ export function register(program: Command): void {
     )
     .option('--no-detect', 'do not: only what is known to be zeros takes no room')
     .addHelpText('after', EXAMPLES)
-    .action((locator: string, out: string, options: Options) =>
-      withNode([locator], options, (target, signal) => run(target, out, options, signal)),
-    );
+    .action((locator: string, out: string, options: Options) => {
+      const threads = new Threads();
+      if (isLarge(locator)) threads.startAll();
+      const converting = withNode([locator], options, (target, signal) => run(target, out, options, threads, signal));
+      return converting.finally(() => threads.close());
+    });
 }
 
 const EXAMPLES = `
@@ -57,7 +61,21 @@ Examples:
   salvor convert lun0.img::/web01/web01-000002.vmdk web01.raw     a snapshot, its whole chain joined
   salvor convert broken.qcow2 fixed.qcow2                         what is left of it, with OUT.map for the rest`;
 
-async function run({ stack, node, at }: Target, out: string, options: Options, signal: AbortSignal): Promise<number> {
+/** Bytes from which on it pays to start threads before it is known what there is to do. */
+const LARGE: number = 256 * 1024 * 1024;
+
+/** Whether what is named is a large file; what lies inside of one is not looked for yet. */
+function isLarge(locator: string): boolean {
+  return fs.existsSync(locator) && fs.statSync(locator).size >= LARGE;
+}
+
+async function run(
+  { stack, node, at }: Target,
+  out: string,
+  options: Options,
+  threads: Threads,
+  signal: AbortSignal,
+): Promise<number> {
   if (at !== undefined) throw new UsageError(`${node.locator}@${at} is one byte; name the disk without @.`);
   const { writer, variant } = chosen(out, options.to);
   const disk = await diskOf(stack, node);
@@ -71,6 +89,7 @@ async function run({ stack, node, at }: Target, out: string, options: Options, s
       ...(options.detect !== undefined && { detect: options.detect }),
       command: process.argv.slice(2),
       signal,
+      threads,
       onProgress: (progress) => line.show(progress),
     });
     line.end();

@@ -13,19 +13,38 @@ export const GRAIN_MARKER = 12;
  * a checksum of its own.
  */
 export function grainCodec(lba: number, grain: number, sectors: number): Codec {
-  return {
-    name: 'deflate',
-    shared: [SHARED.grain, lba, grain, sectors],
-    make(input, size) {
-      if (input.length < GRAIN_MARKER) return new Uint8Array(0);
-      const view = viewOf(input);
-      const length = view.getUint32(8, true);
-      const value = readU64(view, 0);
-      const isAnother = value !== lba && value < sectors && value % grain === 0;
-      if (isAnother) return new Uint8Array(0);
-      const end = length > 0 ? Math.min(input.length, GRAIN_MARKER + length) : input.length;
-      const made = inflateZlib(input.subarray(GRAIN_MARKER, end), size);
-      return made.length > 0 ? made : inflateZlib(input.subarray(GRAIN_MARKER), size);
-    },
-  };
+  return new GrainCodec(lba, grain, sectors);
+}
+
+/** A class, for there is one of each grain: closures and lists of numbers would take three times the memory. */
+class GrainCodec implements Codec {
+  readonly #lba: number;
+  readonly #grain: number;
+  readonly #sectors: number;
+
+  constructor(lba: number, grain: number, sectors: number) {
+    this.#lba = lba;
+    this.#grain = grain;
+    this.#sectors = sectors;
+  }
+
+  get name(): string {
+    return 'deflate';
+  }
+
+  get shared(): readonly number[] {
+    return [SHARED.grain, this.#lba, this.#grain, this.#sectors];
+  }
+
+  make(input: Uint8Array, size: number): Uint8Array {
+    if (input.length < GRAIN_MARKER) return new Uint8Array(0);
+    const view = viewOf(input);
+    const length = view.getUint32(8, true);
+    const value = readU64(view, 0);
+    const isAnother = value !== this.#lba && value < this.#sectors && value % this.#grain === 0;
+    if (isAnother) return new Uint8Array(0);
+    const end = length > 0 ? Math.min(input.length, GRAIN_MARKER + length) : input.length;
+    const made = inflateZlib(input.subarray(GRAIN_MARKER, end), size);
+    return made.length > 0 ? made : inflateZlib(input.subarray(GRAIN_MARKER), size);
+  }
 }

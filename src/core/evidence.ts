@@ -60,6 +60,16 @@ export class FileSource implements Source {
     return this.#fd;
   }
 
+  /**
+   * The same file past the page cache, for the same threads, where it has holes. A read from it into memory that begins at
+   * an odd address is refused wherever there is data, and costs next to nothing in a hole, of which no page is kept.
+   */
+  get holesFd(): number | undefined {
+    if (this.identity.block || fs.fstatSync(this.#fd).blocks * 512 >= this.size) return undefined;
+    this.#direct ??= new DirectReads(this.#fd);
+    return this.#direct.fd;
+  }
+
   /** Path of the mapfile that says which of the bytes are not those of the device that was copied, if one is used. */
   get mapfile(): string | undefined {
     return this.#mapfile;
@@ -233,7 +243,7 @@ function isSectors(offset: number, length: number): boolean {
 
 /** Reads past the page cache: through it, a bad sector of 512 bytes takes all of its page of 4 KiB with it. */
 class DirectReads {
-  readonly #fd: number | undefined;
+  readonly fd: number | undefined;
   readonly #buffer = new Uint8Array(2 * DIRECT);
   /** Where in the buffer the device is content to write, as far as is known. */
   #shift = 0;
@@ -243,7 +253,7 @@ class DirectReads {
     const { O_RDONLY, O_DIRECT } = fs.constants;
     if (O_DIRECT === undefined) return;
     try {
-      this.#fd = fs.openSync(`/proc/self/fd/${fd}`, O_RDONLY | O_DIRECT);
+      this.fd = fs.openSync(`/proc/self/fd/${fd}`, O_RDONLY | O_DIRECT);
     } catch {
       // Then it is read through the page cache like everything else.
     }
@@ -251,8 +261,8 @@ class DirectReads {
 
   /** Bytes had before an error; undefined where the device takes no such reads. */
   async read(offset: number, into: Uint8Array): Promise<number | undefined> {
-    for (; this.#fd !== undefined && this.#shift < DIRECT; this.#shift += SHIFT) {
-      const fd = this.#fd;
+    for (; this.fd !== undefined && this.#shift < DIRECT; this.#shift += SHIFT) {
+      const fd = this.fd;
       const got = await new Promise<number | undefined>((resolve) => {
         fs.read(fd, this.#buffer, this.#shift, into.length, offset, (error, bytes) => {
           if (error === null) resolve(bytes);
@@ -267,7 +277,7 @@ class DirectReads {
   }
 
   close(): void {
-    if (this.#fd !== undefined) fs.closeSync(this.#fd);
+    if (this.fd !== undefined) fs.closeSync(this.fd);
   }
 }
 

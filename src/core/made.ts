@@ -24,8 +24,20 @@ export interface Codec {
   make(input: Uint8Array, size: number): Uint8Array;
 }
 
-const results = new TableCache<Uint8Array>();
+/** Read from without any wait in between, so that what is let go of can be given back at once. */
+const results = new TableCache<Uint8Array>(giveBack);
+/** A result is worth half as much as a table of its size: it leads to its own bytes only. */
+const WEIGHT = 2;
+/** Lists at rest: as many as inputs were ever followed at once. */
+const lists: RunList[] = [];
 let ids = 0;
+/**
+ * How much came out where that was less than was said, by what it is made of. Apart from the sources themselves, of which
+ * maps forget the oldest and make them anew: a gap that was seen once must not be forgotten with one.
+ */
+const short = new WeakMap<Source, Map<string, number>>();
+/** Such gaps of one source that are kept in mind. */
+const MAX_SHORT = 1_000_000;
 
 export class MadeSource implements Source {
   readonly size: number;
@@ -42,15 +54,17 @@ export class MadeSource implements Source {
     this.size = size;
     this.codec = codec;
     this.inputs = inputs;
-    this.#had = size;
+    this.#had = this.#known()?.get(this.#key()) ?? size;
   }
 
   async read(offset: number, into: Uint8Array): Promise<readonly Gap[]> {
-    const made = results.get(this.#id) ?? (await this.#make());
+    const known = results.get(this.#id);
+    const made = known ?? (await this.#make());
     const there = made.subarray(offset, offset + into.length);
     into.set(there);
     into.fill(0, there.length);
     const lost = into.length - there.length;
+    if (known === undefined) results.set(this.#id, made, made.length * WEIGHT);
     return lost === 0 ? [] : [{ offset: offset + there.length, length: lost, code: this.#code() }];
   }
 
@@ -81,7 +95,8 @@ export class MadeSource implements Source {
   async #follow(): Promise<{ certainty: Certainty; why: Why | undefined }> {
     let certainty: Certainty = VERIFIED;
     let why: Why | undefined;
-    const list = new RunList(64);
+    // A disk has thousands of such inputs, and most are asked once: a list for each was most of what was to be collected.
+    const list = lists.pop() ?? new RunList(64);
     for (const { source, at, length } of this.inputs) {
       for (let reached = at; reached < at + length && certainty !== LOST; ) {
         list.clear();
@@ -92,6 +107,8 @@ export class MadeSource implements Source {
         }
       }
     }
+    list.clear();
+    lists.push(list);
     this.#way = { certainty, why };
     return this.#way;
   }
@@ -110,11 +127,44 @@ export class MadeSource implements Source {
     // The collector is slow to see what hangs on small objects; a codec may answer a part of its input.
     if (made.buffer !== input.buffer) input.buffer.transfer(0);
     this.#had = Math.min(made.length, this.size);
-    results.set(this.#id, made, made.length);
+    if (this.#had < this.size) this.#remember();
+    else this.#known()?.delete(this.#key());
     return made;
+  }
+
+  /** What is known of sources that lie where this one does. */
+  #known(): Map<string, number> | undefined {
+    const first = this.inputs[0]?.source;
+    return first === undefined ? undefined : short.get(first);
+  }
+
+  #remember(): void {
+    const first = this.inputs[0]?.source;
+    if (first === undefined) return;
+    const known = short.get(first) ?? new Map<string, number>();
+    if (known.size < MAX_SHORT) short.set(first, known.set(this.#key(), this.#had));
+  }
+
+  /** The same for two sources that make the same of the same bytes. */
+  #key(): string {
+    const places = this.inputs.map(({ at, length }) => `${at}+${length}`);
+    return [this.codec.name, ...(this.codec.shared ?? []), this.size, ...places].join(' ');
   }
 
   #code(): string {
     return this.#way?.certainty === LOST ? (this.#way.why?.code ?? 'made.input') : `made.${this.codec.name}`;
   }
+}
+
+/** Results in memory of up to this size may share it with others. */
+const SHARED_ROOM = 64 * 1024;
+
+/** Gives memory back at once: by itself, tens of megabytes of it wait for the collector. */
+function giveBack({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength > SHARED_ROOM) buffer.transfer(0);
+}
+
+/** Lets go of all that was made: whoever goes over everything once asks for none of it again. */
+export function forgetMade(): void {
+  results.clear();
 }

@@ -17,6 +17,12 @@ let total = 0;
 /** One owner's view of the shared cache: tables by a number, usually their offset. */
 export class TableCache<V> {
   readonly #mine = new Map<number, Entry>();
+  readonly #onForgotten: ((value: V) => void) | undefined;
+
+  /** `onForgotten` is given what is let go of; nobody may hold on to what this cache answers, then. */
+  constructor(onForgotten?: (value: V) => void) {
+    this.#onForgotten = onForgotten;
+  }
 
   get(key: number): V | undefined {
     const entry = this.#mine.get(key);
@@ -56,5 +62,6 @@ export class TableCache<V> {
     this.#mine.delete(key);
     entries.delete(entry);
     total -= entry.cost;
+    this.#onForgotten?.(entry.value as V);
   }
 }

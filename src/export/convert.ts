@@ -3,11 +3,11 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { formatMapfile, StatusMap } from '../codec/mapfile.ts';
 import { CHUNK, leavesOf, TreeHash } from '../codec/tree-hash.ts';
-import { FileSource } from '../core/evidence.ts';
+import { forgetMade, MadeSource } from '../core/made.ts';
 import type { Node } from '../core/node.ts';
 import { type Occupied, occupiedOf } from '../core/occupied.ts';
 import type { Packer, Packing } from '../core/packer.ts';
-import { DATA } from '../core/run.ts';
+import type { RunList } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import type { Writer, WrittenFile } from '../core/writer.ts';
 import type { Stack } from '../stack/stack.ts';
@@ -24,8 +24,8 @@ import { pack } from './pack.ts';
 import { compare } from './past.ts';
 import { checkPlace, realOut } from './place.ts';
 import { identities } from './plan.ts';
-import { type Summary, summarize } from './summary.ts';
-import { Threads } from './threads.ts';
+import { bottomsOf, type Summary, summarize } from './summary.ts';
+import { keepYoungRoomSmall, Threads } from './threads.ts';
 
 export interface ConvertOptions {
   /** The file that is written; nothing of that name may be there. */
@@ -40,6 +40,8 @@ export interface ConvertOptions {
   /** As it was typed, for the journal. */
   readonly command: readonly string[];
   readonly signal: AbortSignal;
+  /** Threads that were started before; they are closed here. */
+  readonly threads?: Threads;
   onProgress?(progress: Progress): void;
 }
 
@@ -63,7 +65,7 @@ const NEARLY_ALL = 0.9;
 
 /** Writes `disk` to `options.out`, or goes on where that was stopped. Throws ExportError. */
 export async function convert(stack: Stack, node: Node, options: ConvertOptions): Promise<Converted> {
-  const threads = new Threads();
+  const threads = options.threads ?? new Threads();
   try {
     return await converted(stack, node, threads, options);
   } finally {
@@ -86,7 +88,7 @@ async function converted(stack: Stack, node: Node, threads: Threads, options: Co
   const target = path.join(path.dirname(work), path.basename(out));
   const meter = new Meter(options.onProgress);
   meter.start('plan');
-  const before = await summarize(disk);
+  const before = await summarize(disk, sparing());
   const detect = options.detect ?? before.data > disk.size * NEARLY_ALL;
   const occupied = await occupiedIn(disk, detect, threads, options, meter);
   const files = planned(disk, target, occupied, options);
@@ -113,6 +115,7 @@ async function converted(stack: Stack, node: Node, threads: Threads, options: Co
     meter.totalBytes = occupied.count * occupied.unit;
     meter.filesTotal = files.length;
     meter.start('copy');
+    forgetMade();
     const journal = new Journal(work, past, header);
     const written = await write(work, files, names, { past, journal, meter, threads, options });
     // Counted only now: reading has shown what cannot be read, and runs say so by now.
@@ -133,6 +136,16 @@ async function converted(stack: Stack, node: Node, threads: Threads, options: Co
     unlock();
     if (names.every(isThere)) fs.rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** Saves memory as soon as a disk turns out to be one of compressed units: each of them is an object with others. */
+function sparing(): (list: RunList) => void {
+  let isSparing = false;
+  return ({ sources }) => {
+    if (isSparing || !sources.some((source) => source instanceof MadeSource)) return;
+    isSparing = true;
+    keepYoungRoomSmall();
+  };
 }
 
 /** A file of the result; with `packing` its source is the disk, and its size is known when it is written. */
@@ -294,18 +307,6 @@ function refuse(name: string): void {
 function optionsOf(node: Node, options: ConvertOptions, occupied: Occupied): Record<string, unknown> {
   const { variant } = options;
   return { locator: node.locator, variant, unit: occupied.unit, occupied: occupied.count };
-}
-
-/** The evidence that a disk's bytes lie in. */
-export async function bottomsOf(disk: Source): Promise<FileSource[]> {
-  const bottoms = new Set<FileSource>();
-  await summarize(disk, (list) => {
-    for (let i = 0; i < list.n; i++) {
-      const source = list.state(i) === DATA ? list.sourceOf(i) : undefined;
-      if (source instanceof FileSource) bottoms.add(source);
-    }
-  });
-  return [...bottoms];
 }
 
 function writeMap(name: string, size: number, summary: Summary): void {

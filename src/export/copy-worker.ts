@@ -172,7 +172,27 @@ function rehash(job: RehashJob): RehashResult {
   }
 }
 
-function filled({ at, length, layout, step }: FilledJob): readonly number[] | undefined {
+/** Reads what begins with zeros: mostly holes, and those without a detour over the page cache. */
+class ZeroReader {
+  readonly #fd: number;
+  #holes: number | undefined;
+
+  /** `holes`: descriptors of evidence with holes, each with the one that holes are read by. */
+  constructor(fd: number, holes: readonly number[]) {
+    this.#fd = fd;
+    const i = holes.findIndex((own, at) => at % 2 === 0 && own === fd);
+    this.#holes = i < 0 ? undefined : holes[i + 1];
+  }
+
+  read(into: Uint8Array, at: number): boolean {
+    if (this.#holes !== undefined && readAll(this.#holes, into, at)) return true;
+    // Zeros that were written: to be refused each time costs more than it is worth.
+    this.#holes = undefined;
+    return readAll(this.#fd, into, at);
+  }
+}
+
+function filled({ at, length, layout, step, holes }: FilledJob): readonly number[] | undefined {
   const out: number[] = [];
   const { data, made } = layout;
   if (made.length > 0) {
@@ -182,17 +202,23 @@ function filled({ at, length, layout, step }: FilledJob): readonly number[] | un
   for (let i = 0; i < data.length; i += 4) {
     const [to, bytes, fd, from] = data.subarray(i, i + 4);
     const end = Math.min(to + bytes, at + length);
+    const zeros = new ZeroReader(fd, holes);
     let isZero = false;
     for (let place = to; place < end; ) {
       // Behind zeros there are mostly more of them: those have to be read. Of all else the first bytes tell that it is
       // some, and the rest of it need not be.
       const unit = isZero ? place + STREAM : (Math.floor(place / step) + 1) * step;
       const stop = Math.min(end, place + STREAM, unit);
-      const part = buffer.subarray(0, stop - place);
-      const first = isZero ? part : part.subarray(0, GLANCE);
-      if (!readAll(fd, first, from + place - to)) return undefined;
-      if (isZero || isAllZeros(first)) {
-        if (!isZero && !readAll(fd, part, from + place - to)) return undefined;
+      // At an odd address: see FileSource.holesFd.
+      const part = buffer.subarray(1, 1 + stop - place);
+      const offset = from + place - to;
+      if (!isZero) {
+        const first = part.subarray(0, GLANCE);
+        if (!readAll(fd, first, offset)) return undefined;
+        isZero = isAllZeros(first);
+      }
+      if (isZero) {
+        if (!zeros.read(part, offset)) return undefined;
         filledIn(part, place - at, step, out);
         isZero = out[out.length - 1] !== stop - at;
       } else addWrite(out, place - at, stop - at);

@@ -1,11 +1,13 @@
 /** Looks through a disk for zeros that nothing calls zeros: threads read ahead, what they find is taken in order. */
 import { CHUNK } from '../codec/tree-hash.ts';
+import type { FileSource } from '../core/evidence.ts';
 import { type Occupied, OccupiedBuilder } from '../core/occupied.ts';
 import { flatten } from '../core/resolve.ts';
 import { RunList } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { filledIn } from './chunk.ts';
 import { LayoutBuilder } from './layout.ts';
+import { bottomsOf } from './summary.ts';
 import type { Threads } from './threads.ts';
 
 /** Chunks under way or waiting for their turn. */
@@ -28,6 +30,7 @@ export async function detected(
   const out = new OccupiedBuilder(unit);
   const pending: Pending[] = [];
   const step = Math.min(unit, CHUNK);
+  const holes = holesOf(await bottomsOf(disk));
   const take = async (): Promise<void> => {
     const { at, filled } = pending.shift()!;
     const list = await filled;
@@ -38,7 +41,7 @@ export async function detected(
     for await (const { at, layout, length } of chunksOf(disk)) {
       signal.throwIfAborted();
       const { foreign, empty } = layout;
-      const job = { kind: 'filled', at, length, layout: layout.take(), step } as const;
+      const job = { kind: 'filled', at, length, layout: layout.take(), step, holes } as const;
       if (empty) continue;
       await threads.slot();
       const asked = foreign ? Promise.resolve(undefined) : threads.run<'filled'>(job);
@@ -75,6 +78,11 @@ async function* chunksOf(disk: Source): AsyncGenerator<{ at: number; length: num
       from = end;
     }
   }
+}
+
+/** Descriptors of files with holes, each with the one that holes are read by. */
+function holesOf(bottoms: readonly FileSource[]): number[] {
+  return bottoms.flatMap((file) => (file.holesFd === undefined ? [] : [file.fd, file.holesFd]));
 }
 
 async function here(disk: Source, at: number, length: number, step: number): Promise<number[]> {

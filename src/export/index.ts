@@ -22,6 +22,7 @@ export type { Availability, Estimate, Progress, RecoverOptions } from './options
 export { checkPlace, realOut } from './place.ts';
 export { recover } from './recover.ts';
 export { type Report, type ReportEvidence, reportHtml } from './report.ts';
+export { Threads } from './threads.ts';
 export { availabilityLine, doubtOf, isDoubtful, recoveryLines } from './told.ts';
 export { decisionLine, machineLines, stepLines } from './told-machine.ts';
 export { type Difference, type VerifyOptions, type VerifyResult, verify } from './verify.ts';

@@ -95,6 +95,8 @@ export interface FilledJob {
   readonly layout: Layout;
   /** Bytes of which is said whether they hold anything. */
   readonly step: number;
+  /** Descriptors of evidence with holes, each with the one that holes are read by. */
+  readonly holes: readonly number[];
 }
 
 export type Job = ChunkJob | FilesJob | LeafJob | RehashJob | PackJob | FilledJob;

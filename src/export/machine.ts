@@ -10,7 +10,7 @@ import { packers, writers } from '../formats/index.ts';
 import type { Bootable, BootableDisk } from '../stack/bootable.ts';
 import { Stack } from '../stack/stack.ts';
 import { checkNames, packArchive, sha256Of } from './appliance.ts';
-import { bottomsOf, type Converted, convert, mapOf } from './convert.ts';
+import { type Converted, convert, mapOf } from './convert.ts';
 import { ExportError, interrupted, writeError } from './error.ts';
 import { type Header, Journal, type Past, readJournal } from './journal.ts';
 import { takeLock } from './lock.ts';
@@ -21,6 +21,7 @@ import { isThere, removeOwn } from './output.ts';
 import { areAsLeft, compare, finished } from './past.ts';
 import { checkPlace, realOut } from './place.ts';
 import { identities } from './plan.ts';
+import { bottomsOf } from './summary.ts';
 
 interface MachineOptions {
   /** Directory that is written to; made if it is not there. */

@@ -1,4 +1,5 @@
 /** How certain a file's bytes are, and which are missing, counted from its runs. */
+import { FileSource } from '../core/evidence.ts';
 import { MAX_GAPS } from '../core/limits.ts';
 import { flatten } from '../core/resolve.ts';
 import { CERTAINTY_NAMES, DATA, INFERRED, LOST, MISSING, RunList } from '../core/run.ts';
@@ -76,4 +77,16 @@ export async function summarize(source: Source, each?: (list: RunList) => void):
 export function nothingCounted(worst: string): Pick<FileEntry, 'certainty' | 'gaps' | 'reasons'> {
   const bytes = { verified: 0, stated: 0, inferred: 0, guessed: 0, missing: 0 };
   return { certainty: { worst, bytes }, gaps: [], reasons: [] };
+}
+
+/** The evidence that a disk's bytes lie in. */
+export async function bottomsOf(disk: Source): Promise<FileSource[]> {
+  const bottoms = new Set<FileSource>();
+  await summarize(disk, (list) => {
+    for (let i = 0; i < list.n; i++) {
+      const source = list.state(i) === DATA ? list.sourceOf(i) : undefined;
+      if (source instanceof FileSource) bottoms.add(source);
+    }
+  });
+  return [...bottoms];
 }

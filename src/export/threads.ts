@@ -1,4 +1,5 @@
 /** The copying threads: jobs go to the one with the least to do, and never more than a few wait. */
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { interrupted } from './error.ts';
 import type { Answer, Job, Order, Results } from './jobs.ts';
@@ -11,6 +12,15 @@ const WAITING = 2;
 const LIMITS = { maxYoungGenerationSizeMb: 4 };
 const FILE = new URL(import.meta.url.endsWith('.ts') ? './copy-worker.ts' : './copy-worker.js', import.meta.url);
 
+/**
+ * Keeps the room of new objects as small as it is, for the rest of the process: by itself it grows to 32 MiB, and nothing
+ * gets faster by it where all is short-lived. Not for every run: what is loaded from now on is compiled from its source,
+ * for the runtime does not trust what it kept under other settings.
+ */
+export function keepYoungRoomSmall(): void {
+  setFlagsFromString('--semi-space-growth-factor=1');
+}
+
 interface Thread {
   readonly worker: Worker;
   readonly jobs: Map<number, { resolve: (result: never) => void; reject: (error: unknown) => void }>;
@@ -18,11 +28,17 @@ interface Thread {
 }
 
 export class Threads {
-  /** Started when they are first needed. */
+  /** Started when they are first needed, if not before. */
   readonly #threads: Thread[] = [];
   readonly #waiting: (() => void)[] = [];
   #id = 0;
   #broken: unknown;
+
+  /** Starts all of them now: while the disk is being opened, the other processor is idle. */
+  startAll(): this {
+    while (this.#threads.length < THREADS) this.#start();
+    return this;
+  }
 
   /** Waits until one more job can be taken without a queue growing. */
   async slot(): Promise<void> {

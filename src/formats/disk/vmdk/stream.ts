@@ -47,8 +47,8 @@ export async function walk(place: Place, first: number, grain: number, sectors: 
   const found = new Map<number, number>();
   const lengths = new Map<number, number>();
   const bytes = grain * SECTOR;
-  const near = new Window(source, STEP);
-  const far = new Window(source, SEARCH);
+  const near = new Window(source, STEP, true);
+  const far = new Window(source, SEARCH, true);
   let [strange, firstStrange, tried, most] = [0, -1, 0, 0];
   let isLost = false;
   let last: { grain: number; at: number; end: number } | undefined;
