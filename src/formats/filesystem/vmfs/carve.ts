@@ -20,7 +20,7 @@ const HEAD = 4096;
 const MAX_HEADS = 2 ** 20;
 const MAX_DISKS = 4096;
 /** Bytes behind the last partition that a disk may have and still be told by its partition table. */
-const MAX_TAIL = 2 * 1024 * 1024;
+export const MAX_TAIL: number = 2 * 1024 * 1024;
 
 /** One bit for each file block. */
 export class BlockSet {
@@ -174,7 +174,7 @@ async function startsOf(volume: Volume, owned: BlockSet): Promise<Start[]> {
 }
 
 /** What the first bytes of a block begin, if that is a disk. */
-function startOf(block: number, head: Uint8Array, most: number): Start | undefined {
+export function startOf(block: number, head: Uint8Array, most: number): Start | undefined {
   const hits: Hit[] = [];
   const emit = (hit: Hit): void => void hits.push(hit);
   gptFinder.examine(head.subarray(SECTOR), SECTOR, emit);

@@ -21,11 +21,19 @@ const SESPARSE = 0xcafebabe;
 const NVRAM = 0x4e56524d;
 const STATES: readonly number[] = [0xbed2bed2, 0xbed0bed0, 0xbed1bed1];
 
+/** What a machine's firmware keeps: nothing in it says which machine's. */
+export const SETTINGS: Guess = { stem: undefined, ending: '.nvram', from: 'content (MRVN)' };
+
+/** Whether bytes begin like the settings of a machine's firmware. */
+export function isSettings(head: Uint8Array): boolean {
+  return head.length >= 4 && viewOf(head).getUint32(0, true) === NVRAM;
+}
+
 /** Undefined where the bytes say nothing that is known. */
 export function guessOf(head: Uint8Array): Guess | undefined {
   if (head.length < 4) return undefined;
   const magic = viewOf(head).getUint32(0, true);
-  if (magic === NVRAM) return { stem: undefined, ending: '.nvram', from: 'content (MRVN)' };
+  if (magic === NVRAM) return SETTINGS;
   if (magic === COWD) return { stem: undefined, ending: '-delta.vmdk', from: 'content (COWD)' };
   if (magic === KDMV) return { stem: undefined, ending: '-sparse.vmdk', from: 'content (KDMV)' };
   if (magic === SESPARSE) return { stem: undefined, ending: '-sesparse.vmdk', from: 'content (SEsparse)' };

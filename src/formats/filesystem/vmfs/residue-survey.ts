@@ -17,7 +17,7 @@ import { HEAD_BYTES, isDisk } from './residue-content.ts';
 import { MAX_DIRECTORY, type Trace, tracesOf } from './residue-dirents.ts';
 import { looseEntries } from './residue-loose.ts';
 import { chainSource, residualSource } from './residue-map.ts';
-import { isBareSmall, type Match, matched, type Want, wantOf } from './residue-match.ts';
+import { isBareSmall, isUnread, type Match, matched, type Want, wantOf } from './residue-match.ts';
 import { type Span, spansOf } from './residue-place.ts';
 import { type Chain, orphanTables } from './residue-pointers.ts';
 import { type Loose, looseIn } from './residue-unowned.ts';
@@ -54,6 +54,8 @@ const KEYS = 2 ** 32;
 const MAX_NAMES = 1 << 18;
 /** Live disks whose descriptors may name a file that is nowhere. */
 const MAX_DISKS = 4096;
+/** Live files without pointers that are remembered. */
+const MAX_UNREAD = 4096;
 /** Stretches of directories that are remembered, for copies of them in the journal. */
 const MAX_PLACES = 1 << 16;
 
@@ -94,6 +96,8 @@ export class Survey {
   readonly #disksHere = new Set<string>();
   #tables: Promise<void> | undefined;
   #loose: Promise<Loose> | undefined;
+  /** Live files whose pointers could not be read. */
+  readonly unread: Descriptor[] = [];
   /** Limits that were reached. */
   readonly damage: Damage[] = [];
   readonly #reachable = new Set<number>();
@@ -193,8 +197,10 @@ export class Survey {
     for await (const [cluster, bitmap] of bitmaps(this.volume, fdc)) {
       if (bitmap !== undefined) this.#bitmaps.set(cluster, bitmap);
       for (const fd of await this.volume.descriptorsOf(cluster, () => true)) {
-        if (this.#reachable.has(fd.address) && isItself(fd)) await this.live.add(this.volume, fd);
-        else if (fd.type === TYPE_SYSTEM) await this.live.add(this.volume, fd);
+        if (this.#reachable.has(fd.address) && isItself(fd)) {
+          await this.live.add(this.volume, fd);
+          if (isUnread(fd) && this.unread.length < MAX_UNREAD) this.unread.push(fd);
+        } else if (fd.type === TYPE_SYSTEM) await this.live.add(this.volume, fd);
         else if (isThere(fd))
           this.residues.set(fd.address, await residueOf(fd, bitmap, this.volume.geometry.version === 6));
       }
@@ -302,6 +308,11 @@ export class Survey {
         return loose;
       });
     return this.#loose;
+  }
+
+  /** Names of live files and their directories, by the addresses of their descriptors. */
+  get liveNames(): ReadonlyMap<number, { readonly name: string; readonly directory: number }> {
+    return this.#names;
   }
 
   /** Path of a live file, by its descriptor's address. */

@@ -6,7 +6,7 @@ import { latin1, viewOf } from '../../../core/struct.ts';
 import { addressText, fdNumbers, SUB_BLOCK } from './address.ts';
 import { bitmaps } from './bitmaps.ts';
 import type { FileClaims } from './residue-claims.ts';
-import { type Guess, guessText, HEAD_BYTES } from './residue-content.ts';
+import { type Guess, guessText, HEAD_BYTES, isSettings, SETTINGS } from './residue-content.ts';
 import type { Trace } from './residue-dirents.ts';
 import { looseEntries } from './residue-loose.ts';
 import { placeIn } from './residue-place.ts';
@@ -15,7 +15,7 @@ import type { ResourceFile } from './resource.ts';
 import { DIRECTORY_VERSIONS, dirent, dirent6, TYPE_DIRECTORY } from './structs.ts';
 import type { Volume } from './volume.ts';
 
-/** Text in a sub-block that no file holds. */
+/** Text, or the settings of a machine, in a sub-block that no file holds. */
 export interface LooseText {
   /** From its position: 'sb-0x...'. */
   readonly name: string;
@@ -24,8 +24,10 @@ export interface LooseText {
   readonly at: number;
   /** The same in the volume. */
   readonly place: number;
-  /** Bytes that are text. */
+  /** Bytes that are text; of settings, the room that they have. */
   readonly length: number;
+  /** VMFS6: descriptor address of the directory that it is booked to; else 0. */
+  readonly owner: number;
 }
 
 export interface Loose {
@@ -60,10 +62,11 @@ export async function looseIn(volume: Volume, claims: readonly FileClaims[]): Pr
         const [low, high] = subBlockAddress(volume, cluster, first + i);
         if (claims.some((one) => one.resource(low, high))) continue;
         const block = bytes.subarray(i * size, (i + 1) * size);
-        entriesOf(volume, block, owners[first + i] ?? 0, out);
+        const owner = owners[first + i] ?? 0;
+        entriesOf(volume, block, owner, out);
         const text = textOf(block, `sb-${addressText(low, high)}`, file, from + i * size);
         if (text === undefined || out.texts.length >= MAX_TEXTS) continue;
-        out.texts.push({ ...text, place: await placeIn(volume, file.source, text.at) });
+        out.texts.push({ ...text, owner, place: await placeIn(volume, file.source, text.at) });
       }
     }
   }
@@ -107,7 +110,10 @@ function isAddress(address: number): boolean {
   return fdNumbers(address) !== undefined;
 }
 
-function textOf(block: Uint8Array, name: string, file: ResourceFile, at: number): Omit<LooseText, 'place'> | undefined {
+type Found = Omit<LooseText, 'place' | 'owner'>;
+
+function textOf(block: Uint8Array, name: string, file: ResourceFile, at: number): Found | undefined {
+  if (isSettings(block)) return { name, guess: SETTINGS, file, at, length: block.length };
   // Most blocks are empty or no text: their first bytes say so.
   if (!isText(block[0]) || !isText(block[1])) return undefined;
   let length = 0;

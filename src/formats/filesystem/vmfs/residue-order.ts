@@ -1,0 +1,34 @@
+/**
+ * Names without bytes and bytes without names, of one kind and size: descriptors and blocks are both given out in turn,
+ * so what was made between two files mostly lies between their bytes. A guess, made only where what is still known of
+ * both keeps to that order and where as many of the one are left as of the other. Source: vmfs.md section 8.7.
+ */
+
+/** A file of which both is known: its descriptor's number, and where its bytes begin. */
+export interface Anchor {
+  readonly index: number;
+  readonly at: number;
+}
+
+/** Pairs of a name and bytes. `anchors` are files of the same kind and size that have both. */
+export function inOrder<N extends { readonly index: number }, P extends { readonly at: number }>(
+  names: readonly N[],
+  pieces: readonly P[],
+  anchors: readonly Anchor[],
+): [N, P][] {
+  const known = [...anchors].sort((a, b) => a.index - b.index);
+  if (names.some(({ index }) => index < 0)) return [];
+  for (let i = 1; i < known.length; i++) if (known[i].at <= known[i - 1].at) return [];
+  const out: [N, P][] = [];
+  for (let i = 0; i <= known.length; i++) {
+    const from = i === 0 ? { index: Number.NEGATIVE_INFINITY, at: Number.NEGATIVE_INFINITY } : known[i - 1];
+    const end = i === known.length ? { index: Number.POSITIVE_INFINITY, at: Number.POSITIVE_INFINITY } : known[i];
+    const here = names.filter(({ index }) => index > from.index && index < end.index);
+    const there = pieces.filter(({ at }) => at > from.at && at < end.at);
+    if (here.length !== there.length) continue;
+    here.sort((a, b) => a.index - b.index);
+    there.sort((a, b) => a.at - b.at);
+    for (const [n, one] of here.entries()) out.push([one, there[n]]);
+  }
+  return out;
+}
