@@ -9,7 +9,7 @@ import { HEAD_BYTES } from './residue-content.ts';
 import { chainSource } from './residue-map.ts';
 import type { Named } from './residue-names.ts';
 import { type Open, usualSettings, type Whole, wholeFiles } from './residue-open.ts';
-import { inOrder } from './residue-order.ts';
+import { inTurn } from './residue-order.ts';
 import type { Chain } from './residue-pointers.ts';
 import type { Survey } from './residue-survey.ts';
 import type { LooseText } from './residue-unowned.ts';
@@ -82,7 +82,7 @@ async function areAlike(texts: readonly LooseText[]): Promise<boolean> {
 function turns(texts: readonly LooseText[], open: readonly Open[], whole: readonly Whole[]): Given<LooseText>[] {
   const pieces = texts.map((piece) => ({ piece, at: piece.place }));
   const from = texts.length === 1 && open.length === 1 ? ALONE : ORDER;
-  return inOrder(open, pieces, whole).map(([one, { piece }]) => ({ piece, open: one, from }));
+  return inTurn(open, pieces, whole).map(([one, { piece }]) => ({ piece, open: one, from }));
 }
 
 /** VMFS6: what is booked to a directory is the one name of its kind there. */
@@ -128,7 +128,7 @@ export async function givenChains(
     const from = list.length === 1 && wanting.length === 1 ? `${why}; nothing else has it` : `${why}; ${ORDER}`;
     const pieces = list.map((piece) => ({ piece, at: piece.place }));
     const anchors = whole.filter((one) => one.size === size);
-    for (const [one, { piece }] of inOrder(wanting, pieces, anchors)) out.push({ piece, open: one, from });
+    for (const [one, { piece }] of inTurn(wanting, pieces, anchors)) out.push({ piece, open: one, from });
   }
   return out.map(({ piece, ...more }) => ({ ...more, piece: { ...piece, size: more.open.size ?? piece.size } }));
 }

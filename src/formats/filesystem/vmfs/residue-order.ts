@@ -11,7 +11,7 @@ export interface Anchor {
 }
 
 /** Pairs of a name and bytes. `anchors` are files of the same kind and size that have both. */
-export function inOrder<N extends { readonly index: number }, P extends { readonly at: number }>(
+export function inTurn<N extends { readonly index: number }, P extends { readonly at: number }>(
   names: readonly N[],
   pieces: readonly P[],
   anchors: readonly Anchor[],
