@@ -40,6 +40,8 @@ export interface Loose {
 const MAX_TEXTS = 4096;
 const MAX_ENTRIES_FOUND = 1 << 18;
 const READ_BYTES = 1 << 20;
+const EMPTY_LIST = /^\.encoding\s*=\s*"[\w-]+"\s*$/;
+const SETTING = /^[\w.:]+\s*=\s*"/m;
 const DOT_AT_6 = 0x3b8;
 const DOTS_AT_6 = 0x4d8;
 
@@ -116,12 +118,32 @@ function textOf(block: Uint8Array, name: string, file: ResourceFile, at: number)
   if (isSettings(block)) return { name, guess: SETTINGS, file, at, length: block.length };
   // Most blocks are empty or no text: their first bytes say so.
   if (!isText(block[0]) || !isText(block[1])) return undefined;
-  let length = 0;
-  while (length < block.length && isText(block[length])) length++;
+  let length = textEnd(block);
   // What follows a text that ends in the middle of a sector is left over from something else.
   if (length < block.length && block[length] !== 0) length = block.lastIndexOf(0x0a, length - 1) + 1;
+  const line = block.indexOf(0x0a) + 1;
+  // The list of a machine that never had a snapshot is one line: a second that sets nothing is none of it.
+  if (line > 0 && line < length && EMPTY_LIST.test(latin1(block, 0, line))) {
+    if (!SETTING.test(latin1(block, line, Math.min(length - line, HEAD_BYTES)))) length = line;
+  }
   const guess = guessText(latin1(block, 0, Math.min(length, HEAD_BYTES)));
   return guess === undefined ? undefined : { name, guess, file, at, length };
+}
+
+/** Where text ends: at the first byte that is none, or two beyond ASCII that are no UTF-8. A single one may be of another encoding. */
+function textEnd(block: Uint8Array): number {
+  for (let at = 0; at < block.length; ) {
+    if (!isText(block[at])) return at;
+    const more = block[at] < 0xc2 ? 0 : block[at] < 0xe0 ? 1 : block[at] < 0xf0 ? 2 : 3;
+    let n = 0;
+    while (n < more && (block[at + n + 1] & 0xc0) === 0x80) n++;
+    if (n < more || (block[at] & 0xc0) === 0x80) {
+      if (block[at + 1] >= 0x80) return at;
+      n = 0;
+    }
+    at += n + 1;
+  }
+  return block.length;
 }
 
 /** Printable, a line's end, a tab, or a byte of UTF-8. */
