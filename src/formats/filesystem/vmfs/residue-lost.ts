@@ -9,7 +9,7 @@ import type { Trace } from './residue-dirents.ts';
 import type { Match, Want } from './residue-match.ts';
 import type { Named } from './residue-names.ts';
 import { indexOf } from './residue-neighbours.ts';
-import { lostEntries, type Open, openNames } from './residue-open.ts';
+import { lostEntries, type Open, openNames, usualSettings, wholeFiles } from './residue-open.ts';
 import type { Chain } from './residue-pointers.ts';
 import type { Survey } from './residue-survey.ts';
 import type { LooseText } from './residue-unowned.ts';
@@ -114,9 +114,13 @@ export async function lostOf(
   const all = await openNames(survey, names, places);
   const given = new Map<string, Given<LooseText>>();
   for (const one of await givenTexts(survey, names, free, all)) given.set(one.piece.name, one);
+  const isSettings = ({ guess }: LooseText): boolean => guess.ending === '.nvram';
+  const whole = free.some(isSettings) ? await wholeFiles(survey, names, '.nvram', false) : [];
+  const usual = usualSettings(whole, survey.volume.geometry.subBlockSize);
+  const cut = (text: LooseText): LooseText => (isSettings(text) ? { ...text, length: usual } : text);
   const out: Lost[] = told.map(({ text, named }): Lost => {
     const one = given.get(text.name);
-    return one === undefined ? { named, text } : { named: namedBy(one, text.guess.from), text: one.piece };
+    return one === undefined ? { named, text: cut(text) } : { named: namedBy(one, text.guess.from), text: one.piece };
   });
   const isOpen = ({ name, directory }: Open): boolean =>
     !out.some(({ named }) => named.name === name && (named.directory ?? 0) === directory);

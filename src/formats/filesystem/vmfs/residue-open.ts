@@ -44,8 +44,10 @@ export async function openNames(
   texts: readonly { readonly text: LooseText; readonly directory: number }[],
 ): Promise<Open[]> {
   const out: Open[] = [];
-  for (const { name, directory, address } of lostEntries(survey, names))
-    out.push({ name, directory, index: indexOf(survey.volume, address), size: undefined });
+  for (const trace of lostEntries(survey, names)) {
+    const { name, directory } = trace;
+    out.push({ name, directory, index: placeOf(survey, trace), size: undefined });
+  }
   for (const { address, length } of survey.unread) {
     const named = survey.liveNames.get(address);
     if (named !== undefined) out.push({ ...named, index: indexOf(survey.volume, address), size: length });
@@ -54,6 +56,13 @@ export async function openNames(
   if (wanting.size === 0) return out;
   const sizes = await loggedSizes(survey, names, texts, wanting);
   return out.map((one) => ({ ...one, size: one.size ?? sizes.get(`${one.directory}/${one.name}`) }));
+}
+
+/** The number of an entry's descriptor; where its address was cleared, behind that of the entry before it. */
+function placeOf({ volume }: Survey, { address, before, at }: Trace): number {
+  if (address !== 0) return indexOf(volume, address);
+  const known = indexOf(volume, before);
+  return known < 0 ? -1 : known + (1 + at) / (2 + at);
 }
 
 /** Entries of files whose descriptor is nowhere, each name once. */

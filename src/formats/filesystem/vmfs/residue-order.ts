@@ -10,13 +10,22 @@ export interface Anchor {
   readonly at: number;
 }
 
+/** Each file once, in order; one that is said to begin in two places tells nothing. */
+function settled(anchors: readonly Anchor[]): Anchor[] {
+  const places = new Map<number, Set<number>>();
+  for (const { index, at } of anchors) places.set(index, (places.get(index) ?? new Set()).add(at));
+  const out: Anchor[] = [];
+  for (const [index, [at, ...more]] of places) if (more.length === 0) out.push({ index, at });
+  return out.sort((a, b) => a.index - b.index);
+}
+
 /** Pairs of a name and bytes. `anchors` are files of the same kind and size that have both. */
 export function inTurn<N extends { readonly index: number }, P extends { readonly at: number }>(
   names: readonly N[],
   pieces: readonly P[],
   anchors: readonly Anchor[],
 ): [N, P][] {
-  const known = [...anchors].sort((a, b) => a.index - b.index);
+  const known = settled(anchors);
   if (names.some(({ index }) => index < 0)) return [];
   for (let i = 1; i < known.length; i++) if (known[i].at <= known[i - 1].at) return [];
   const out: [N, P][] = [];

@@ -162,10 +162,12 @@ export class Survey {
       const source = this.volume.source(fd, false);
       // What is wrong with a directory is said where it is listed.
       const quiet = (): void => {};
+      const listed = new Set<string>();
       const lists = six ? hashedEntries(source, this.volume.geometry.lockBytes, quiet) : flatEntries(source, quiet);
       for await (const entries of lists) {
         for (const entry of entries) {
           const { address, type, name } = entry;
+          listed.add(name);
           // A name whose descriptor is lost leads nowhere; what it meant may still be found.
           if (type !== TYPE_DIRECTORY && (await this.volume.descriptor(address)) === undefined) {
             if (this.traces.length < MAX_NAMES)
@@ -187,7 +189,11 @@ export class Survey {
       const whole = this.volume.source(wholeBlocks(fd), false);
       if (!six) await this.#place(next, whole);
       const { entries } = await tracesOf(this.volume.geometry, next, whole, fd.length);
-      for (const trace of entries) if (trace.how !== 'used') this.traces.push(trace);
+      for (const trace of entries) {
+        if (trace.how !== 'used') this.traces.push(trace);
+        // A list may be broken where the entries themselves are whole.
+        else if (!listed.has(trace.name)) this.traces.push({ ...trace, how: 'unlisted' });
+      }
     }
   }
 
