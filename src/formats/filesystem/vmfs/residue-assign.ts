@@ -29,6 +29,7 @@ const MAX_COMPARED = 1024;
 const ORDER = 'by the order of descriptors and of what they led to, which is a guess';
 const ALIKE = 'one of several that are the same byte for byte';
 const BOOKED = 'booked to its directory, which has one such entry without a file';
+const POINTED = 'the pointers that are left of its descriptor lead there';
 const ALONE = 'the only one of its kind, for the only such name';
 
 /** Texts and settings that do not say whose they are, each with one of the names. */
@@ -49,7 +50,12 @@ export async function givenTexts(
       const length = ending === '.nvram' ? Math.min(piece.length, more.open.size ?? usual) : piece.length;
       return { ...more, piece: { ...piece, length } };
     };
-    const booked = byOwner(found, wanting, (text) => [text.owner]);
+    const pointed = byPointer(found, wanting);
+    const held = wanting.filter(
+      (one) => !pointed.some(({ open: { name, directory } }) => isSame(one, name, directory)),
+    );
+    const loose = found.filter((text) => !pointed.some(({ piece }) => piece === text));
+    const booked = [...pointed, ...byOwner(loose, held, (text) => [text.owner])];
     const taken = new Set(booked.map(({ piece }) => piece));
     const named = new Set(booked.map((one) => one.open));
     const rest = found.filter((text) => !taken.has(text));
@@ -85,6 +91,19 @@ function turns(texts: readonly LooseText[], open: readonly Open[], whole: readon
   return inTurn(open, pieces, whole).map(([one, { piece }]) => ({ piece, open: one, from }));
 }
 
+function isSame(one: Open, name: string, directory: number): boolean {
+  return one.name === name && one.directory === directory;
+}
+
+/** What the pointers lead to that are left of a descriptor is its file's. */
+function byPointer<P extends { readonly place: number }>(pieces: readonly P[], open: readonly Open[]): Given<P>[] {
+  const places = new Map(pieces.map((piece) => [piece.place, piece]));
+  return open.flatMap((one) => {
+    const piece = one.leads === undefined ? undefined : places.get(one.leads);
+    return piece === undefined ? [] : [{ piece, open: one, from: POINTED }];
+  });
+}
+
 /** VMFS6: what is booked to a directory is the one name of its kind there. */
 function byOwner<P>(pieces: readonly P[], open: readonly Open[], ownersOf: (piece: P) => Iterable<number>): Given<P>[] {
   const wanting = new Map<number, Open[]>();
@@ -109,7 +128,10 @@ export async function givenChains(
   open: readonly Open[],
 ): Promise<Given<Chain>[]> {
   if (chains.length === 0 || open.length === 0) return [];
-  const booked = byOwner(chains, open, ({ owners }) => owners).filter(({ piece, open: { size } }) => {
+  const pointed = byPointer(chains, open);
+  const held = open.filter((one) => !pointed.some(({ open: { name, directory } }) => isSame(one, name, directory)));
+  const loose = chains.filter((chain) => !pointed.some(({ piece }) => piece === chain));
+  const booked = [...pointed, ...byOwner(loose, held, ({ owners }) => owners)].filter(({ piece, open: { size } }) => {
     return size === undefined || piece.size < size + survey.volume.geometry.blockSize;
   });
   const taken = new Set(booked.map(({ piece }) => piece));

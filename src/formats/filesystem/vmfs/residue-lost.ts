@@ -176,7 +176,9 @@ async function lostChains(
   });
   for (const chain of rest) {
     const [only, ...more] = nameless;
-    const sole = only !== undefined && more.length === 0 && rest.length === 1;
+    const size = disks.find((one) => one.name === only?.name && one.directory === only.directory)?.size;
+    const fits = size === undefined || chain.size < size + survey.volume.geometry.blockSize;
+    const sole = only !== undefined && more.length === 0 && rest.length === 1 && fits;
     const directory = sole && only.directory !== 0 && { directory: only.directory };
     const from = sole ? 'the only entry without a file, and the only pointer blocks without one' : 'its position only';
     out.push({ named: { name: sole ? only.name : chain.name, from, ...directory }, chain });

@@ -72,6 +72,11 @@ export function isUnread({ zla, type, length, pointers, lostPointers }: Descript
   return Number.isFinite(length) && length > 0 && pointers.every((word) => word === 0);
 }
 
+/** Whether what a descriptor says of its file could not be read. Its pointers may be there. */
+export function isBlank({ address, type, length, doubts }: Descriptor): boolean {
+  return address === 0 && type === 0 && length === 0 && doubts.some(({ code }) => code === 'vmfs.fd.unreadable');
+}
+
 /** The chains that fit each file, best first; `isDisk` tells whether a chain begins with a disk's first block. */
 export async function matched(
   g: Geometry,

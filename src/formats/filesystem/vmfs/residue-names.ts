@@ -211,9 +211,12 @@ function lostDirectories(survey: Survey, names: Map<number, Named>): void {
       lost.delete(address);
     }
   }
+  for (const { key, address, type } of survey.residues.values())
+    if (type === TYPE_DIRECTORY && key === address && !names.has(key)) lost.add(address);
   calledLikeMachines(survey, lost, free, names, placeOf);
   for (const address of lost) {
     const [only, ...more] = free;
+    if (survey.residues.has(address)) continue;
     if (names.has(address) || only === undefined || more.length > 0 || lost.size > 1) continue;
     const from = `${FROM.cleared}; the only directory without a descriptor`;
     names.set(address, { name: only.name, from, ...placeOf(address, only) });
@@ -229,7 +232,7 @@ function calledLikeMachines(
   placeOf: (address: number) => { directory?: number },
 ): void {
   const machines = new Map<number, Set<string>>();
-  for (const { directory, name } of survey.looseEntries) {
+  for (const { directory, name } of [...survey.traces, ...survey.looseEntries]) {
     const base = /^(.+)\.vmx$/.exec(name)?.[1];
     if (base === undefined || !lost.has(directory)) continue;
     machines.set(directory, (machines.get(directory) ?? new Set()).add(base));

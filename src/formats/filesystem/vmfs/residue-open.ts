@@ -25,6 +25,8 @@ export interface Open {
   /** Its descriptor's number in the order in which they are given out; -1 where it is not known. */
   readonly index: number;
   readonly size: number | undefined;
+  /** Where the first of its pointers leads, where only these are left of its descriptor. */
+  readonly leads?: number;
 }
 
 /** Bytes of a log that are looked at: disks are opened when a machine starts. */
@@ -45,8 +47,11 @@ export async function openNames(
 ): Promise<Open[]> {
   const out: Open[] = [];
   for (const trace of lostEntries(survey, names)) {
-    const { name, directory } = trace;
-    out.push({ name, directory, index: placeOf(survey, trace), size: undefined });
+    const { name, directory, address } = trace;
+    const fd = survey.blank.get(address);
+    const inBlocks = fd === undefined ? -1 : await firstPlace(survey, fd, true);
+    const leads = fd === undefined || inBlocks >= 0 ? inBlocks : await firstPlace(survey, fd, false);
+    out.push({ name, directory, index: placeOf(survey, trace), size: undefined, ...(leads >= 0 && { leads }) });
   }
   for (const { address, length } of survey.unread) {
     const named = survey.liveNames.get(address);

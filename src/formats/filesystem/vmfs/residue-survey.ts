@@ -12,12 +12,13 @@ import { type Descriptor, numberText } from './descriptor.ts';
 import { flatEntries } from './directory.ts';
 import { hashedEntries } from './directory6.ts';
 import { type AfterImage, afterImages } from './journal.ts';
+import { rootOf } from './rebuild-root.ts';
 import { FileClaims } from './residue-claims.ts';
 import { HEAD_BYTES, isDisk } from './residue-content.ts';
 import { MAX_DIRECTORY, type Trace, tracesOf } from './residue-dirents.ts';
 import { looseEntries } from './residue-loose.ts';
 import { chainSource, residualSource } from './residue-map.ts';
-import { isBareSmall, isUnread, type Match, matched, type Want, wantOf } from './residue-match.ts';
+import { isBareSmall, isBlank, isUnread, type Match, matched, type Want, wantOf } from './residue-match.ts';
 import { type Span, spansOf } from './residue-place.ts';
 import { type Chain, orphanTables } from './residue-pointers.ts';
 import { type Loose, looseIn } from './residue-unowned.ts';
@@ -98,6 +99,8 @@ export class Survey {
   #loose: Promise<Loose> | undefined;
   /** Live files whose pointers could not be read. */
   readonly unread: Descriptor[] = [];
+  /** Descriptors of live entries that say nothing but where they lead, by their addresses. */
+  readonly blank: Map<number, Descriptor> = new Map();
   /** Limits that were reached. */
   readonly damage: Damage[] = [];
   readonly #reachable = new Set<number>();
@@ -156,7 +159,7 @@ export class Survey {
     const queue = [root];
     const six = this.volume.geometry.version === 6;
     for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
-      const fd = await this.volume.descriptor(next);
+      const fd = next === root ? await rootOf(this.volume) : await this.volume.descriptor(next);
       const path = this.paths.get(next)!;
       if (fd === undefined || path.length >= MAX_PATH_DEPTH) continue;
       const source = this.volume.source(fd, false);
@@ -169,7 +172,9 @@ export class Survey {
           const { address, type, name } = entry;
           listed.add(name);
           // A name whose descriptor is lost leads nowhere; what it meant may still be found.
-          if (type !== TYPE_DIRECTORY && (await this.volume.descriptor(address)) === undefined) {
+          const meant = type === TYPE_DIRECTORY ? undefined : await this.volume.descriptor(address);
+          if (type !== TYPE_DIRECTORY && (meant === undefined || isBlank(meant))) {
+            if (meant !== undefined && this.blank.size < MAX_UNREAD) this.blank.set(address, meant);
             if (this.traces.length < MAX_NAMES)
               this.traces.push({ ...entry, how: 'empty', directory: next, before: next });
             continue;
