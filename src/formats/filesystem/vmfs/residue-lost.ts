@@ -7,7 +7,7 @@ import type { Guess } from './residue-content.ts';
 import { guessOf, HEAD_BYTES } from './residue-content.ts';
 import type { Trace } from './residue-dirents.ts';
 import type { Match, Want } from './residue-match.ts';
-import type { Named } from './residue-names.ts';
+import { lostDirectories, type Named } from './residue-names.ts';
 import { indexOf } from './residue-neighbours.ts';
 import { lostEntries, type Open, openNames, usualSettings, wholeFiles } from './residue-open.ts';
 import type { Chain } from './residue-pointers.ts';
@@ -35,6 +35,8 @@ export interface Fitting {
 export interface Leftover {
   readonly lost: readonly Lost[];
   readonly open: readonly Open[];
+  /** Names as they are known after all was looked through. */
+  readonly names: ReadonlyMap<number, Named>;
 }
 
 /** A file whose name and size are known and that is nowhere. */
@@ -101,10 +103,13 @@ async function unsaidFor(
 /** What is left over on this volume, named as far as that goes. */
 export async function lostOf(
   survey: Survey,
-  names: ReadonlyMap<number, Named>,
+  known: ReadonlyMap<number, Named>,
   used: ReadonlyMap<number, Fitting>,
 ): Promise<Leftover> {
   const loose = await survey.findLoose();
+  // Blocks of directories that have no descriptor were perhaps not looked for before.
+  const names = new Map(known);
+  lostDirectories(survey, names);
   const spent = new Set([...used.values()].map(({ text }) => text.name));
   const free = loose.texts.filter((text) => !spent.has(text.name));
   const entries = lostEntries(survey, names);
@@ -125,7 +130,7 @@ export async function lostOf(
   const isOpen = ({ name, directory }: Open): boolean =>
     !out.some(({ named }) => named.name === name && (named.directory ?? 0) === directory);
   out.push(...(await lostChains(survey, names, out, all.filter(isOpen), entries)));
-  return { lost: out, open: all.filter(isOpen) };
+  return { lost: out, open: all.filter(isOpen), names };
 }
 
 function namedBy({ open: { name, directory }, from }: Given<unknown>, what?: string): Named {
@@ -195,6 +200,8 @@ function homesOf(survey: Survey, names: ReadonlyMap<number, Named>): Map<string,
   for (const [address, path] of survey.paths) add(path.at(-1), address);
   for (const { key, address, type } of survey.residues.values())
     if (type === TYPE_DIRECTORY) add(names.get(key)?.name, address);
+  // Besides what has a descriptor, only directories are named: those that are known by what is in them.
+  for (const [address, { name }] of names) if (!survey.residues.has(address)) add(name, address);
   return out;
 }
 

@@ -188,7 +188,7 @@ function byCompany(survey: Survey, names: Map<number, Named>): void {
 }
 
 /** Directories that are known by what is in them only, with no descriptor: their own entries may be left. */
-function lostDirectories(survey: Survey, names: Map<number, Named>): void {
+export function lostDirectories(survey: Survey, names: Map<number, Named>): void {
   const lost = new Set<number>();
   for (const residue of survey.residues.values()) {
     const above = names.get(residue.key)?.directory ?? (residue.parent || survey.above.get(residue.address) || 0);

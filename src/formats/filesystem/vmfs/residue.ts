@@ -68,8 +68,9 @@ export class ResidueOf {
         if (state === 'orphan' || survey.wants.size > 0) await survey.findTables();
         const names = await this.#namesIn(survey);
         const texts = await textsFor(survey, names);
-        const lost = state === 'orphan' ? (await this.#leftover(survey)).lost : [];
-        return treeOf(survey, names, state, lost, texts);
+        if (state === 'deleted') return treeOf(survey, names, state, [], texts);
+        const left = await this.#leftover(survey);
+        return treeOf(survey, left.names, state, left.lost, texts);
       });
       this.#trees.set(rawName, tree);
     }
@@ -79,8 +80,7 @@ export class ResidueOf {
   /** Names that are left without bytes, with what else is known of them. */
   async open(): Promise<OpenFile[]> {
     const survey = await this.#take();
-    const names = await this.#namesIn(survey);
-    const { open } = await this.#leftover(survey);
+    const { names, open } = await this.#leftover(survey);
     return open.map(({ name, directory, index, size }) => ({
       path: [...pathTo(survey, names, directory), name],
       index,
