@@ -47,6 +47,7 @@ interface Wanted {
   readonly from: string;
 }
 
+const IN_SLOT = 'its entry; the text is left in its descriptor';
 const ONLY = 'the only text of this name and length';
 const BY_DESCRIPTOR = 'a disk descriptor names a file of this size that is nowhere';
 const BY_LOG = 'an entry without a file, whose size a log tells';
@@ -127,6 +128,8 @@ export async function lostOf(
     const one = given.get(text.name);
     return one === undefined ? { named, text: cut(text) } : { named: namedBy(one, text.guess.from), text: one.piece };
   });
+  for (const { name, directory, text } of all)
+    if (text !== undefined) out.push({ named: { name, from: IN_SLOT, ...(directory !== 0 && { directory }) }, text });
   const isOpen = ({ name, directory }: Open): boolean =>
     !out.some(({ named }) => named.name === name && (named.directory ?? 0) === directory);
   out.push(...(await lostChains(survey, names, out, all.filter(isOpen), entries)));

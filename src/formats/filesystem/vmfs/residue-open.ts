@@ -5,17 +5,15 @@
  */
 import { latin1 } from '../../../core/struct.ts';
 import { flatSizes } from '../../machine/log.ts';
-import { FILE_BLOCK, fileBlockAt, typeOf } from './address.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { Trace } from './residue-dirents.ts';
 import type { Named } from './residue-names.ts';
 import { indexOf } from './residue-neighbours.ts';
 import type { Anchor } from './residue-order.ts';
-import { placeIn } from './residue-place.ts';
+import { firstPlace, remainsOf } from './residue-remains.ts';
 import type { Survey } from './residue-survey.ts';
 import type { LooseText } from './residue-unowned.ts';
-import { TYPE_REGULAR, ZLA_INLINE } from './structs.ts';
-import { resourceAt } from './tables.ts';
+import { TYPE_REGULAR } from './structs.ts';
 
 /** A name whose bytes are to be looked for. */
 export interface Open {
@@ -27,6 +25,8 @@ export interface Open {
   readonly size: number | undefined;
   /** Where the first of its pointers leads, where only these are left of its descriptor. */
   readonly leads?: number;
+  /** Text that is left in its descriptor. */
+  readonly text?: LooseText;
 }
 
 /** Bytes of a log that are looked at: disks are opened when a machine starts. */
@@ -48,10 +48,8 @@ export async function openNames(
   const out: Open[] = [];
   for (const trace of lostEntries(survey, names)) {
     const { name, directory, address } = trace;
-    const fd = survey.blank.get(address);
-    const inBlocks = fd === undefined ? -1 : await firstPlace(survey, fd, true);
-    const leads = fd === undefined || inBlocks >= 0 ? inBlocks : await firstPlace(survey, fd, false);
-    out.push({ name, directory, index: placeOf(survey, trace), size: undefined, ...(leads >= 0 && { leads }) });
+    const rest = await remainsOf(survey.volume, address);
+    out.push({ name, directory, index: placeOf(survey, trace), size: undefined, ...rest });
   }
   for (const { address, length } of survey.unread) {
     const named = survey.liveNames.get(address);
@@ -148,7 +146,7 @@ export async function wholeFiles(
   const out: Whole[] = [];
   const add = async (name: string, fd: Descriptor | undefined): Promise<void> => {
     if (fd === undefined || !name.endsWith(ending) || out.length >= MAX_ANCHORS) return;
-    const at = await firstPlace(survey, fd, inBlocks);
+    const at = await firstPlace(survey.volume, fd, inBlocks);
     if (at >= 0) out.push({ name, size: fd.length, index: indexOf(survey.volume, fd.address), at });
   };
   for (const [address, { name }] of survey.liveNames)
@@ -159,17 +157,6 @@ export async function wholeFiles(
     await add(name, await survey.descriptor(residue));
   }
   return out;
-}
-
-/** Where a file's first pointer leads, in the volume; -1 where that is nowhere, or another kind of place. */
-async function firstPlace({ volume }: Survey, { zla, pointers }: Descriptor, inBlocks: boolean): Promise<number> {
-  if (zla === ZLA_INLINE || pointers.length === 0 || pointers[0] === 0) return -1;
-  const g = volume.geometry;
-  const [low, high] = [pointers[0], g.pointerWords === 2 ? pointers[1] : 0];
-  if (typeOf(low) === FILE_BLOCK || inBlocks)
-    return typeOf(low) === FILE_BLOCK && inBlocks ? fileBlockAt(g, low, high) : -1;
-  const there = resourceAt(g, volume.files, low, high);
-  return there === undefined ? -1 : placeIn(volume, there.file.source, there.offset);
 }
 
 /** How long files of a machine's settings are here: as most of those that are left, or as a BIOS machine's. */

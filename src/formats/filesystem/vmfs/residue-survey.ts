@@ -99,8 +99,6 @@ export class Survey {
   #loose: Promise<Loose> | undefined;
   /** Live files whose pointers could not be read. */
   readonly unread: Descriptor[] = [];
-  /** Descriptors of live entries that say nothing but where they lead, by their addresses. */
-  readonly blank: Map<number, Descriptor> = new Map();
   /** Limits that were reached. */
   readonly damage: Damage[] = [];
   readonly #reachable = new Set<number>();
@@ -174,7 +172,6 @@ export class Survey {
           // A name whose descriptor is lost leads nowhere; what it meant may still be found.
           const meant = type === TYPE_DIRECTORY ? undefined : await this.volume.descriptor(address);
           if (type !== TYPE_DIRECTORY && (meant === undefined || isBlank(meant))) {
-            if (meant !== undefined && this.blank.size < MAX_UNREAD) this.blank.set(address, meant);
             if (this.traces.length < MAX_NAMES)
               this.traces.push({ ...entry, how: 'empty', directory: next, before: next });
             continue;

@@ -66,7 +66,7 @@ export async function looseIn(volume: Volume, claims: readonly FileClaims[]): Pr
         const block = bytes.subarray(i * size, (i + 1) * size);
         const owner = owners[first + i] ?? 0;
         entriesOf(volume, block, owner, out);
-        const text = textOf(block, `sb-${addressText(low, high)}`, file, from + i * size);
+        const text = textIn(block, `sb-${addressText(low, high)}`, file, from + i * size);
         if (text === undefined || out.texts.length >= MAX_TEXTS) continue;
         out.texts.push({ ...text, owner, place: await placeIn(volume, file.source, text.at) });
       }
@@ -112,9 +112,10 @@ function isAddress(address: number): boolean {
   return fdNumbers(address) !== undefined;
 }
 
-type Found = Omit<LooseText, 'place' | 'owner'>;
+export type Found = Omit<LooseText, 'place' | 'owner'>;
 
-function textOf(block: Uint8Array, name: string, file: ResourceFile, at: number): Found | undefined {
+/** The text or the settings that a block begins with; `at` is where it lies in `file`. */
+export function textIn(block: Uint8Array, name: string, file: ResourceFile, at: number): Found | undefined {
   if (isSettings(block)) return { name, guess: SETTINGS, file, at, length: block.length };
   // Most blocks are empty or no text: their first bytes say so.
   if (!isText(block[0]) || !isText(block[1])) return undefined;
