@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import type { Node } from '../../src/core/node.ts';
 import { INFERRED } from '../../src/core/run.ts';
+import { guessText } from '../../src/formats/filesystem/vmfs/residue-content.ts';
 import { inTurn } from '../../src/formats/filesystem/vmfs/residue-order.ts';
 import { flatSizes } from '../../src/formats/machine/log.ts';
 import { home } from '../../src/stack/home.ts';
@@ -138,6 +139,14 @@ test('what is alike is told apart by order only where the rest keeps to it and t
       { index: 10, at: 2000 },
     ]),
   ).toHaveLength(2);
+});
+
+test('a configuration is called like the files that are named after it, not as it is shown', () => {
+  const text = '.encoding = "UTF-8"\nconfig.version = "8"\nnvram = "web01.nvram"\ndisplayName = "Web (old)"\n';
+  expect(guessText(text)).toMatchObject({ stem: 'web01', ending: '.vmx', from: 'content (files named after it)' });
+  expect(guessText(text.replace(/nvram.*\n/, ''))).toMatchObject({ stem: 'Web (old)' });
+  const list = '.encoding = "UTF-8"\nsnapshot.lastUID = "1"\nsnapshot0.filename = "web01-Snapshot1.vmsn"\n';
+  expect(guessText(list)).toMatchObject({ stem: 'web01', ending: '.vmsd' });
 });
 
 test('a log says how large the flat disks are that it saw opened', () => {

@@ -51,15 +51,9 @@ export async function givenTexts(
       return { ...more, piece: { ...piece, length } };
     };
     const pointed = byPointer(found, wanting);
-    const held = wanting.filter(
-      (one) => !pointed.some(({ open: { name, directory } }) => isSame(one, name, directory)),
-    );
-    const loose = found.filter((text) => !pointed.some(({ piece }) => piece === text));
+    const [loose, held] = without(pointed, found, wanting);
     const booked = [...pointed, ...byOwner(loose, held, (text) => [text.owner])];
-    const taken = new Set(booked.map(({ piece }) => piece));
-    const named = new Set(booked.map((one) => one.open));
-    const rest = found.filter((text) => !taken.has(text));
-    const left = wanting.filter((one) => !named.has(one));
+    const [rest, left] = without(booked, found, wanting);
     const others = (await areAlike(rest)) && rest.length >= left.length ? alike(rest, left) : [];
     const given = [...booked, ...(others.length > 0 ? others : turns(rest, left, whole))];
     for (const one of given) out.push(sized(one));
@@ -91,8 +85,11 @@ function turns(texts: readonly LooseText[], open: readonly Open[], whole: readon
   return inTurn(open, pieces, whole).map(([one, { piece }]) => ({ piece, open: one, from }));
 }
 
-function isSame(one: Open, name: string, directory: number): boolean {
-  return one.name === name && one.directory === directory;
+/** Bytes and names that are left when some have found each other. */
+function without<P>(given: readonly Given<P>[], pieces: readonly P[], open: readonly Open[]): [P[], Open[]] {
+  const taken = new Set(given.map(({ piece }) => piece));
+  const named = new Set(given.map((one) => one.open));
+  return [pieces.filter((piece) => !taken.has(piece)), open.filter((one) => !named.has(one))];
 }
 
 /** What the pointers lead to that are left of a descriptor is its file's. */
@@ -129,8 +126,7 @@ export async function givenChains(
 ): Promise<Given<Chain>[]> {
   if (chains.length === 0 || open.length === 0) return [];
   const pointed = byPointer(chains, open);
-  const held = open.filter((one) => !pointed.some(({ open: { name, directory } }) => isSame(one, name, directory)));
-  const loose = chains.filter((chain) => !pointed.some(({ piece }) => piece === chain));
+  const [loose, held] = without(pointed, chains, open);
   const booked = [...pointed, ...byOwner(loose, held, ({ owners }) => owners)].filter(({ piece, open: { size } }) => {
     return size === undefined || piece.size < size + survey.volume.geometry.blockSize;
   });

@@ -130,10 +130,14 @@ export async function lostOf(
   });
   for (const { name, directory, text } of all)
     if (text !== undefined) out.push({ named: { name, from: IN_SLOT, ...(directory !== 0 && { directory }) }, text });
-  const isOpen = ({ name, directory }: Open): boolean =>
-    !out.some(({ named }) => named.name === name && (named.directory ?? 0) === directory);
-  out.push(...(await lostChains(survey, names, out, all.filter(isOpen), entries)));
-  return { lost: out, open: all.filter(isOpen), names };
+  out.push(...(await lostChains(survey, names, out, stillOpen(all, out), entries)));
+  return { lost: out, open: stillOpen(all, out), names };
+}
+
+/** Names that nothing was given. */
+function stillOpen(open: readonly Open[], lost: readonly Lost[]): Open[] {
+  const done = new Set(lost.map(({ named }) => `${named.directory ?? 0}/${named.name}`));
+  return open.filter(({ name, directory }) => !done.has(`${directory}/${name}`));
 }
 
 function namedBy({ open: { name, directory }, from }: Given<unknown>, what?: string): Named {
@@ -168,7 +172,7 @@ async function lostChains(
     out.some(({ named }) => named.name === one.name && (named.directory ?? 0) === one.directory);
   for (const [i, [match]] of matches) if (match.sole) take(i, match);
   const left = (): Chain[] => survey.chains.filter((chain) => !taken.has(chain));
-  const disks = open.filter((one) => !SMALL.test(one.name) && !isNamed(one));
+  const disks = stillOpen(open, out).filter(({ name }) => !SMALL.test(name));
   const turns = left();
   for (const one of await givenChains(survey, names, turns, disks)) {
     taken.add(turns.find(({ name }) => name === one.piece.name)!);
@@ -179,9 +183,8 @@ async function lostChains(
     for (const match of list) if (!match.parts.some((part) => taken.has(part))) take(i, match);
   }
   const rest = left();
-  const nameless = entries.filter(({ name }) => {
-    return !SMALL.test(name) && ![...texts, ...out].some(({ named }) => named.name === name);
-  });
+  const done = new Set([...texts, ...out].map(({ named }) => named.name));
+  const nameless = entries.filter(({ name }) => !SMALL.test(name) && !done.has(name));
   for (const chain of rest) {
     const [only, ...more] = nameless;
     const size = disks.find((one) => one.name === only?.name && one.directory === only.directory)?.size;

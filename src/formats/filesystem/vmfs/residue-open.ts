@@ -33,6 +33,8 @@ export interface Open {
 const MAX_LOG = 1 << 20;
 /** Logs that are read. */
 const MAX_LOGS = 4096;
+/** Slots that are looked at for what is left in them. */
+const MAX_REMAINS = 65_536;
 /** Files that are looked at for where their bytes begin. */
 const MAX_ANCHORS = 65_536;
 const LOG = /^vmware(?:-\d+)?\.log$/;
@@ -48,7 +50,7 @@ export async function openNames(
   const out: Open[] = [];
   for (const trace of lostEntries(survey, names)) {
     const { name, directory, address } = trace;
-    const rest = await remainsOf(survey.volume, address);
+    const rest = out.length < MAX_REMAINS ? await remainsOf(survey.volume, address) : {};
     out.push({ name, directory, index: placeOf(survey, trace), size: undefined, ...rest });
   }
   for (const { address, length } of survey.unread) {

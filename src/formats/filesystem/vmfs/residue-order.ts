@@ -28,16 +28,18 @@ export function inTurn<N extends { readonly index: number }, P extends { readonl
   const known = settled(anchors);
   if (names.some(({ index }) => index < 0)) return [];
   for (let i = 1; i < known.length; i++) if (known[i].at <= known[i - 1].at) return [];
+  const order = [...names].sort((a, b) => a.index - b.index);
+  const places = [...pieces].sort((a, b) => a.at - b.at);
   const out: [N, P][] = [];
+  let [n, p] = [0, 0];
   for (let i = 0; i <= known.length; i++) {
-    const from = i === 0 ? { index: Number.NEGATIVE_INFINITY, at: Number.NEGATIVE_INFINITY } : known[i - 1];
-    const end = i === known.length ? { index: Number.POSITIVE_INFINITY, at: Number.POSITIVE_INFINITY } : known[i];
-    const here = names.filter(({ index }) => index > from.index && index < end.index);
-    const there = pieces.filter(({ at }) => at > from.at && at < end.at);
-    if (here.length !== there.length) continue;
-    here.sort((a, b) => a.index - b.index);
-    there.sort((a, b) => a.at - b.at);
-    for (const [n, one] of here.entries()) out.push([one, there[n]]);
+    const [firstName, firstPiece] = [n, p];
+    // What stands at a file that is whole is a copy of it, and belongs to neither side.
+    while (n < order.length && (i === known.length || order[n].index < known[i].index)) n++;
+    while (p < places.length && (i === known.length || places[p].at < known[i].at)) p++;
+    if (n - firstName === p - firstPiece) for (let k = firstName; k < n; k++) out.push([order[k], places[p - n + k]]);
+    while (n < order.length && order[n].index === known[i]?.index) n++;
+    while (p < places.length && places[p].at === known[i]?.at) p++;
   }
   return out;
 }
