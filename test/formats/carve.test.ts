@@ -57,6 +57,8 @@ async function carved(stack: Stack): Promise<{ size: number; bytes: Buffer }[]> 
       for await (const child of stack.children(node)) queue.push(child);
       continue;
     }
+    // Settings that fill a block of their own are found beside the disks.
+    if (node.rawName.endsWith('.nvram')) continue;
     const source = (await node.bytes?.())!;
     const bytes = Buffer.alloc(source.size);
     await source.read(0, bytes);

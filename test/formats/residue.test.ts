@@ -165,7 +165,9 @@ test.each(VERSIONS)(
     const found = await below(stack, '+orphan');
     expect([...found.keys()]).toEqual(['/kinds', file.path]);
     const node = found.get(file.path)!;
-    expect(node.facts.details?.name_from).toMatch(/^the only entry without a file/);
+    // VMFS6 books pointer blocks to the directory of their file.
+    const from = version === 6 ? /^booked to its directory/ : /^the only entry without a file/;
+    expect(node.facts.details?.name_from).toMatch(from);
     const source = await node.bytes!();
     const there = new Uint8Array(file.size);
     expect(await source.read(0, there)).toEqual([]);

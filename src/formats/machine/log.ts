@@ -56,3 +56,15 @@ export function parseLog(text: string): Log {
 function isClean(line: string): boolean {
   return /^[\x20-\x7e\t\x80-\xff]*$/.test(line) && !/[\x80-\xff]{4}/.test(line);
 }
+
+const FLAT =
+  /DISKLIB-VMFS\s*:\s*"(?:[^"\r\n]*\/)?([^"/\r\n]{1,127})"\s*:\s*open successful \(\d+\) size = (\d{1,15})\b/g;
+const BASE = /Opened '(?:[^'\r\n]*\/)?([^'/\r\n]{1,120})\.vmdk' \([^)]*\): vmfs, (\d{1,12}) sectors/g;
+
+/** Bytes of the flat extents that a log saw opened, by their base names; the last word counts, disks grow. */
+export function flatSizes(text: string): Map<string, number> {
+  const out = new Map<string, number>();
+  for (const [, stem, sectors] of text.matchAll(BASE)) out.set(`${stem}-flat.vmdk`, Number(sectors) * 512);
+  for (const [, name, size] of text.matchAll(FLAT)) if (name.endsWith('-flat.vmdk')) out.set(name, Number(size));
+  return out;
+}

@@ -5,10 +5,12 @@ import { data, missing, type Segment, segments, zeros } from '../../../core/map-
 import type { Node } from '../../../core/node.ts';
 import { GUESSED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
-import { BlockSet, type CarvedDisk, carvedDisks, own, type Wanted } from './carve.ts';
+import { BlockSet, type CarvedDisk, carvedDisks, type Known, own, type Wanted } from './carve.ts';
 import { rootNode } from './files.ts';
 import type { ResidueOf } from './residue.ts';
 import { guessOf } from './residue-content.ts';
+import { indexOf } from './residue-neighbours.ts';
+import type { Whole } from './residue-open.ts';
 import { NEVER_WRITTEN, NOT_FOUND } from './thin.ts';
 import type { Volume } from './volume.ts';
 
@@ -17,7 +19,11 @@ const CARVED = '+carved';
 const MAX_DEPTH = 64;
 /** Descriptors are a few hundred bytes. */
 const MAX_DESCRIPTOR = 65536;
-const MAX_EXTENTS = 65536;
+const MAX_WANTED = 65536;
+/** Files that are remembered with where they begin. */
+const MAX_WHOLE = 65536;
+/** Files that lie in blocks of their own and are worth looking for without a pointer. */
+const LOOKED_FOR = /(?:-flat\.vmdk|\.nvram)$/;
 
 const HABIT = 'the order in which ESXi gives out blocks';
 const BY_HABIT = 'its blocks follow each other as ESXi gives them out';
@@ -26,13 +32,20 @@ const BY_GUEST =
 const NOT_HAD: Why = { what: 'a block that the guest has in use and that was not found', code: 'vmfs.carved-lost' };
 const UNWRITTEN: Why = { what: 'the guest has nothing in use where no block was found', code: 'vmfs.carved-hole' };
 
+const BY: Readonly<Record<NonNullable<CarvedDisk['by']>, string>> = {
+  size: 'the only missing disk of this size, and the only one found',
+  order: 'by the order of descriptors and of what they led to, which is a guess',
+  kind: 'the only missing file of its kind, and the only one found',
+};
+
 /** What was met on the way through everything that has a name. */
 interface Seen {
   readonly owned: BlockSet;
-  /** Extents that descriptors name. */
-  readonly extents: Wanted[];
+  /** Extents that descriptors name, and files without bytes. */
+  readonly wanted: Wanted[];
   /** Paths of files that some block is left of. */
-  readonly whole: Set<string>;
+  readonly paths: Set<string>;
+  readonly whole: Whole[];
 }
 
 /** Enters the flat extent that the text of a descriptor names. */
@@ -40,9 +53,25 @@ async function noteExtent(source: Source, path: readonly string[], seen: Seen): 
   const text = new Uint8Array(source.size);
   await source.read(0, text);
   const extent = guessOf(text)?.extent;
-  if (extent !== undefined && seen.extents.length < MAX_EXTENTS) {
-    seen.extents.push({ path: [...path, extent.name], size: extent.size });
+  if (extent !== undefined) noteWanted({ path: [...path, extent.name], size: extent.size, index: -1 }, seen);
+}
+
+function noteWanted(one: Wanted, { wanted }: Seen): void {
+  if (wanted.length < MAX_WANTED) wanted.push(one);
+}
+
+/** What is looked for, each path once: one may know the size, another the descriptor. */
+function knownOf({ wanted, paths, whole }: Seen): Known {
+  const byPath = new Map<string, Wanted>();
+  for (const one of wanted) {
+    const key = one.path.join('/');
+    const known = byPath.get(key);
+    const index = Math.max(one.index, known?.index ?? -1);
+    if (!paths.has(key)) byPath.set(key, { path: one.path, size: known?.size ?? one.size, index });
   }
+  const all = [...byPath.values()];
+  const isSettings = ({ path }: Wanted): boolean => path.at(-1)!.endsWith('.nvram');
+  return { disks: all.filter((one) => !isSettings(one)), settings: all.filter(isSettings), whole };
 }
 
 export class CarvedOf {
@@ -95,11 +124,11 @@ export class CarvedOf {
     for (let block = 0; block * blockSize < fdcAt; block++) owned.add(block);
     const doubtful = new BlockSet(Math.ceil(volume.volume.size / blockSize));
     for (const file of Object.values(volume.files)) await own(volume, file.source, doubtful);
-    const seen: Seen = { owned, extents: [], whole: new Set() };
+    const seen: Seen = { owned, wanted: [], paths: new Set(), whole: [] };
     await this.#ownNamed(await rootNode(volume, this.#root, ''), seen, []);
     for (const name of ['+deleted', '+orphan']) await this.#ownNamed(this.#residue.node(name)!, seen, []);
-    const wanted = seen.extents.filter((one) => !seen.whole.has(one.path.join('/')));
-    return carvedDisks(volume, owned, doubtful, wanted, this.#cx);
+    for (const one of await this.#residue.open()) if (LOOKED_FOR.test(one.path.at(-1)!)) noteWanted(one, seen);
+    return carvedDisks(volume, owned, doubtful, knownOf(seen), this.#cx);
   }
 
   async #ownNamed(folder: Node, seen: Seen, path: readonly string[]): Promise<void> {
@@ -108,17 +137,28 @@ export class CarvedOf {
       if (node.children !== undefined && path.length < MAX_DEPTH) await this.#ownNamed(node, seen, inner);
       const source = await node.bytes?.();
       if (source === undefined) continue;
-      const had = await own(this.#volume, source, seen.owned);
-      if (had) seen.whole.add(inner.join('/'));
+      const at = await own(this.#volume, source, seen.owned);
+      if (at >= 0) seen.paths.add(inner.join('/'));
+      this.#note(node, inner, source.size, at, seen);
       if (node.rawName.endsWith('.vmdk') && source.size > 0 && source.size <= MAX_DESCRIPTOR)
         await noteExtent(source, path, seen);
     }
   }
 
+  /** Remembers files that lie in blocks of their own: where they begin, or that this is to be looked for. */
+  #note(node: Node, path: readonly string[], size: number, at: number, seen: Seen): void {
+    const { rawName: name } = node;
+    if (!LOOKED_FOR.test(name) || size === 0) return;
+    const address = node.facts.details?.descriptor;
+    const index = typeof address === 'string' ? indexOf(this.#volume, Number(address)) : -1;
+    if (at < 0) noteWanted({ path, size, index }, seen);
+    else if (index >= 0 && seen.whole.length < MAX_WHOLE) seen.whole.push({ name, size, index, at });
+  }
+
   #node(disk: CarvedDisk, folder: string): Node {
     const { blockSize } = this.#volume.geometry;
-    const { blocks, isThin, label, size, what } = disk;
-    const name = disk.wanted?.path.at(-1) ?? `block-${blocks[0]}-flat.vmdk`;
+    const { blocks, isThin, label, size, what, ending, by } = disk;
+    const name = disk.wanted?.path.at(-1) ?? `block-${blocks[0]}${ending}`;
     const count = blocks.reduce((n, block) => n + (block < 0 ? 0 : 1), 0);
     const had = Math.min(size, blocks.length * blockSize);
     const known = label === undefined ? what : `${what} "${printable(label)}"`;
@@ -129,7 +169,7 @@ export class CarvedOf {
       locator: `${folder}/${encodeName(name)}`,
       kind: 'file',
       state: 'carved',
-      facts: { size, details: { looks_like: known, blocks: count } },
+      facts: { size, details: { looks_like: known, blocks: count, ...(by !== undefined && { name_from: BY[by] }) } },
       damage: [],
       notices: [`It begins with ${known}; ${isThin ? BY_GUEST : BY_HABIT}, which is a guess.`],
       bytes: async () => segments([...this.#segments(disk, had), ...(had < size ? [missing(size - had, lost)] : [])]),

@@ -10,6 +10,9 @@ import { gptFinder, mbrFinder } from '../../volume/find.ts';
 import { guestFinders } from '../guest.ts';
 import { FILE_BLOCK } from './address.ts';
 import { UNREAD } from './allocation.ts';
+import { called, settingsIn } from './carve-names.ts';
+import { isSettings } from './residue-content.ts';
+import type { Whole } from './residue-open.ts';
 import { type Followed, grownInTurns, settle } from './thin.ts';
 import type { Volume } from './volume.ts';
 
@@ -20,7 +23,7 @@ const HEAD = 4096;
 const MAX_HEADS = 2 ** 20;
 const MAX_DISKS = 4096;
 /** Bytes behind the last partition that a disk may have and still be told by its partition table. */
-const MAX_TAIL = 2 * 1024 * 1024;
+export const MAX_TAIL: number = 2 * 1024 * 1024;
 
 /** One bit for each file block. */
 export class BlockSet {
@@ -43,17 +46,32 @@ export class BlockSet {
   }
 }
 
-/** A disk that a descriptor names and that nothing leads to any more. */
+/** A file that a descriptor or an entry names and whose bytes nothing leads to any more. */
 export interface Wanted {
   /** Names of its directories, then its own. */
   readonly path: readonly string[];
-  /** Bytes. */
-  readonly size: number;
+  /** Bytes, where they are known. */
+  readonly size: number | undefined;
+  /** Its descriptor's number in the order in which they are given out; -1 where it is not known. */
+  readonly index: number;
 }
 
+/** What is looked for by name, and files that have both name and bytes. */
+export interface Known {
+  readonly disks: readonly Wanted[];
+  readonly settings: readonly Wanted[];
+  readonly whole: readonly Whole[];
+}
+
+/** What a name rests on. */
+export type By = 'size' | 'order' | 'kind';
+
 export interface CarvedDisk {
-  /** The only disk of this size that descriptors miss. */
+  /** The file that it is taken for, and by what. */
   readonly wanted: Wanted | undefined;
+  readonly by?: By;
+  /** What its name ends in where it has none. */
+  readonly ending: string;
   /** File blocks in the order of the disk; NEVER_WRITTEN and NOT_FOUND where it has none. */
   readonly blocks: readonly number[];
   /** It grew in turns with others: what is where in it follows from the guest. */
@@ -65,24 +83,24 @@ export interface CarvedDisk {
   readonly label: string | undefined;
 }
 
-/** Enters the file blocks that `source` lies in; false where it lies in none. */
-export async function own(volume: Volume, source: Source, owned: BlockSet): Promise<boolean> {
+/** Enters the file blocks that `source` lies in; answers where its first bytes lie, -1 where that is in none. */
+export async function own(volume: Volume, source: Source, owned: BlockSet): Promise<number> {
   const { blockSize } = volume.geometry;
   const list = new RunList();
-  let any = false;
+  let first = -1;
   for (let at = 0; at < source.size; ) {
     list.clear();
     const reached = await source.runs(at, source.size, list);
     for (let i = 0; i < list.n; i++) {
       if (list.state(i) !== DATA || list.sourceOf(i) !== volume.volume) continue;
-      any = true;
+      if (first < 0) first = list.at[i];
       const last = Math.floor((list.at[i] + list.length[i] - 1) / blockSize);
       for (let block = Math.floor(list.at[i] / blockSize); block <= last; block++) owned.add(block);
     }
     if (reached <= at) break;
     at = reached;
   }
-  return any;
+  return first;
 }
 
 /** Where a disk begins, and what it says of itself. */
@@ -105,10 +123,13 @@ export async function carvedDisks(
   volume: Volume,
   owned: BlockSet,
   doubtful: BlockSet,
-  wanted: readonly Wanted[],
+  known: Known,
   cx: Cx,
 ): Promise<CarvedDisk[]> {
-  const starts = (await startsOf(volume, owned)).map((start) => sized(start, wanted));
+  const heads = await headsOf(volume, owned);
+  const settings = known.settings.length === 0 ? [] : heads.settings;
+  for (const block of settings) owned.add(block);
+  const starts = heads.starts.map((start) => sized(start, known.disks));
   for (const { block } of starts) for (let at = block; doubtful.has(at); at++) doubtful.delete(at);
   const count = Math.floor(volume.volume.size / volume.geometry.blockSize);
   for (let block = 0; block < count; block++) if (doubtful.has(block)) owned.add(block);
@@ -126,10 +147,10 @@ export async function carvedDisks(
   for (const blocks of thin.values()) for (const block of blocks) if (block >= 0) owned.add(block);
   const out: CarvedDisk[] = [];
   for (const start of starts) {
-    const known = thin.get(start) ?? settled.sure.get(start)?.blocks;
+    const placed = thin.get(start) ?? settled.sure.get(start)?.blocks;
     // What a disk before it has taken is a partition or a copy inside that disk.
-    if (known === undefined && owned.has(start.block)) continue;
-    const blocks = known ?? (await followed(start)).blocks;
+    if (placed === undefined && owned.has(start.block)) continue;
+    const blocks = placed ?? (await followed(start)).blocks;
     for (const block of blocks) if (block >= 0) owned.add(block);
     const size = Math.max(start.size, blocks.length * blockSize);
     const { what, label } = start;
@@ -139,42 +160,47 @@ export async function carvedDisks(
       size: start.isOpen ? size : start.size,
       what,
       label,
+      ending: '-flat.vmdk',
       wanted: undefined,
     });
   }
-  return out.map((disk) => ({ ...disk, wanted: onlyOne(disk, out, wanted) }));
-}
-
-/** The wanted disk of a carved one's size, where neither has another to be taken for. */
-function onlyOne(disk: CarvedDisk, all: readonly CarvedDisk[], wanted: readonly Wanted[]): Wanted | undefined {
-  const fits = wanted.filter((one) => one.size === disk.size);
-  return fits.length === 1 && all.filter((one) => one.size === disk.size).length === 1 ? fits[0] : undefined;
+  return [...called(volume, out, known.disks, known.whole), ...settingsIn(volume, settings, known)];
 }
 
 /** A partition table says where the last partition ends; a descriptor that is left may say where the disk does. */
 function sized(start: Start, wanted: readonly Wanted[]): Start {
   if (!start.isOpen) return start;
-  const fits = wanted.map((one) => one.size).filter((size) => size >= start.size && size <= start.size + MAX_TAIL);
+  const fits = wanted.flatMap(({ size }) =>
+    size !== undefined && size >= start.size && size <= start.size + MAX_TAIL ? [size] : [],
+  );
   return fits.length === 0 ? start : { ...start, size: Math.min(...fits), isOpen: false };
 }
 
-async function startsOf(volume: Volume, owned: BlockSet): Promise<Start[]> {
+interface Heads {
+  readonly starts: Start[];
+  /** Blocks that begin like the settings of a machine. */
+  readonly settings: number[];
+}
+
+async function headsOf(volume: Volume, owned: BlockSet): Promise<Heads> {
   const { blockSize } = volume.geometry;
   const count = Math.floor(volume.volume.size / blockSize);
   const head = new Uint8Array(HEAD);
-  const out: Start[] = [];
-  for (let block = 0, read = 0; block < count && read < MAX_HEADS && out.length < MAX_DISKS; block++) {
+  const starts: Start[] = [];
+  const settings: number[] = [];
+  for (let block = 0, read = 0; block < count && read < MAX_HEADS && starts.length < MAX_DISKS; block++) {
     if (owned.has(block)) continue;
     read++;
     if ((await volume.volume.read(block * blockSize, head)).length > 0) continue;
     const start = startOf(block, head, volume.volume.size);
-    if (start !== undefined) out.push(start);
+    if (start !== undefined) starts.push(start);
+    else if (isSettings(head) && settings.length < MAX_DISKS) settings.push(block);
   }
-  return out;
+  return { starts, settings };
 }
 
 /** What the first bytes of a block begin, if that is a disk. */
-function startOf(block: number, head: Uint8Array, most: number): Start | undefined {
+export function startOf(block: number, head: Uint8Array, most: number): Start | undefined {
   const hits: Hit[] = [];
   const emit = (hit: Hit): void => void hits.push(hit);
   gptFinder.examine(head.subarray(SECTOR), SECTOR, emit);

@@ -12,7 +12,7 @@ import { levelsOf } from './blocks.ts';
 import { type Descriptor, type Doubt, numberText } from './descriptor.ts';
 import { type Entry, flatEntries } from './directory.ts';
 import { hashedEntries } from './directory6.ts';
-import { rebuiltRoot } from './rebuild-root.ts';
+import { rootAt, rootOf } from './rebuild-root.ts';
 import {
   scsiId,
   TYPE_DIRECTORY,
@@ -41,14 +41,12 @@ const ROOT = fdAddress(0, 0);
 
 /** The root directory of a volume; a node without children where its descriptor is lost. */
 export async function rootNode(volume: Volume, locator: string, name: string): Promise<Node> {
-  const { fdcAt, groupOffset, clustersPerGroup, clusterHeaderBytes } = volume.geometry;
-  const at = fdcAt + groupOffset + clustersPerGroup * clusterHeaderBytes;
-  const live = await volume.descriptor(ROOT);
-  const fd = live?.type === TYPE_DIRECTORY ? live : await rebuiltRoot(volume.geometry, volume.volume, at);
+  const fd = await rootOf(volume);
   const place: Place = { locator, rawName: name, above: [] };
   if (fd === undefined) {
     const effect = 'names and folders are lost; the files themselves may still be there';
     const expected = `the root directory's file descriptor ${addressText(ROOT)}`;
+    const at = rootAt(volume.geometry);
     volume.damage.push(volume.cx.damage(at, 'vmfs.root', expected, 'an empty slot', effect));
     return { ...bare(place, 'filesystem'), damage: volume.damage };
   }

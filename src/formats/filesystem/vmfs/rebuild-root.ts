@@ -5,14 +5,29 @@ import { addressText, FILE_BLOCK, fdAddress } from './address.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { Geometry } from './geometry.ts';
 import { DIRECTORY_VERSIONS, dirent, dirent6, fdMetadata, TYPE_DIRECTORY, ZLA_FILE_BLOCK } from './structs.ts';
+import type { Volume } from './volume.ts';
 
 /** The root directory is among the first files that a format writes. */
 const MAX_BLOCKS = 2048;
 const DOT_AT_6 = 0x3b8;
 const MODE = 0o1755;
 
+/** Where the root directory's descriptor lies in the volume. */
+export function rootAt({ fdcAt, groupOffset, clustersPerGroup, clusterHeaderBytes }: Geometry): number {
+  return fdcAt + groupOffset + clustersPerGroup * clusterHeaderBytes;
+}
+
+/** The root directory's descriptor: its own, or one made from its block where that or all its pointers are lost. */
+export async function rootOf(volume: Volume): Promise<Descriptor | undefined> {
+  const own = await volume.descriptor(fdAddress(0, 0));
+  const isThere = own?.type === TYPE_DIRECTORY;
+  if (isThere && (own.lostPointers.length === 0 || own.pointers.some((word) => word !== 0))) return own;
+  const rebuilt = await rebuiltRoot(volume.geometry, volume.volume, rootAt(volume.geometry));
+  return rebuilt ?? (isThere ? own : undefined);
+}
+
 /** A descriptor for the root, made from the block that it must have pointed to; undefined where no block is one. */
-export async function rebuiltRoot(g: Geometry, volume: Source, at: number): Promise<Descriptor | undefined> {
+async function rebuiltRoot(g: Geometry, volume: Source, at: number): Promise<Descriptor | undefined> {
   const block = new Uint8Array(g.blockSize);
   for (let number = 0; number < MAX_BLOCKS && (number + 1) * g.blockSize <= volume.size; number++) {
     const head = block.subarray(0, 8192);

@@ -15,17 +15,29 @@ export interface Guess {
   readonly extent?: { readonly name: string; readonly size: number; readonly flat: boolean };
 }
 
+/** Names of files that are called after the configuration of their machine. */
+const NAMED_ALIKE =
+  /^(?:nvram\s*=\s*"([^"/\r\n]{1,120})\.nvram"|extendedConfigFile\s*=\s*"([^"/\r\n]{1,120})\.vmxf")/im;
+const SNAPSHOT = /^snapshot\d+\.filename\s*=\s*"([^"/\r\n]{1,120})-Snapshot\d+\.vmsn"/im;
 const KDMV = 0x564d444b;
 const COWD = 0x44574f43;
 const SESPARSE = 0xcafebabe;
 const NVRAM = 0x4e56524d;
 const STATES: readonly number[] = [0xbed2bed2, 0xbed0bed0, 0xbed1bed1];
 
+/** What a machine's firmware keeps: nothing in it says which machine's. */
+export const SETTINGS: Guess = { stem: undefined, ending: '.nvram', from: 'content (MRVN)' };
+
+/** Whether bytes begin like the settings of a machine's firmware. */
+export function isSettings(head: Uint8Array): boolean {
+  return head.length >= 4 && viewOf(head).getUint32(0, true) === NVRAM;
+}
+
 /** Undefined where the bytes say nothing that is known. */
 export function guessOf(head: Uint8Array): Guess | undefined {
   if (head.length < 4) return undefined;
   const magic = viewOf(head).getUint32(0, true);
-  if (magic === NVRAM) return { stem: undefined, ending: '.nvram', from: 'content (MRVN)' };
+  if (magic === NVRAM) return SETTINGS;
   if (magic === COWD) return { stem: undefined, ending: '-delta.vmdk', from: 'content (COWD)' };
   if (magic === KDMV) return { stem: undefined, ending: '-sparse.vmdk', from: 'content (KDMV)' };
   if (magic === SESPARSE) return { stem: undefined, ending: '-sesparse.vmdk', from: 'content (SEsparse)' };
@@ -54,13 +66,20 @@ export function guessText(text: string): Guess | undefined {
   }
   const shown = /^displayName\s*=\s*"([^"/\r\n]{1,120})"/im.exec(text)?.[1];
   if (/^\.encoding\s*=/m.test(text) && /^(config\.version|virtualHW\.version|displayName)\s*=/im.test(text)) {
-    return { stem: shown, ending: '.vmx', from: 'content (displayName)' };
+    // A machine may be shown under another name than its files have; these are named after the configuration.
+    const own = NAMED_ALIKE.exec(text)
+      ?.slice(1)
+      .find((name) => name !== undefined);
+    const by = own === undefined || own === shown ? 'displayName' : 'files named after it';
+    return { stem: own ?? shown, ending: '.vmx', from: `content (${by})` };
   }
   // Of a machine that never had a snapshot, the list of them is its first line alone.
   if (/^\.encoding\s*=\s*"[\w-]+"\s*$/.test(text)) {
     return { stem: undefined, ending: '.vmsd', from: 'content (an empty snapshot list)' };
   }
-  if (/^snapshot\.\w+\s*=/m.test(text)) return { stem: undefined, ending: '.vmsd', from: 'content (snapshot list)' };
+  if (/^snapshot\.\w+\s*=/m.test(text)) {
+    return { stem: SNAPSHOT.exec(text)?.[1], ending: '.vmsd', from: 'content (snapshot list)' };
+  }
   if (/^\d{4}-\d\d-\d\dT[^\n]*\|\s*(vmx|In\(\d+\))[^\n]*\n/.test(text) || /^[^\n]*Log for VMware/.test(text)) {
     const machine =
       /\/([^/"\r\n]{1,120})\.vmx\b/.exec(text)?.[1] ?? /displayName\s*=\s*"([^"/\r\n]{1,120})"/.exec(text)?.[1];

@@ -5,7 +5,7 @@ import type { Geometry } from './geometry.ts';
 import { directoryBlock, dirent, dirent6, TYPE_DIRECTORY, TYPE_RDM } from './structs.ts';
 
 /** How much an entry still says, surest first. */
-export type How = 'used' | 'freed' | 'behind' | 'journal' | 'unowned' | 'cleared' | 'empty';
+export type How = 'used' | 'unlisted' | 'freed' | 'behind' | 'journal' | 'unowned' | 'cleared' | 'empty';
 
 /** An entry as it was found. `address` is 0 where that was cleared. */
 export interface Trace {

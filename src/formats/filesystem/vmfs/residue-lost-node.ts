@@ -53,16 +53,29 @@ async function chainParts(
 
 function textParts(volume: Volume, text: LooseText, more: Readonly<Record<string, string>>): Parts {
   const { place, length, guess } = text;
-  const expected = 'a file descriptor that leads to this sub-block';
-  const own = { at: place, code: 'vmfs.sub-block-unowned', expected, actual: 'none' };
+  const { code } = kindOf(text);
+  const isInside = code === IN_DESCRIPTOR.code;
+  const expected = isInside
+    ? 'a file descriptor that says what is in it'
+    : 'a file descriptor that leads to this sub-block';
+  const own = { at: place, code, expected, actual: isInside ? 'text alone' : 'none' };
   const bytes = async (): Promise<Source> => textSource(volume, text, GUESSED);
   const damage = [volume.note(own, 'it is known by its text only, and ends where the text does')];
   return { facts: { size: length, details: { looks_like: guess.from, ...more } }, damage, bytes };
 }
 
+const IN_DESCRIPTOR = { what: 'file descriptor', code: 'vmfs.fd.text-alone' };
+const IN_SUB_BLOCK = { what: 'sub-block', code: 'vmfs.sub-block-unowned' };
+
+/** Texts are called after where they lie: 'sb-0x...', or 'fd-0x...' for what is left in a descriptor. */
+function kindOf({ name }: Pick<LooseText, 'name'>): { readonly what: string; readonly code: string } {
+  return name.startsWith('fd-') ? IN_DESCRIPTOR : IN_SUB_BLOCK;
+}
+
 /** The bytes of a text that no descriptor leads to. */
 export function textSource(volume: Volume, { name, file, at, length }: LooseText, certainty: Certainty): Source {
-  const what = `VMFS${volume.geometry.version} sub-block ${name.slice('sb-'.length)}`;
-  const why: Why = { what, source: file.source, at, code: 'vmfs.sub-block-unowned' };
+  const { what: kind, code } = kindOf({ name });
+  const what = `VMFS${volume.geometry.version} ${kind} ${name.slice('sb-'.length)}`;
+  const why: Why = { what, source: file.source, at, code };
   return segments([data(file.source, at, length, certainty, why)]);
 }

@@ -32,6 +32,8 @@ export interface Match {
   readonly from: string;
   /** Nothing else fits, and the order is known. */
   readonly only: boolean;
+  /** Nothing else fits. */
+  readonly sole: boolean;
 }
 
 /** Explanations that are offered for one file. */
@@ -62,6 +64,17 @@ export function wantOf(fd: Descriptor, key: number, parent: number): Want | unde
 export function isBareSmall({ zla, type, length, pointers }: Descriptor): boolean {
   const small = zla === ZLA_SUB_BLOCK && type === TYPE_REGULAR && Number.isFinite(length) && length > 0;
   return small && pointers.every((word) => word === 0);
+}
+
+/** Whether none of a file's pointers could be read: it lives, and what it held is to be looked for. */
+export function isUnread({ zla, type, length, pointers, lostPointers }: Descriptor): boolean {
+  if (lostPointers.length === 0 || type !== TYPE_REGULAR || levelsOf(zla) === undefined) return false;
+  return Number.isFinite(length) && length > 0 && pointers.every((word) => word === 0);
+}
+
+/** Whether what a descriptor says of its file could not be read. Its pointers may be there. */
+export function isBlank({ address, type, length, doubts }: Descriptor): boolean {
+  return address === 0 && type === 0 && length === 0 && doubts.some(({ code }) => code === 'vmfs.fd.unreadable');
 }
 
 /** The chains that fit each file, best first; `isDisk` tells whether a chain begins with a disk's first block. */
@@ -168,7 +181,7 @@ async function joined(
   const many = blocks >= MANY_BLOCKS || (order.length === 1 && order[0].slots === slots && blocks > 1);
   const count = want.blocks === undefined ? `a size of ${slots} blocks` : `its ${want.blocks} blocks`;
   const why = sole ? `the only pointer blocks that fit ${count}` : `one of several that fit ${count}`;
-  return { chain, parts: selection, from: `${why}; ${from}`, only: sole && known && many };
+  return { chain, parts: selection, from: `${why}; ${from}`, only: sole && known && many, sole };
 }
 
 interface Order {

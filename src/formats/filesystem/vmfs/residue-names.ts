@@ -19,6 +19,7 @@ export interface Named {
 
 const FROM: Readonly<Record<How, string>> = {
   used: 'entry of a directory that is gone itself',
+  unlisted: 'entry that its directory does not list any more',
   freed: 'entry whose slot was freed',
   behind: "entry behind its directory's end",
   journal: 'copy of its entry in the journal',
@@ -26,7 +27,7 @@ const FROM: Readonly<Record<How, string>> = {
   cleared: 'entry without address, by its generation',
   empty: 'entry of a live directory whose file descriptor is lost',
 };
-const RANK: readonly How[] = ['used', 'freed', 'behind', 'journal', 'unowned', 'cleared', 'empty'];
+const RANK: readonly How[] = ['used', 'unlisted', 'freed', 'behind', 'journal', 'unowned', 'cleared', 'empty'];
 /** Descriptors of disks are text of a few hundred bytes. */
 const MAX_DESCRIPTOR = 65536;
 
@@ -187,14 +188,16 @@ function byCompany(survey: Survey, names: Map<number, Named>): void {
 }
 
 /** Directories that are known by what is in them only, with no descriptor: their own entries may be left. */
-function lostDirectories(survey: Survey, names: Map<number, Named>): void {
+export function lostDirectories(survey: Survey, names: Map<number, Named>): void {
   const lost = new Set<number>();
   for (const residue of survey.residues.values()) {
     const above = names.get(residue.key)?.directory ?? (residue.parent || survey.above.get(residue.address) || 0);
     if (above !== 0 && !survey.paths.has(above) && !survey.residues.has(above)) lost.add(above);
   }
-  const placeOf = (address: number, trace: Trace): { directory?: number } => {
-    const directory = trace.directory || survey.above.get(address);
+  for (const { directory } of survey.looseEntries)
+    if (directory !== 0 && !survey.paths.has(directory) && !survey.residues.has(directory)) lost.add(directory);
+  const placeOf = (address: number, trace?: Trace): { directory?: number } => {
+    const directory = trace?.directory || survey.above.get(address);
     return directory === undefined ? {} : { directory };
   };
   const free: Trace[] = [];
@@ -208,11 +211,38 @@ function lostDirectories(survey: Survey, names: Map<number, Named>): void {
       lost.delete(address);
     }
   }
+  for (const { key, address, type } of survey.residues.values())
+    if (type === TYPE_DIRECTORY && key === address && !names.has(key)) lost.add(address);
+  calledLikeMachines(survey, lost, free, names, placeOf);
   for (const address of lost) {
     const [only, ...more] = free;
+    if (survey.residues.has(address)) continue;
     if (names.has(address) || only === undefined || more.length > 0 || lost.size > 1) continue;
     const from = `${FROM.cleared}; the only directory without a descriptor`;
     names.set(address, { name: only.name, from, ...placeOf(address, only) });
+  }
+}
+
+/** Directories that no entry leads to are called like the one machine that their own entries name. */
+function calledLikeMachines(
+  survey: Survey,
+  lost: Set<number>,
+  free: readonly Trace[],
+  names: Map<number, Named>,
+  placeOf: (address: number) => { directory?: number },
+): void {
+  const machines = new Map<number, Set<string>>();
+  for (const { directory, name } of [...survey.traces, ...survey.looseEntries]) {
+    const base = /^(.+)\.vmx$/.exec(name)?.[1];
+    if (base === undefined || !lost.has(directory)) continue;
+    machines.set(directory, (machines.get(directory) ?? new Set()).add(base));
+  }
+  for (const [address, [base, ...more]] of machines) {
+    if (names.has(address) || more.length > 0) continue;
+    const entry = free.some(({ name }) => name === base);
+    const from = entry ? `${FROM.cleared}; called like the one configuration in it` : 'the one configuration in it';
+    names.set(address, { name: base, from, ...placeOf(address) });
+    lost.delete(address);
   }
 }
 

@@ -6,6 +6,7 @@ import { addressText, fdNumbers } from './address.ts';
 import type { Named } from './residue-names.ts';
 import type { Residue, Survey } from './residue-survey.ts';
 import { TYPE_DIRECTORY, TYPE_REGULAR } from './structs.ts';
+import type { Volume } from './volume.ts';
 
 interface Folder {
   readonly address: number;
@@ -24,7 +25,7 @@ export function byNeighbours(survey: Survey, names: Map<number, Named>): void {
   for (const residue of survey.residues.values()) {
     const known = names.get(residue.key)?.directory ?? (residue.parent || survey.above.get(residue.address));
     if (residue.type === TYPE_DIRECTORY || (known !== undefined && known !== 0)) continue;
-    const folder = folders.findLast((one) => one.index < indexOf(survey, residue.address));
+    const folder = folders.findLast((one) => one.index < indexOf(survey.volume, residue.address));
     if (folder !== undefined) byFolder.set(folder, [...(byFolder.get(folder) ?? []), residue]);
   }
   const all = new Set(folders.map((folder) => folder.name));
@@ -78,20 +79,20 @@ export function byMachine(survey: Survey, names: Map<number, Named>): void {
 function foldersOf(survey: Survey, names: ReadonlyMap<number, Named>): Folder[] {
   const out: Folder[] = [];
   for (const [address, path] of survey.paths) {
-    if (path.length > 0) out.push({ address, index: indexOf(survey, address), name: path.at(-1) });
+    if (path.length > 0) out.push({ address, index: indexOf(survey.volume, address), name: path.at(-1) });
   }
   for (const { key, address, type } of survey.residues.values()) {
     if (type !== TYPE_DIRECTORY || key !== address) continue;
-    out.push({ address, index: indexOf(survey, address), name: names.get(key)?.name });
+    out.push({ address, index: indexOf(survey.volume, address), name: names.get(key)?.name });
   }
   return out.sort((a, b) => a.index - b.index);
 }
 
-/** A descriptor's number in the order in which they are given out. */
-function indexOf(survey: Survey, address: number): number {
+/** A descriptor's number in the order in which they are given out; -1 for what is no address. */
+export function indexOf(volume: Volume, address: number): number {
   const numbers = fdNumbers(address);
-  const perCluster = survey.volume.files.fdc?.header.perCluster ?? 0;
-  return numbers === undefined ? -1 : numbers.cluster * perCluster + numbers.resource;
+  const perCluster = volume.files.fdc?.header.perCluster ?? 0;
+  return numbers === undefined || address === 0 ? -1 : numbers.cluster * perCluster + numbers.resource;
 }
 
 /** "web01" of "web01-000001-delta.vmdk". */

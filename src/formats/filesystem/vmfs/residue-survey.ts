@@ -12,12 +12,13 @@ import { type Descriptor, numberText } from './descriptor.ts';
 import { flatEntries } from './directory.ts';
 import { hashedEntries } from './directory6.ts';
 import { type AfterImage, afterImages } from './journal.ts';
+import { rootOf } from './rebuild-root.ts';
 import { FileClaims } from './residue-claims.ts';
 import { HEAD_BYTES, isDisk } from './residue-content.ts';
 import { MAX_DIRECTORY, type Trace, tracesOf } from './residue-dirents.ts';
 import { looseEntries } from './residue-loose.ts';
 import { chainSource, residualSource } from './residue-map.ts';
-import { isBareSmall, type Match, matched, type Want, wantOf } from './residue-match.ts';
+import { isBareSmall, isBlank, isUnread, type Match, matched, type Want, wantOf } from './residue-match.ts';
 import { type Span, spansOf } from './residue-place.ts';
 import { type Chain, orphanTables } from './residue-pointers.ts';
 import { type Loose, looseIn } from './residue-unowned.ts';
@@ -54,6 +55,8 @@ const KEYS = 2 ** 32;
 const MAX_NAMES = 1 << 18;
 /** Live disks whose descriptors may name a file that is nowhere. */
 const MAX_DISKS = 4096;
+/** Live files without pointers that are remembered. */
+const MAX_UNREAD = 4096;
 /** Stretches of directories that are remembered, for copies of them in the journal. */
 const MAX_PLACES = 1 << 16;
 
@@ -94,6 +97,8 @@ export class Survey {
   readonly #disksHere = new Set<string>();
   #tables: Promise<void> | undefined;
   #loose: Promise<Loose> | undefined;
+  /** Live files whose pointers could not be read. */
+  readonly unread: Descriptor[] = [];
   /** Limits that were reached. */
   readonly damage: Damage[] = [];
   readonly #reachable = new Set<number>();
@@ -152,18 +157,21 @@ export class Survey {
     const queue = [root];
     const six = this.volume.geometry.version === 6;
     for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
-      const fd = await this.volume.descriptor(next);
+      const fd = next === root ? await rootOf(this.volume) : await this.volume.descriptor(next);
       const path = this.paths.get(next)!;
       if (fd === undefined || path.length >= MAX_PATH_DEPTH) continue;
       const source = this.volume.source(fd, false);
       // What is wrong with a directory is said where it is listed.
       const quiet = (): void => {};
+      const listed = new Set<string>();
       const lists = six ? hashedEntries(source, this.volume.geometry.lockBytes, quiet) : flatEntries(source, quiet);
       for await (const entries of lists) {
         for (const entry of entries) {
           const { address, type, name } = entry;
+          listed.add(name);
           // A name whose descriptor is lost leads nowhere; what it meant may still be found.
-          if (type !== TYPE_DIRECTORY && (await this.volume.descriptor(address)) === undefined) {
+          const meant = type === TYPE_DIRECTORY ? undefined : await this.volume.descriptor(address);
+          if (type !== TYPE_DIRECTORY && (meant === undefined || isBlank(meant))) {
             if (this.traces.length < MAX_NAMES)
               this.traces.push({ ...entry, how: 'empty', directory: next, before: next });
             continue;
@@ -183,7 +191,11 @@ export class Survey {
       const whole = this.volume.source(wholeBlocks(fd), false);
       if (!six) await this.#place(next, whole);
       const { entries } = await tracesOf(this.volume.geometry, next, whole, fd.length);
-      for (const trace of entries) if (trace.how !== 'used') this.traces.push(trace);
+      for (const trace of entries) {
+        if (trace.how !== 'used') this.traces.push(trace);
+        // A list may be broken where the entries themselves are whole.
+        else if (!listed.has(trace.name)) this.traces.push({ ...trace, how: 'unlisted' });
+      }
     }
   }
 
@@ -193,8 +205,10 @@ export class Survey {
     for await (const [cluster, bitmap] of bitmaps(this.volume, fdc)) {
       if (bitmap !== undefined) this.#bitmaps.set(cluster, bitmap);
       for (const fd of await this.volume.descriptorsOf(cluster, () => true)) {
-        if (this.#reachable.has(fd.address) && isItself(fd)) await this.live.add(this.volume, fd);
-        else if (fd.type === TYPE_SYSTEM) await this.live.add(this.volume, fd);
+        if (this.#reachable.has(fd.address) && isItself(fd)) {
+          await this.live.add(this.volume, fd);
+          if (isUnread(fd) && this.unread.length < MAX_UNREAD) this.unread.push(fd);
+        } else if (fd.type === TYPE_SYSTEM) await this.live.add(this.volume, fd);
         else if (isThere(fd))
           this.residues.set(fd.address, await residueOf(fd, bitmap, this.volume.geometry.version === 6));
       }
@@ -302,6 +316,11 @@ export class Survey {
         return loose;
       });
     return this.#loose;
+  }
+
+  /** Names of live files and their directories, by the addresses of their descriptors. */
+  get liveNames(): ReadonlyMap<number, { readonly name: string; readonly directory: number }> {
+    return this.#names;
   }
 
   /** Path of a live file, by its descriptor's address. */

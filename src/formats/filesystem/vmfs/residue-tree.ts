@@ -1,11 +1,10 @@
 /** The two trees of what is left: below each, the directories as far as they are known. */
 import { MAX_PATH_DEPTH } from '../../../core/limits.ts';
 import { addressText } from './address.ts';
-import type { Lost } from './residue-lost.ts';
+import type { Fitting, Lost } from './residue-lost.ts';
 import type { Match } from './residue-match.ts';
 import type { Named } from './residue-names.ts';
 import type { Residue, Survey } from './residue-survey.ts';
-import type { LooseText } from './residue-unowned.ts';
 
 /** A place in a tree; without a residue it is a directory that lives, or is known by its address only. */
 export interface Branch {
@@ -15,7 +14,7 @@ export interface Branch {
   /** Pointer blocks or text without a descriptor. */
   lost?: Lost;
   /** Text that is what a file held which lost its pointers. */
-  text?: LooseText;
+  text?: Fitting;
   /** Pointer blocks that fit a descriptor which lost its own. */
   match?: Match;
   /** Names that are told apart, in order. */
@@ -33,7 +32,7 @@ export function treeOf(
   names: ReadonlyMap<number, Named>,
   state: Residue['state'],
   lost: readonly Lost[],
-  texts: ReadonlyMap<number, LooseText>,
+  texts: ReadonlyMap<number, Fitting>,
 ): Branch {
   const root: Branch = { name: '', children: new Map() };
   for (const residue of survey.residues.values()) {
@@ -80,6 +79,11 @@ function stepsTo(survey: Survey, names: ReadonlyMap<number, Named>, residue: Res
   const named = names.get(key);
   const above = named?.directory ?? (parent || survey.above.get(address));
   return [...wayTo(survey, names, above, address), { key: `fd ${key}`, name: named?.name ?? addressText(address) }];
+}
+
+/** Names of the directories down to one, by its descriptor's address. */
+export function pathTo(survey: Survey, names: ReadonlyMap<number, Named>, directory: number): string[] {
+  return wayTo(survey, names, directory, 0).map(({ name }) => name);
 }
 
 /** The way from the top down to a directory, by its descriptor's address; `below` is what is in it. */

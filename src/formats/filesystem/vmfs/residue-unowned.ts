@@ -6,7 +6,7 @@ import { latin1, viewOf } from '../../../core/struct.ts';
 import { addressText, fdNumbers, SUB_BLOCK } from './address.ts';
 import { bitmaps } from './bitmaps.ts';
 import type { FileClaims } from './residue-claims.ts';
-import { type Guess, guessText, HEAD_BYTES } from './residue-content.ts';
+import { type Guess, guessText, HEAD_BYTES, isSettings, SETTINGS } from './residue-content.ts';
 import type { Trace } from './residue-dirents.ts';
 import { looseEntries } from './residue-loose.ts';
 import { placeIn } from './residue-place.ts';
@@ -15,7 +15,7 @@ import type { ResourceFile } from './resource.ts';
 import { DIRECTORY_VERSIONS, dirent, dirent6, TYPE_DIRECTORY } from './structs.ts';
 import type { Volume } from './volume.ts';
 
-/** Text in a sub-block that no file holds. */
+/** Text, or the settings of a machine, in a sub-block that no file holds. */
 export interface LooseText {
   /** From its position: 'sb-0x...'. */
   readonly name: string;
@@ -24,8 +24,10 @@ export interface LooseText {
   readonly at: number;
   /** The same in the volume. */
   readonly place: number;
-  /** Bytes that are text. */
+  /** Bytes that are text; of settings, the room that they have. */
   readonly length: number;
+  /** VMFS6: descriptor address of the directory that it is booked to; else 0. */
+  readonly owner: number;
 }
 
 export interface Loose {
@@ -38,6 +40,8 @@ export interface Loose {
 const MAX_TEXTS = 4096;
 const MAX_ENTRIES_FOUND = 1 << 18;
 const READ_BYTES = 1 << 20;
+const EMPTY_LIST = /^\.encoding\s*=\s*"[\w-]+"\s*$/;
+const SETTING = /^[\w.:]+\s*=\s*"/m;
 const DOT_AT_6 = 0x3b8;
 const DOTS_AT_6 = 0x4d8;
 
@@ -60,10 +64,11 @@ export async function looseIn(volume: Volume, claims: readonly FileClaims[]): Pr
         const [low, high] = subBlockAddress(volume, cluster, first + i);
         if (claims.some((one) => one.resource(low, high))) continue;
         const block = bytes.subarray(i * size, (i + 1) * size);
-        entriesOf(volume, block, owners[first + i] ?? 0, out);
-        const text = textOf(block, `sb-${addressText(low, high)}`, file, from + i * size);
+        const owner = owners[first + i] ?? 0;
+        entriesOf(volume, block, owner, out);
+        const text = textIn(block, `sb-${addressText(low, high)}`, file, from + i * size);
         if (text === undefined || out.texts.length >= MAX_TEXTS) continue;
-        out.texts.push({ ...text, place: await placeIn(volume, file.source, text.at) });
+        out.texts.push({ ...text, owner, place: await placeIn(volume, file.source, text.at) });
       }
     }
   }
@@ -107,15 +112,39 @@ function isAddress(address: number): boolean {
   return fdNumbers(address) !== undefined;
 }
 
-function textOf(block: Uint8Array, name: string, file: ResourceFile, at: number): Omit<LooseText, 'place'> | undefined {
+export type Found = Omit<LooseText, 'place' | 'owner'>;
+
+/** The text or the settings that a block begins with; `at` is where it lies in `file`. */
+export function textIn(block: Uint8Array, name: string, file: ResourceFile, at: number): Found | undefined {
+  if (isSettings(block)) return { name, guess: SETTINGS, file, at, length: block.length };
   // Most blocks are empty or no text: their first bytes say so.
   if (!isText(block[0]) || !isText(block[1])) return undefined;
-  let length = 0;
-  while (length < block.length && isText(block[length])) length++;
+  let length = textEnd(block);
   // What follows a text that ends in the middle of a sector is left over from something else.
   if (length < block.length && block[length] !== 0) length = block.lastIndexOf(0x0a, length - 1) + 1;
+  const line = block.indexOf(0x0a) + 1;
+  // The list of a machine that never had a snapshot is one line: a second that sets nothing is none of it.
+  if (line > 0 && line < length && EMPTY_LIST.test(latin1(block, 0, line))) {
+    if (!SETTING.test(latin1(block, line, Math.min(length - line, HEAD_BYTES)))) length = line;
+  }
   const guess = guessText(latin1(block, 0, Math.min(length, HEAD_BYTES)));
   return guess === undefined ? undefined : { name, guess, file, at, length };
+}
+
+/** Where text ends: at the first byte that is none, or two beyond ASCII that are no UTF-8. A single one may be of another encoding. */
+function textEnd(block: Uint8Array): number {
+  for (let at = 0; at < block.length; ) {
+    if (!isText(block[at])) return at;
+    const more = block[at] < 0xc2 ? 0 : block[at] < 0xe0 ? 1 : block[at] < 0xf0 ? 2 : 3;
+    let n = 0;
+    while (n < more && (block[at + n + 1] & 0xc0) === 0x80) n++;
+    if (n < more || (block[at] & 0xc0) === 0x80) {
+      if (block[at + 1] >= 0x80) return at;
+      n = 0;
+    }
+    at += n + 1;
+  }
+  return block.length;
 }
 
 /** Printable, a line's end, a tab, or a byte of UTF-8. */

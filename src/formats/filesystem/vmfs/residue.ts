@@ -2,18 +2,18 @@
 import type { Damage } from '../../../core/damage.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
-import { INFERRED } from '../../../core/run.ts';
+import { GUESSED, INFERRED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { latin1 } from '../../../core/struct.ts';
 import { addressText } from './address.ts';
 import type { Descriptor } from './descriptor.ts';
 import { factsOf, KINDS, MAX_TARGET } from './files.ts';
-import { lostOf, textsFor } from './residue-lost.ts';
+import { type Leftover, lostOf, textsFor } from './residue-lost.ts';
 import { lostNode, textSource } from './residue-lost-node.ts';
 import { type Named, namesOf } from './residue-names.ts';
 import { shareOf, withShare } from './residue-share.ts';
 import { type Residue, Survey } from './residue-survey.ts';
-import { type Branch, treeOf } from './residue-tree.ts';
+import { type Branch, pathTo, treeOf } from './residue-tree.ts';
 import { TYPE_DIRECTORY, TYPE_RDM, TYPE_SYMLINK } from './structs.ts';
 import type { Volume } from './volume.ts';
 
@@ -22,12 +22,21 @@ const STATES: Readonly<Record<string, Residue['state']>> = { '+deleted': 'delete
 const FREE = 'the file was deleted; its name and bytes are what is left, inferred at most';
 const UNNAMED = 'no directory names it; its name and place are inferred, its bytes too';
 
+/** A file that is known by name, and whose bytes are to be looked for. */
+export interface OpenFile {
+  readonly path: readonly string[];
+  /** Its descriptor's number; -1 where it is not known. */
+  readonly index: number;
+  readonly size: number | undefined;
+}
+
 /** What is gone from one volume; looked for once, when somebody asks. */
 export class ResidueOf {
   readonly #volume: Volume;
   readonly #root: string;
   #survey: Promise<Survey> | undefined;
   #names: Promise<Map<number, Named>> | undefined;
+  #lost: Promise<Leftover> | undefined;
   readonly #trees = new Map<string, Promise<Branch>>();
 
   /** `root` is the locator of the file system. */
@@ -57,14 +66,36 @@ export class ResidueOf {
     if (tree === undefined) {
       tree = this.#take().then(async (survey) => {
         if (state === 'orphan' || survey.wants.size > 0) await survey.findTables();
-        this.#names ??= namesOf(survey);
-        const names = await this.#names;
+        const names = await this.#namesIn(survey);
         const texts = await textsFor(survey, names);
-        return treeOf(survey, names, state, state === 'orphan' ? await lostOf(survey, names, texts) : [], texts);
+        if (state === 'deleted') return treeOf(survey, names, state, [], texts);
+        const left = await this.#leftover(survey);
+        return treeOf(survey, left.names, state, left.lost, texts);
       });
       this.#trees.set(rawName, tree);
     }
     return tree;
+  }
+
+  /** Names that are left without bytes, with what else is known of them. */
+  async open(): Promise<OpenFile[]> {
+    const survey = await this.#take();
+    const { names, open } = await this.#leftover(survey);
+    return open.map(({ name, directory, index, size }) => ({
+      path: [...pathTo(survey, names, directory), name],
+      index,
+      size,
+    }));
+  }
+
+  #namesIn(survey: Survey): Promise<Map<number, Named>> {
+    this.#names ??= namesOf(survey);
+    return this.#names;
+  }
+
+  #leftover(survey: Survey): Promise<Leftover> {
+    this.#lost ??= this.#namesIn(survey).then(async (names) => lostOf(survey, names, await textsFor(survey, names)));
+    return this.#lost;
   }
 
   #take(): Promise<Survey> {
@@ -109,7 +140,7 @@ export class ResidueOf {
       name_from: from,
       reason: residue.code,
       ...(name !== rawName && { name }),
-      ...(text !== undefined && { bytes_from: `the only text of this name and length; ${text.name}` }),
+      ...(text !== undefined && { bytes_from: `${text.from}; ${text.text.name}` }),
       ...(match !== undefined && { pointers_from: match.from, pointerBlocks: match.chain.tables }),
       ...(others !== undefined && { other_names: others.map(printable).join(', ') }),
     };
@@ -120,7 +151,7 @@ export class ResidueOf {
     if (residue.type === TYPE_RDM) return plain;
     const survey = await this.#take();
     const bytes = async (): Promise<Source> => {
-      if (text !== undefined) return textSource(this.#volume, text, INFERRED);
+      if (text !== undefined) return textSource(this.#volume, text.text, text.only ? INFERRED : GUESSED);
       return match === undefined ? survey.bytesOf(residue, fd) : survey.matchedBytes(match);
     };
     const source = await bytes();
