@@ -21,6 +21,8 @@ export class Threads {
   /** Started when they are first needed. */
   readonly #threads: Thread[] = [];
   readonly #waiting: (() => void)[] = [];
+  /** Which they take turns by in making files: 1 while one of them does. */
+  readonly #turn = new Int32Array(new SharedArrayBuffer(4));
   #id = 0;
   #broken: unknown;
 
@@ -62,7 +64,7 @@ export class Threads {
   }
 
   #start(): Thread {
-    const worker = new Worker(FILE, { resourceLimits: LIMITS });
+    const worker = new Worker(FILE, { resourceLimits: LIMITS, workerData: this.#turn });
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     const thread: Thread = { worker, jobs: new Map(), ended };
     worker.on('message', (answer: Answer) => this.#answered(thread, answer));
