@@ -122,7 +122,8 @@ async function maskedNode(node: Node): Promise<Node | undefined> {
   const found = await stripesIn(node);
   if (found === undefined) return undefined;
   const notices = [...(node.notices ?? []), `${node.name} ${sentenceOf(found.stripes)}`];
-  return { ...node, notices, bytes: async () => found.source };
+  // Its name and facts may be made when they are asked for: a copy has to ask.
+  return { ...node, name: node.name, facts: node.facts, notices, bytes: async () => found.source };
 }
 
 function isDisk(rawName: string): boolean {
