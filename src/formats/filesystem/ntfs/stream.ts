@@ -45,7 +45,8 @@ export function ownerOf({ base, number }: FileRecord): number {
 
 /** One stream of its pieces, in any order. `cluster` and `bytes` are the volume's. */
 export function streamOf(pieces: readonly Attribute[], cluster: number, bytes: number): Stream {
-  const sorted = [...pieces].sort((a, b) => (a.lying?.firstVcn ?? 0) - (b.lying?.firstVcn ?? 0));
+  const sorted =
+    pieces.length === 1 ? pieces : [...pieces].sort((a, b) => (a.lying?.firstVcn ?? 0) - (b.lying?.firstVcn ?? 0));
   const first = sorted[0];
   const weak = sorted.find((one) => one.record.certainty < STATED);
   const code = weak?.record.doubts[0]?.code;
