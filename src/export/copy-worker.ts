@@ -28,7 +28,7 @@ import type {
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = fs.constants;
 /** The one buffer of this thread. */
 const buffer = new Uint8Array(CHUNK);
-/** 1 while a thread makes short files. */
+/** 1 while a thread makes names. */
 const turn = workerData as Int32Array;
 
 function chunk(job: ChunkJob): ChunkResult {
@@ -132,60 +132,68 @@ function files({ files, layout, fill }: FilesJob): FileResult[] {
 }
 
 /**
- * Writes short files while no other thread does. Each new name and each renaming takes the folder for itself, and two
- * threads that make names side by side spend more time waiting for it than one needs for all: so one writes while the
- * other reads and hashes.
+ * Writes short files. Each new name and each renaming takes the folder for itself, and two threads that make names side
+ * by side spend more time waiting for it than one needs for all: so one does, while the other reads, hashes and writes.
  */
 function writeReady(ready: readonly Ready[]): void {
-  if (ready.length === 0) return;
+  const open: number[] = [];
+  try {
+    inTurn(() => {
+      for (const { file } of ready) open.push(openPart(file));
+    });
+    for (const [i, { file, bytes, writes }] of ready.entries()) {
+      writeChunk(open[i], bytes, 0, writes);
+      complete(open[i], file, writes.at(-1) ?? 0);
+    }
+    inTurn(() => {
+      for (const { file } of ready) place(file.part, file.path);
+    });
+  } finally {
+    for (const fd of open) fs.closeSync(fd);
+  }
+}
+
+/** Does what changes folders while no other thread does. */
+function inTurn(work: () => void): void {
   while (Atomics.compareExchange(turn, 0, 0, 1) !== 0) Atomics.wait(turn, 0, 1);
   try {
-    for (const { file, bytes, writes } of ready) {
-      make(file, (fd) => {
-        writeChunk(fd, bytes, 0, writes);
-        return writes.at(-1) ?? 0;
-      });
-    }
+    work();
   } finally {
     Atomics.store(turn, 0, 0);
     Atomics.notify(turn, 0, 1);
   }
 }
 
-/** Copies a file that is longer than the buffer. */
+/** Copies a file that is longer than the buffer. Nothing is left of it where it could not be read. */
 function longFile(file: WholeFile, reader: ChunkReader): FileResult {
   const leaves: Uint8Array[] = [];
   const sha = createHash('sha256');
-  const isMade = make(file, (fd) => {
+  const fd = openPart(file);
+  try {
     let end = 0;
     for (let at = 0; at < file.size; at += CHUNK) {
       const bytes = buffer.subarray(0, Math.min(CHUNK, file.size - at));
       const writes = reader.read(at, bytes);
-      if (writes === undefined) return undefined;
+      if (writes === undefined) {
+        fs.unlinkSync(file.part);
+        return undefined;
+      }
       leaves.push(blake3(bytes));
       sha.update(bytes);
       writeChunk(fd, bytes, at, writes);
       if (writes.length > 0) end = at + writes[writes.length - 1];
     }
-    return end;
-  });
-  return isMade ? { tree: treeOf(file.size, leaves), sha256: sha.digest('hex') } : undefined;
-}
-
-/** Makes a file; it is NAME.part until it is complete. `write` answers where the bytes that it wrote end, undefined for none. */
-function make(file: WholeFile, write: (fd: number) => number | undefined): boolean {
-  const fd = fs.openSync(file.part, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600);
-  try {
-    const end = write(fd);
-    if (end === undefined) fs.unlinkSync(file.part);
-    else {
-      complete(fd, file, end);
-      place(file.part, file.path);
-    }
-    return end !== undefined;
+    complete(fd, file, end);
+    place(file.part, file.path);
+    return { tree: treeOf(file.size, leaves), sha256: sha.digest('hex') };
   } finally {
     fs.closeSync(fd);
   }
+}
+
+/** A file is NAME.part until it is complete. */
+function openPart(file: WholeFile): number {
+  return fs.openSync(file.part, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600);
 }
 
 /** Gives a file of which [0, end) was written its size, mode and time. */
