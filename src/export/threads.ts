@@ -21,10 +21,15 @@ export class Threads {
   /** Started when they are first needed. */
   readonly #threads: Thread[] = [];
   readonly #waiting: (() => void)[] = [];
-  /** Which they take turns by in making files: 1 while one of them does. */
+  /** By which they take turns in making names: 1 while one of them does. */
   readonly #turn = new Int32Array(new SharedArrayBuffer(4));
   #id = 0;
   #broken: unknown;
+
+  /** Starts them before there is anything to do: loading takes a moment in which main has other work. */
+  start(): void {
+    while (this.#threads.length < THREADS) this.#start();
+  }
 
   /** Waits until one more job can be taken without a queue growing. */
   async slot(): Promise<void> {
