@@ -110,9 +110,13 @@ export class Pieces {
   }
 }
 
-/** What is known of a disk's encrypted stripes; undefined for a sound one, and for files of other kinds. */
-export async function stripesIn(node: Node): Promise<{ stripes: Stripes; source: Source } | undefined> {
-  if (!isDisk(node.rawName) || (node.kind !== 'file' && node.kind !== 'evidence')) return undefined;
+/** What is known of a disk's encrypted stripes; undefined for a sound one, and at once for files of other kinds. */
+export function stripesIn(node: Node): Promise<{ stripes: Stripes; source: Source } | undefined> | undefined {
+  if ((node.kind !== 'file' && node.kind !== 'evidence') || !isDisk(node.rawName)) return undefined;
+  return stripesOn(node);
+}
+
+async function stripesOn(node: Node): Promise<{ stripes: Stripes; source: Source } | undefined> {
   const source = await node.bytes?.();
   const stripes = source === undefined ? undefined : await stripesOf(source);
   return stripes === undefined ? undefined : { stripes, source: withoutStripes(source!, stripes) };
