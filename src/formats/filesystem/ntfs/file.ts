@@ -83,7 +83,8 @@ async function spread(ground: Ground, record: FileRecord, fetch: Fetch, isDead: 
 
 /** A stream of a file; undefined where it has none of that type and name. */
 export function streamIn(ground: Ground, file: File, type: number, name = ''): Stream | undefined {
-  const pieces = file.attributes.filter((one) => one.type === type && one.name === name);
+  const pieces: Attribute[] = [];
+  for (const one of file.attributes) if (one.type === type && one.name === name) pieces.push(one);
   return pieces.length === 0 ? undefined : streamOf(pieces, ground.cluster, ground.clusters * ground.cluster);
 }
 

@@ -126,24 +126,32 @@ function addNode(said: Said, reparse: Reparse | undefined, target: string | unde
   const failed = doubts[0]?.code ?? file.doubts[0]?.code ?? gone;
   const isFirst = record.number < FIRST_USER_RECORD && record.number !== ROOT_RECORD;
   const isOwn = isFirst || place.above.includes(EXTEND_RECORD);
-  const facts = (): Facts => factsOf(file, stream, reparse, place);
-  const bytes = stream && ((): Promise<Source> => contentOf(volume, file, stream, failed, place, reparse));
   if (target !== undefined) {
-    out.push({ ...bare(place, 'symlink', { ...facts(), target }, damage), ...(bytes && { bytes }) });
+    const facts = { ...factsOf(file, stream, reparse, place), target };
+    const bytes = stream && ((): Promise<Source> => contentOf(volume, file, stream, failed, place, reparse));
+    out.push({ ...bare(place, 'symlink', facts, damage), ...(bytes && { bytes }) });
   } else if (isDirectory(record)) {
-    const children = (only?: string) => childrenOf(volume, file, record.number, place, damage, failed, only);
-    const child = (rawName: string): Promise<Node | undefined> => childNamed(children(rawName), rawName);
-    out.push({ ...bare(place, isOwn ? 'system' : 'directory', facts(), damage), children: () => children(), child });
+    const facts = factsOf(file, stream, reparse, place);
+    out.push(directoryNode(said, isOwn ? 'system' : 'directory', facts, failed));
   } else {
     if (stream?.doubt !== undefined && !damage.some(({ code }) => code === stream.doubt)) {
       damage.push(volume.note(doubtOf(record, stream.doubt), 'its bytes are inferred at most'));
     }
     const kind = isOwn ? 'system' : 'file';
-    out.push(bytes === undefined ? bare(place, kind, facts(), damage) : new RecordFile(kind, said, failed, reparse));
+    const hasBytes = stream !== undefined;
+    if (hasBytes) out.push(new RecordFile(kind, said, failed, reparse));
+    else out.push(bare(place, kind, factsOf(file, stream, reparse, place), damage));
   }
   if (file.attributes.some((one) => one.type === DATA_ATTRIBUTE && one.name !== '')) {
-    out.push(...streamNodes(volume, file, place, failed, reparse, facts(), isOwn));
+    out.push(...streamNodes(volume, file, place, failed, reparse, factsOf(file, stream, reparse, place), isOwn));
   }
+}
+
+function directoryNode(said: Said, kind: Kind, facts: Facts, failed: string | undefined): Node {
+  const { volume, file, place, damage } = said;
+  const children = (only?: string) => childrenOf(volume, file, file.record.number, place, damage, failed, only);
+  const child = (rawName: string): Promise<Node | undefined> => childNamed(children(rawName), rawName);
+  return { ...bare(place, kind, facts, damage), children: () => children(), child };
 }
 
 /** A file with bytes. */

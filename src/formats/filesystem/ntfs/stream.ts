@@ -52,21 +52,15 @@ export function streamOf(pieces: readonly Attribute[], cluster: number, bytes: n
   const code = weak?.record.doubts[0]?.code;
   const { type, name, flags } = first;
   const why: Why = weak === undefined ? first.record.why : { ...first.record.why, code: code ?? 'ntfs.record' };
+  const certainty: Certainty = weak === undefined ? STATED : INFERRED;
   const { changedAt } = first.record;
   const owner = ownerOf(first.record);
-  const own = {
-    type,
-    name,
-    flags,
-    owner,
-    changedAt,
-    certainty: weak === undefined ? STATED : (INFERRED as Certainty),
-    why,
-  };
   if (first.resident !== undefined) {
     const { size } = first.resident;
-    const plain = { ...own, size, initialized: size, allocated: 0, resident: first, unit: 0 };
-    return code === undefined ? plain : { ...plain, doubt: code };
+    const own = { type, name, flags, owner, changedAt, certainty, why, size, initialized: size, allocated: 0 };
+    return code === undefined
+      ? { ...own, resident: first, unit: 0 }
+      : { ...own, resident: first, unit: 0, doubt: code };
   }
   const extents = new Extents();
   const broken = sorted.map((one) => addPiece(extents, one)).find((one) => one !== undefined);
@@ -78,7 +72,13 @@ export function streamOf(pieces: readonly Attribute[], cluster: number, bytes: n
   const shift = head?.unit ?? 0;
   const isCompressed = (flags & ATTRIBUTE_COMPRESSED) !== 0 && shift > 0 && shift <= MAX_UNIT;
   const whole = {
-    ...own,
+    type,
+    name,
+    flags,
+    owner,
+    changedAt,
+    certainty,
+    why,
     size,
     initialized: isSized ? Math.min(size, head.initialized) : size,
     allocated: allocatedOf(extents) * cluster,
