@@ -3,7 +3,7 @@ import { encodeName, printable } from '../core/locator.ts';
 import { data, type Segment, segments } from '../core/map-source.ts';
 import { MemorySource } from '../core/memory.ts';
 import type { Folder, Mended, Piece } from '../core/mend.ts';
-import type { Node } from '../core/node.ts';
+import { changedNode, type Node } from '../core/node.ts';
 import { type Certainty, GUESSED, INFERRED, type Why, weaker } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { formats } from '../formats/index.ts';
@@ -126,8 +126,7 @@ async function maskedNode(node: Node): Promise<Node | undefined> {
   const found = await stripesIn(node);
   if (found === undefined) return undefined;
   const notices = [...(node.notices ?? []), `${node.name} ${sentenceOf(found.stripes)}`];
-  // Its name and facts may be made when they are asked for: a copy has to ask.
-  return { ...node, name: node.name, facts: node.facts, notices, bytes: async () => found.source };
+  return changedNode(node, { notices, bytes: async () => found.source });
 }
 
 function isDisk(rawName: string): boolean {
@@ -196,7 +195,7 @@ function virtual(
 ): { directory: Node; nodes: Node[] } {
   const nodes: Node[] = [];
   const locator = `${folder.locator}/${MENDED}`;
-  const masked = encrypted.map((node) => ({ ...node, locator: `${locator}/${encodeName(node.rawName)}` }));
+  const masked = encrypted.map((node) => changedNode(node, { locator: `${locator}/${encodeName(node.rawName)}` }));
   const directory: Node = {
     name: MENDED,
     rawName: MENDED,

@@ -5,7 +5,7 @@ import type { Facts, Kind, Node, NodeState } from '../../core/node.ts';
 import type { Source } from '../../core/source.ts';
 import type { Place } from './posix.ts';
 
-/** A file whose name to be shown, and whose facts, are made when they are asked for. It cannot be spread. */
+/** A file whose name to be shown, and whose facts, are made when they are asked for: to be copied with `changedNode`, not spread. */
 export abstract class ListedFile implements Node {
   readonly rawName: string;
   readonly locator: string;
