@@ -73,7 +73,7 @@ async function find(target: Target, options: FindOptions, signal: AbortSignal): 
       // The start is where to look, not what to find, unless nothing can lie below it.
       if (step.depth === 0 && target.node.kind !== 'file') continue;
       // What is wrong with a directory is known once it has been listed; without that test, order is that of the tree.
-      if (step.done !== wanted || !passes.every((test) => test(step.node))) continue;
+      if (step.done !== wanted || (passes.length > 0 && !passes.every((test) => test(step.node)))) continue;
       const loss = wanted ? await lossIn(step.node, signal) : '';
       if (loss === undefined) continue;
       damaged ||= loss !== '';

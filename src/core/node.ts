@@ -113,5 +113,14 @@ export interface Node {
   children?(): AsyncIterable<Node>;
 }
 
+/**
+ * A copy of a node with some of it changed. Files of long listings make their name, facts and bytes when they are asked
+ * for, so spreading alone would lose these.
+ */
+export function changedNode(node: Node, changes: Partial<Node>): Node {
+  const { name, facts } = node;
+  return { ...node, name, facts, ...(node.bytes && { bytes: () => node.bytes!() }), ...changes };
+}
+
 /** Thrown by a format's `open` when these bytes are not its own after all. */
 export class NotThis extends Error {}

@@ -1,11 +1,11 @@
 /** A copying thread. It reads evidence by descriptors that main opened, and writes only what main names. */
 import { createHash, hash } from 'node:crypto';
 import * as fs from 'node:fs';
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { blake3, blake3Stream } from '../codec/blake3.ts';
 import { compress } from '../codec/compress.ts';
 import { CHUNK, treeOf, zeroLeaf } from '../codec/tree-hash.ts';
-import { addWrite, ChunkReader, filledIn, isAllZeros, readAll, writeChunk } from './chunk.ts';
+import { addWrite, ChunkReader, filledIn, isAllZeros, readAll, type Writes, writeChunk } from './chunk.ts';
 import type {
   Answer,
   ChunkJob,
@@ -28,6 +28,8 @@ import type {
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = fs.constants;
 /** The one buffer of this thread. */
 const buffer = new Uint8Array(CHUNK);
+/** 1 while a thread makes names. */
+const turn = workerData as Int32Array;
 
 function chunk(job: ChunkJob): ChunkResult {
   const bytes = buffer.subarray(0, job.length);
@@ -87,49 +89,23 @@ function rewriteIfDifferent(job: ChunkJob, leaf: Uint8Array): void {
   writeChunk(job.fd, bytes, job.at, [0, job.length]);
 }
 
-/** Copies a file; it is NAME.part until it is complete. */
-function wholeFile(file: WholeFile, reader: ChunkReader): FileResult {
-  const first = buffer.subarray(0, Math.min(CHUNK, file.size));
-  const begun = reader.read(0, first);
-  if (begun === undefined) return undefined;
-  const fd = fs.openSync(file.part, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600);
-  try {
-    const leaves: Uint8Array[] = [];
-    const sha = file.size > CHUNK ? createHash('sha256') : undefined;
-    let end = 0;
-    for (let at = 0; at < file.size; at += CHUNK) {
-      const bytes = buffer.subarray(0, Math.min(CHUNK, file.size - at));
-      const writes = at > 0 ? reader.read(at, bytes) : begun;
-      if (writes === undefined) {
-        fs.unlinkSync(file.part);
-        return undefined;
-      }
-      leaves.push(blake3(bytes));
-      sha?.update(bytes);
-      writeChunk(fd, bytes, at, writes);
-      if (writes.length > 0) end = at + writes[writes.length - 1];
-    }
-    complete(fd, file, end);
-    place(file.part, file.path);
-    const sha256 = sha === undefined ? hash('sha256', first, 'hex') : sha.digest('hex');
-    return { tree: treeOf(file.size, leaves), sha256 };
-  } finally {
-    fs.closeSync(fd);
-  }
+/** A file whose bytes are read and hashed, and wait in the buffer to be written. */
+interface Ready {
+  readonly file: WholeFile;
+  readonly bytes: Uint8Array;
+  readonly writes: Writes;
 }
 
-/** Gives a file of which [0, end) was written its size, mode and time. */
-function complete(fd: number, file: WholeFile, end: number): void {
-  if (end < file.size) fs.ftruncateSync(fd, file.size);
-  fs.fchmodSync(fd, file.mode);
-  if (file.modified !== undefined) fs.futimesSync(fd, file.modified, file.modified);
-}
+/** Bytes of short files that wait together: few enough to stay in the processor's cache until they are written. */
+const TOGETHER = 1024 * 1024;
 
 /** The files of a job one after the other, each with its part of the layout. */
 function files({ files, layout, fill }: FilesJob): FileResult[] {
   let data = 0;
   let fills = 0;
-  return files.map((file) => {
+  let room = buffer;
+  let ready: Ready[] = [];
+  const results = files.map((file) => {
     const own = {
       data: layout.data.subarray(data, data + file.data),
       fills: layout.fills.subarray(fills, fills + file.fills),
@@ -137,8 +113,94 @@ function files({ files, layout, fill }: FilesJob): FileResult[] {
     };
     data += file.data;
     fills += file.fills;
-    return wholeFile(file, new ChunkReader(own, fill));
+    if (ready.length > 0 && buffer.length - room.length + file.size > TOGETHER) {
+      writeReady(ready);
+      ready = [];
+      room = buffer;
+    }
+    const reader = new ChunkReader(own, fill);
+    if (file.size > room.length) return longFile(file, reader);
+    const bytes = room.subarray(0, file.size);
+    const writes = reader.read(0, bytes);
+    if (writes === undefined) return undefined;
+    ready.push({ file, bytes, writes });
+    room = room.subarray(file.size);
+    return { tree: treeOf(file.size, file.size === 0 ? [] : [blake3(bytes)]), sha256: hash('sha256', bytes, 'hex') };
   });
+  writeReady(ready);
+  return results;
+}
+
+/**
+ * Writes short files. Each new name and each renaming takes the folder for itself, and two threads that make names side
+ * by side spend more time waiting for it than one needs for all: so one does, while the other reads, hashes and writes.
+ */
+function writeReady(ready: readonly Ready[]): void {
+  const open: number[] = [];
+  try {
+    inTurn(() => {
+      for (const { file } of ready) open.push(openPart(file));
+    });
+    for (const [i, { file, bytes, writes }] of ready.entries()) {
+      writeChunk(open[i], bytes, 0, writes);
+      complete(open[i], file, writes.at(-1) ?? 0);
+    }
+    inTurn(() => {
+      for (const { file } of ready) place(file.part, file.path);
+    });
+  } finally {
+    for (const fd of open) fs.closeSync(fd);
+  }
+}
+
+/** Does what changes folders while no other thread does. */
+function inTurn(work: () => void): void {
+  while (Atomics.compareExchange(turn, 0, 0, 1) !== 0) Atomics.wait(turn, 0, 1);
+  try {
+    work();
+  } finally {
+    Atomics.store(turn, 0, 0);
+    Atomics.notify(turn, 0, 1);
+  }
+}
+
+/** Copies a file that is longer than the buffer. Nothing is left of it where it could not be read. */
+function longFile(file: WholeFile, reader: ChunkReader): FileResult {
+  const leaves: Uint8Array[] = [];
+  const sha = createHash('sha256');
+  const fd = openPart(file);
+  try {
+    let end = 0;
+    for (let at = 0; at < file.size; at += CHUNK) {
+      const bytes = buffer.subarray(0, Math.min(CHUNK, file.size - at));
+      const writes = reader.read(at, bytes);
+      if (writes === undefined) {
+        fs.unlinkSync(file.part);
+        return undefined;
+      }
+      leaves.push(blake3(bytes));
+      sha.update(bytes);
+      writeChunk(fd, bytes, at, writes);
+      if (writes.length > 0) end = at + writes[writes.length - 1];
+    }
+    complete(fd, file, end);
+    place(file.part, file.path);
+    return { tree: treeOf(file.size, leaves), sha256: sha.digest('hex') };
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** A file is NAME.part until it is complete. */
+function openPart(file: WholeFile): number {
+  return fs.openSync(file.part, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600);
+}
+
+/** Gives a file of which [0, end) was written its size, mode and time. */
+function complete(fd: number, file: WholeFile, end: number): void {
+  if (end < file.size) fs.ftruncateSync(fd, file.size);
+  fs.fchmodSync(fd, file.mode);
+  if (file.modified !== undefined) fs.futimesSync(fd, file.modified, file.modified);
 }
 
 /** Gives a finished file its name, which must be free. */

@@ -51,6 +51,8 @@ export class Copy {
   readonly entries: FileEntry[] = [];
   readonly notes: string[] = [];
   readonly #cx: CopyContext;
+  /** The directory, as a path that names are put behind. */
+  readonly #base: string;
   readonly #directories: { item: Item; index: number }[] = [];
   /** Files that need the patient way, after all others. */
   readonly #again: { item: Item; index: number }[] = [];
@@ -65,6 +67,7 @@ export class Copy {
 
   constructor(cx: CopyContext) {
     this.#cx = cx;
+    this.#base = path.join(cx.dir, '/');
     this.#layout = new LayoutBuilder(cx.options.fill);
   }
 
@@ -101,7 +104,7 @@ export class Copy {
   }
 
   #full(item: Item): string {
-    return path.join(this.#cx.dir, item.path);
+    return this.#base + item.path;
   }
 
   #directory(item: Item, index: number): void {

@@ -27,9 +27,11 @@ export class Meter {
   }
 
   /** Says where things are, unless that was said a moment ago. */
-  tick(file: string, now: number = performance.now()): void {
+  tick(file: string): void {
     this.file = file;
-    if (this.#say === undefined || now - this.#last < INTERVAL_MS) return;
+    if (this.#say === undefined) return;
+    const now = performance.now();
+    if (now - this.#last < INTERVAL_MS) return;
     this.#last = now;
     const { phase, doneBytes, totalBytes, lostBytes, filesDone, filesTotal } = this;
     const seconds = Math.max(0.001, (now - this.#started) / 1000);

@@ -207,7 +207,8 @@ class Present {
   }
 
   look(item: Item): void {
-    if (!this.#there.has(path.posix.dirname(item.path))) return;
+    const above = item.path.lastIndexOf('/');
+    if (!this.#there.has(above < 0 ? '.' : item.path.slice(0, above))) return;
     if (isDirectory(item)) {
       const stat = this.#stat(item.path);
       if (stat === undefined) return;

@@ -2,6 +2,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { sentence } from '../core/damage.ts';
+import type { Identity } from '../core/evidence.ts';
 import { MAX_NOTES } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
@@ -54,15 +55,33 @@ const LEFT_OUT: Readonly<Record<NonNullable<Item['skip']>, string>> = {
 export async function recover(stack: Stack, options: RecoverOptions): Promise<Manifest> {
   const meter = new Meter(options.onProgress);
   const { dir, ancestor } = realOut(options.out);
-  const directories = stack.evidence.directories;
-  const opened = () => stack.evidence.opened.map((file) => file.identity);
-  checkPlace(dir, ancestor, directories, opened());
+  checkPlace(dir, ancestor, stack.evidence.directories, identitiesOf(stack));
   const past = readJournal(dir);
   meter.start('plan');
+  const threads = new Threads();
+  threads.startAll();
+  try {
+    return await planAndCopy(stack, options, { dir, ancestor, past, meter, threads });
+  } finally {
+    await threads.close();
+  }
+}
+
+interface Begun {
+  readonly dir: string;
+  /** The nearest directory above that was there. */
+  readonly ancestor: string;
+  readonly past: Past | undefined;
+  readonly meter: Meter;
+  readonly threads: Threads;
+}
+
+async function planAndCopy(stack: Stack, options: RecoverOptions, begun: Begun): Promise<Manifest> {
+  const { dir, ancestor, past, meter } = begun;
   const plan = await planOf(stack, options, dir, past, meter).catch((error: unknown) => {
     throw options.signal.aborted ? interrupted() : error;
   });
-  checkPlace(dir, ancestor, directories, opened());
+  checkPlace(dir, ancestor, stack.evidence.directories, identitiesOf(stack));
   const header = headerOf(options, plan);
   if (past?.header !== undefined) compare(dir, past.header, header);
   if (past !== undefined && isThere(path.join(dir, MANIFEST))) return finished(dir);
@@ -71,22 +90,23 @@ export async function recover(stack: Stack, options: RecoverOptions): Promise<Ma
   if (options.signal.aborted) throw interrupted();
   const unlock = prepare(dir);
   try {
-    return await copyAll(stack, options, { dir, plan, header, past, meter });
+    return await copyAll(stack, options, { ...begun, plan, header });
   } finally {
     unlock();
   }
 }
 
-interface Run {
-  readonly dir: string;
+function identitiesOf(stack: Stack): Identity[] {
+  return stack.evidence.opened.map((file) => file.identity);
+}
+
+interface Run extends Begun {
   readonly plan: Plan;
   readonly header: Header;
-  readonly past: Past | undefined;
-  readonly meter: Meter;
 }
 
 async function copyAll(stack: Stack, options: RecoverOptions, run: Run): Promise<Manifest> {
-  const { dir, plan, header, past, meter } = run;
+  const { dir, plan, header, past, meter, threads } = run;
   for (const bad of past?.bad ?? []) {
     plan.sources.find((source) => path.resolve(source.path) === bad.path)?.markBad(bad.from, bad.end);
   }
@@ -94,7 +114,6 @@ async function copyAll(stack: Stack, options: RecoverOptions, run: Run): Promise
   meter.filesTotal = plan.estimate.files;
   meter.start('copy');
   const journal = new Journal(dir, past, header);
-  const threads = new Threads();
   try {
     const copy = new Copy({ dir, options, threads, journal, past, meter });
     const seen = new Seen(plan.machines);
@@ -126,7 +145,6 @@ async function copyAll(stack: Stack, options: RecoverOptions, run: Run): Promise
   } catch (error) {
     throw writeError(dir, error);
   } finally {
-    await threads.close();
     journal.close();
   }
 }

@@ -31,13 +31,14 @@ export class Threads {
   /** Started when they are first needed, if not before. */
   readonly #threads: Thread[] = [];
   readonly #waiting: (() => void)[] = [];
+  /** By which they take turns in making names: 1 while one of them does. */
+  readonly #turn = new Int32Array(new SharedArrayBuffer(4));
   #id = 0;
   #broken: unknown;
 
-  /** Starts all of them now: while the disk is being opened, the other processor is idle. */
-  startAll(): this {
+  /** Starts all of them before there is anything to do: loading takes a moment in which main has other work. */
+  startAll(): void {
     while (this.#threads.length < THREADS) this.#start();
-    return this;
   }
 
   /** Waits until one more job can be taken without a queue growing. */
@@ -78,7 +79,7 @@ export class Threads {
   }
 
   #start(): Thread {
-    const worker = new Worker(FILE, { resourceLimits: LIMITS });
+    const worker = new Worker(FILE, { resourceLimits: LIMITS, workerData: this.#turn });
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     const thread: Thread = { worker, jobs: new Map(), ended };
     worker.on('message', (answer: Answer) => this.#answered(thread, answer));

@@ -99,7 +99,9 @@ export async function* walk(
     if (skip !== undefined) continue;
     if (wanted) {
       yield* pending(levels);
-      const encrypted = selection.mend === true ? await stripesIn(node) : undefined;
+      const stripes = selection.mend === true ? stripesIn(node) : undefined;
+      // Nearly nothing is a disk, and a promise costs more than that question.
+      const encrypted = stripes && (await stripes);
       yield { node, path, renamed, ...(encrypted && { encrypted }) };
     }
     if (level.pieces.see(node) && wanted) level.given.add(node.rawName);

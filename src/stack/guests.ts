@@ -1,7 +1,7 @@
 /** Whether what is inside a disk fits together: partition tables, and the superblocks that partitions start with. */
 import { sentence } from '../core/damage.ts';
 import type { Finder, Hit } from '../core/finder.ts';
-import type { Node } from '../core/node.ts';
+import { changedNode, type Node } from '../core/node.ts';
 import type { Source } from '../core/source.ts';
 import { finders, formats } from '../formats/index.ts';
 import type { Stack } from './stack.ts';
@@ -29,7 +29,7 @@ export async function guestOf(stack: Stack, disk: Node, source: Source): Promise
   const fits: string[] = [];
   const clashes: string[] = [];
   const unknown: string[] = [];
-  const node: Node = { ...disk, kind: 'disk', bytes: async () => source };
+  const node = changedNode(disk, { kind: 'disk', bytes: async () => source });
   const table = await tableOf(stack, node);
   if (table === undefined) {
     await start(source, 0, source.size, 'the disk', { fits, clashes, unknown });

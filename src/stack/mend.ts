@@ -3,7 +3,7 @@ import { encodeName, printable } from '../core/locator.ts';
 import { data, type Segment, segments } from '../core/map-source.ts';
 import { MemorySource } from '../core/memory.ts';
 import type { Folder, Mended, Piece } from '../core/mend.ts';
-import type { Node } from '../core/node.ts';
+import { changedNode, type Node } from '../core/node.ts';
 import { type Certainty, GUESSED, INFERRED, type Why, weaker } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { formats } from '../formats/index.ts';
@@ -110,9 +110,13 @@ export class Pieces {
   }
 }
 
-/** What is known of a disk's encrypted stripes; undefined for a sound one, and for files of other kinds. */
-export async function stripesIn(node: Node): Promise<{ stripes: Stripes; source: Source } | undefined> {
-  if (!isDisk(node.rawName) || (node.kind !== 'file' && node.kind !== 'evidence')) return undefined;
+/** What is known of a disk's encrypted stripes; undefined for a sound one, and at once for files of other kinds. */
+export function stripesIn(node: Node): Promise<{ stripes: Stripes; source: Source } | undefined> | undefined {
+  if ((node.kind !== 'file' && node.kind !== 'evidence') || !isDisk(node.rawName)) return undefined;
+  return stripesOn(node);
+}
+
+async function stripesOn(node: Node): Promise<{ stripes: Stripes; source: Source } | undefined> {
   const source = await node.bytes?.();
   const stripes = source === undefined ? undefined : await stripesOf(source);
   return stripes === undefined ? undefined : { stripes, source: withoutStripes(source!, stripes) };
@@ -122,7 +126,7 @@ async function maskedNode(node: Node): Promise<Node | undefined> {
   const found = await stripesIn(node);
   if (found === undefined) return undefined;
   const notices = [...(node.notices ?? []), `${node.name} ${sentenceOf(found.stripes)}`];
-  return { ...node, notices, bytes: async () => found.source };
+  return changedNode(node, { notices, bytes: async () => found.source });
 }
 
 function isDisk(rawName: string): boolean {
@@ -191,7 +195,7 @@ function virtual(
 ): { directory: Node; nodes: Node[] } {
   const nodes: Node[] = [];
   const locator = `${folder.locator}/${MENDED}`;
-  const masked = encrypted.map((node) => ({ ...node, locator: `${locator}/${encodeName(node.rawName)}` }));
+  const masked = encrypted.map((node) => changedNode(node, { locator: `${locator}/${encodeName(node.rawName)}` }));
   const directory: Node = {
     name: MENDED,
     rawName: MENDED,

@@ -10,6 +10,12 @@ const entryStruct = struct('ext directory entry', 8, {
   type: u8(0x07),
 });
 
+/** Field by field: there are as many entries as files. */
+const INODE_AT = entryStruct.fields.inode.at;
+const LENGTH_AT = entryStruct.fields.length.at;
+const NAME_LENGTH_AT = entryStruct.fields.nameLength.at;
+const TYPE_AT = entryStruct.fields.type.at;
+
 export interface Entry {
   readonly inode: number;
   /** Raw bytes (latin1). */
@@ -50,6 +56,7 @@ export function entriesIn(
   const out: Entry[] = [];
   // One string for all names: names hold no zeros, and making a string costs more than cutting one.
   const text = Buffer.from(block.buffer, block.byteOffset, block.length).toString('latin1');
+  const view = viewOf(block);
   let doubt = whole;
   let at = 0;
   while (at + HEAD <= block.length) {
@@ -63,10 +70,13 @@ export function entriesIn(
       at = next;
       continue;
     }
-    const { inode, nameLength, type } = entryStruct.over(viewOf(block), at);
+    const inode = view.getUint32(at + INODE_AT, true);
+    const nameLength = block[at + NAME_LENGTH_AT];
     const name = text.slice(at + HEAD, at + HEAD + nameLength);
     if (inode !== 0 && name !== '.' && name !== '..') {
-      out.push({ inode, name, type: bounds.hasTypes ? type : 0, at: base + at, ...(doubt !== undefined && { doubt }) });
+      const type = bounds.hasTypes ? block[at + TYPE_AT] : 0;
+      const entry = { inode, name, type, at: base + at };
+      out.push(doubt === undefined ? entry : { ...entry, doubt });
     }
     at += length;
   }
@@ -92,7 +102,10 @@ export function leftoversIn(block: Uint8Array, base: number, bounds: Bounds): En
       const found = entryStruct.decode(block, inner);
       const fits = inner + needed(found.nameLength) <= at + length;
       const isName =
-        found.nameLength > 0 && isSane(found, bounds) && fits && isNameAt(block, inner + HEAD, found.nameLength);
+        found.nameLength > 0 &&
+        isSane(found.inode, found.nameLength, found.type, bounds) &&
+        fits &&
+        isNameAt(block, inner + HEAD, found.nameLength);
       const name = isName ? latin1(block, inner + HEAD, found.nameLength) : '';
       if (!isName || name === '.' || name === '..' || found.inode === 0) {
         inner += ALIGN;
@@ -126,17 +139,21 @@ export function isIndexNode(block: Uint8Array): boolean {
 /** The length of the entry at `at`; undefined where there can be none. */
 function lengthAt(block: Uint8Array, at: number, bounds: Bounds): number | undefined {
   if (at + HEAD > block.length) return undefined;
-  const entry = entryStruct.over(viewOf(block), at);
-  const length = block.length >= 65_536 && (entry.length === 0 || entry.length === WHOLE) ? 65_536 : entry.length;
-  const least = entry.inode === 0 ? HEAD : needed(entry.nameLength);
+  const view = viewOf(block);
+  const inode = view.getUint32(at + INODE_AT, true);
+  const said = view.getUint16(at + LENGTH_AT, true);
+  const nameLength = block[at + NAME_LENGTH_AT];
+  const length = block.length >= 65_536 && (said === 0 || said === WHOLE) ? 65_536 : said;
+  const least = inode === 0 ? HEAD : needed(nameLength);
   if (length % ALIGN !== 0 || length < least || at + length > block.length) return undefined;
-  if (entry.inode === 0) return length;
-  return isSane(entry, bounds) && isNameAt(block, at + HEAD, entry.nameLength) ? length : undefined;
+  if (inode === 0) return length;
+  const isEntry = isSane(inode, nameLength, block[at + TYPE_AT], bounds) && isNameAt(block, at + HEAD, nameLength);
+  return isEntry ? length : undefined;
 }
 
-function isSane(entry: { inode: number; nameLength: number; type: number }, bounds: Bounds): boolean {
-  const isType = bounds.hasTypes ? entry.type <= MAX_TYPE : entry.type === 0;
-  return entry.inode <= bounds.inodes && entry.nameLength > 0 && entry.nameLength <= MAX_NAME && isType;
+function isSane(inode: number, nameLength: number, type: number, bounds: Bounds): boolean {
+  const isType = bounds.hasTypes ? type <= MAX_TYPE : type === 0;
+  return inode <= bounds.inodes && nameLength > 0 && nameLength <= MAX_NAME && isType;
 }
 
 /** Where a chain goes on that is followed by another entry or by the end of the block. */

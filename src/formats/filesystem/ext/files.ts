@@ -7,6 +7,7 @@ import type { Facts, Node } from '../../../core/node.ts';
 import { DATA, RunList } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { latin1, viewOf } from '../../../core/struct.ts';
+import { ListedFile } from '../listed.ts';
 import {
   bare,
   childNamed,
@@ -89,35 +90,57 @@ function inodeNode(
   doubts: readonly Doubt[],
   damage: Damage[] = [],
 ): Node | Promise<Node> {
-  for (const some of [inode.doubts, doubts]) {
-    for (const doubt of some) damage.push(volume.note(doubt, 'what it leads to is inferred, not stated'));
-  }
+  const effect = 'what it leads to is inferred, not stated';
+  for (const doubt of inode.doubts) damage.push(volume.note(doubt, effect));
+  for (const doubt of doubts) damage.push(volume.note(doubt, effect));
   if (inode.type !== TYPE_DIRECTORY && inode.size > volume.sizeOf(inode)) {
     const expected = `at most ${volume.sizeOf(inode)} bytes`;
     const doubt = { at: inode.at + 4, code: 'ext.inode.size', expected, actual: String(inode.size) };
     damage.push(volume.note(doubt, 'only what a map could lead to is shown'));
   }
   const failed = doubts[0]?.code;
-  const node = bare(place, kindOf(inode.type), factsOf(volume, inode), damage);
-  if (node.kind === 'system') return node;
-  const bytes = () => volume.bytes(inode, failed);
-  if (node.kind === 'file') {
+  const kind = kindOf(inode.type);
+  if (kind === 'file') {
     const lost = lostMap(volume, inode);
     if (lost !== undefined) {
       const actual = 'none that could be used';
       const doubt = { at: inode.at + MAP_AT, code: lost, expected: 'where its blocks lie', actual };
       damage.push(volume.note(doubt, 'its bytes are missing'));
     }
-    node.bytes = bytes;
-    return node;
+    return new InodeFile(volume, inode, failed, place, damage);
   }
-  if (node.kind === 'symlink') {
+  const node = bare(place, kind, factsOf(volume, inode), damage);
+  if (kind === 'system') return node;
+  const bytes = () => volume.bytes(inode, failed);
+  if (kind === 'symlink') {
     return bytes()
       .then(targetOf)
       .then((target) => ({ ...node, facts: { ...node.facts, target }, bytes }));
   }
   const children = (only?: string) => childrenOf(volume, inode, place, damage, failed, only);
   return { ...node, bytes, children: () => children(), child: (rawName) => childNamed(children(rawName), rawName) };
+}
+
+/** A regular file. */
+class InodeFile extends ListedFile {
+  readonly #volume: Volume;
+  readonly #inode: Inode;
+  readonly #failed: string | undefined;
+
+  constructor(volume: Volume, inode: Inode, failed: string | undefined, place: Place, damage: readonly Damage[]) {
+    super(place, 'file', damage);
+    this.#volume = volume;
+    this.#inode = inode;
+    this.#failed = failed;
+  }
+
+  bytes(): Promise<Source> {
+    return this.#volume.bytes(this.#inode, this.#failed);
+  }
+
+  protected decoded(): Facts {
+    return factsOf(this.#volume, this.#inode);
+  }
 }
 
 function lostMap(volume: Volume, inode: Inode): string | undefined {

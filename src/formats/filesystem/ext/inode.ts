@@ -271,20 +271,20 @@ function seedOf(seed: number, number: number, generation: number): number {
 
 const CHECKSUM_LOW = inodeStruct.fields.checksum.at;
 const CHECKSUM_HIGH = INODE_BASE + inodeExtra.fields.checksumHigh.at;
-const CHECKSUM_BYTES = 2;
-const NOTHING = new Uint8Array(CHECKSUM_BYTES);
-
-/** The sum over [from, end) of a page, where the sum itself counts as zeros. */
+/**
+ * The sum over [from, end) of a page, where the sum itself counts as zeros: they stand in its place for the moment, which
+ * is twice as fast as to sum up what lies around it.
+ */
 function sumOf(page: Uint8Array, from: number, end: number, seed: number, hasHigh: boolean): number {
-  let sum = crc32cUpdate(seed, page, from, from + CHECKSUM_LOW);
-  sum = crc32cUpdate(sum, NOTHING);
-  let at = from + CHECKSUM_LOW + CHECKSUM_BYTES;
-  if (hasHigh) {
-    sum = crc32cUpdate(sum, page, at, from + CHECKSUM_HIGH);
-    sum = crc32cUpdate(sum, NOTHING);
-    at = from + CHECKSUM_HIGH + CHECKSUM_BYTES;
-  }
-  return crc32cUpdate(sum, page, at, end);
+  const view = viewOf(page);
+  const low = view.getUint16(from + CHECKSUM_LOW);
+  const high = hasHigh ? view.getUint16(from + CHECKSUM_HIGH) : 0;
+  view.setUint16(from + CHECKSUM_LOW, 0);
+  if (hasHigh) view.setUint16(from + CHECKSUM_HIGH, 0);
+  const sum = crc32cUpdate(seed, page, from, end);
+  view.setUint16(from + CHECKSUM_LOW, low);
+  if (hasHigh) view.setUint16(from + CHECKSUM_HIGH, high);
+  return sum;
 }
 
 /** Seconds beyond 2038, and the nanoseconds, that the extra word of a time holds. */

@@ -5,7 +5,7 @@ import { MAX_DAMAGES, MAX_ENTRIES } from '../../../core/limits.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import type { Node } from '../../../core/node.ts';
 import { bare, whyNotWalked } from '../posix.ts';
-import { type File, namesIn } from './file.ts';
+import { type File, isNamed } from './file.ts';
 import { addNodes, type Place } from './files.ts';
 import { type Entry, Index } from './indexes.ts';
 import type { Doubt, FileRecord } from './record.ts';
@@ -130,7 +130,9 @@ class Lister {
     const volume = this.#volume;
     const { state, locator: base } = this.#place;
     const locator = `${base}/${encodeName(rawName)}`;
-    const place: Place = { locator, rawName, above: this.#above, ...(state && { state }), ...origin };
+    const own = { locator, rawName, above: this.#above };
+    const place: Place =
+      state === undefined && origin === undefined ? own : { ...own, ...(state && { state }), ...origin };
     const isOther = record !== undefined && record.sequence !== entry.sequence;
     if (record === undefined || isOther || record.base !== 0) {
       const effect = `${printable(entry.name)} is known by name only; its bytes are missing`;
@@ -154,7 +156,7 @@ class Lister {
 
   #addFile(file: File, entry: Entry, place: Place, doubts: Doubt[], out: Node[]): Promise<void> | undefined {
     const parent = this.#above.at(-1)!;
-    if (!namesIn(file.attributes).some((one) => one.name === entry.name && one.parent === parent)) {
+    if (!isNamed(file.attributes, entry.name, parent)) {
       const expected = `a file that calls itself ${printable(entry.name)}`;
       doubts.push({ at: entry.at, code: 'ntfs.entry.name', expected, actual: 'one with another name' });
     }

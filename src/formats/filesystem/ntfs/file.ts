@@ -43,8 +43,12 @@ export type Fetch = (number: number) => Promise<FileRecord | undefined>;
  */
 export function fileOf(ground: Ground, record: FileRecord, fetch: Fetch, isDead = false): File | Promise<File> {
   const isSpread = record.attributes.some((one) => one.type === ATTRIBUTE_LIST);
-  return isSpread ? spread(ground, record, fetch, isDead) : { record, attributes: record.attributes, doubts: [] };
+  return isSpread
+    ? spread(ground, record, fetch, isDead)
+    : { record, attributes: record.attributes, doubts: NO_DOUBTS };
 }
+
+const NO_DOUBTS: readonly Doubt[] = [];
 
 async function spread(ground: Ground, record: FileRecord, fetch: Fetch, isDead: boolean): Promise<File> {
   const lists = record.attributes.filter((one) => one.type === ATTRIBUTE_LIST);
@@ -79,7 +83,8 @@ async function spread(ground: Ground, record: FileRecord, fetch: Fetch, isDead: 
 
 /** A stream of a file; undefined where it has none of that type and name. */
 export function streamIn(ground: Ground, file: File, type: number, name = ''): Stream | undefined {
-  const pieces = file.attributes.filter((one) => one.type === type && one.name === name);
+  const pieces: Attribute[] = [];
+  for (const one of file.attributes) if (one.type === type && one.name === name) pieces.push(one);
   return pieces.length === 0 ? undefined : streamOf(pieces, ground.cluster, ground.clusters * ground.cluster);
 }
 
@@ -103,6 +108,22 @@ export function namesIn(attributes: readonly Attribute[]): Name[] {
   return out;
 }
 
+/** Whether a file calls itself that, in that directory: asked of each entry of a listing. */
+export function isNamed(attributes: readonly Attribute[], wanted: string, parent: number): boolean {
+  for (const { type, record, resident } of attributes) {
+    if (type !== FILE_NAME || resident === undefined) continue;
+    const { bytes, view } = record;
+    const { at, size } = resident;
+    if (size < FILE_NAME_BYTES || parentAt(view, at) !== parent) continue;
+    if (nameIn(bytes, view, at, Math.min(size, bytes.length - at))?.name === wanted) return true;
+  }
+  return false;
+}
+
+function parentAt(view: DataView, at: number): number {
+  return view.getUint32(at, true) + view.getUint16(at + 4, true) * 2 ** 32;
+}
+
 /** A name attribute, as it stands in records and in directories; undefined where there is none. */
 export function nameIn(bytes: Uint8Array, view: DataView, at: number, length: number): Name | undefined {
   if (length < FILE_NAME_BYTES || at + length > bytes.length) return undefined;
@@ -111,7 +132,7 @@ export function nameIn(bytes: Uint8Array, view: DataView, at: number, length: nu
   if (count === 0 || FILE_NAME_BYTES + 2 * count > length || namespace > 3) return undefined;
   return {
     name: nameOf(bytes, at + FILE_NAME_BYTES, count),
-    parent: view.getUint32(at, true) + view.getUint16(at + 4, true) * 2 ** 32,
+    parent: parentAt(view, at),
     parentSequence: view.getUint16(at + 6, true),
     isDos: namespace === NAMESPACE_DOS,
   };
@@ -127,13 +148,25 @@ interface Information {
   readonly attributes: number;
 }
 
-/** Times and DOS attributes; undefined where they are lost. */
-export function informationOf({ attributes }: File): Information | undefined {
+/** DOS attributes alone; 0 where they are lost. */
+export function dosAttributesOf(file: File): number {
+  const found = informationIn(file);
+  return found === undefined ? 0 : found.view.getUint32(found.at + standardInformation.fields.attributes.at, true);
+}
+
+/** Where times and DOS attributes stand; undefined where they are lost. */
+function informationIn({ attributes }: File): { readonly view: DataView; readonly at: number } | undefined {
   const one = attributes.find(({ type }) => type === STANDARD_INFORMATION);
   if (one?.resident === undefined || one.resident.size < standardInformation.size) return undefined;
+  return { view: one.record.view, at: one.resident.at };
+}
+
+/** Times and DOS attributes; undefined where they are lost. */
+export function informationOf(file: File): Information | undefined {
+  const found = informationIn(file);
+  if (found === undefined) return undefined;
   const { fields } = standardInformation;
-  const { view } = one.record;
-  const { at } = one.resident;
+  const { view, at } = found;
   return {
     created: timeAt(view, at + fields.created.at),
     modified: timeAt(view, at + fields.modified.at),

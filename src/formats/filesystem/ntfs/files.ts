@@ -3,11 +3,12 @@ import type { Damage } from '../../../core/damage.ts';
 import { MAX_DAMAGES } from '../../../core/limits.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import { missing, segments } from '../../../core/map-source.ts';
-import type { Facts, Node } from '../../../core/node.ts';
+import type { Facts, Kind, Node } from '../../../core/node.ts';
 import type { Source } from '../../../core/source.ts';
+import { ListedFile } from '../listed.ts';
 import { bare, childNamed, type Place as PlaceInTree } from '../posix.ts';
 import { childrenOf } from './children.ts';
-import { type File, informationOf } from './file.ts';
+import { dosAttributesOf, type File, informationOf } from './file.ts';
 import type { Doubt, FileRecord } from './record.ts';
 import { type Reparse, reparseOf, WOF } from './reparse.ts';
 import { SPARSE } from './runs.ts';
@@ -88,8 +89,8 @@ export function addNodes(
   damage: Damage[],
   out: Node[],
 ): Promise<void> | undefined {
-  for (const some of [file.record.doubts, file.doubts, doubts]) {
-    for (const doubt of some) {
+  if (file.record.doubts.length + file.doubts.length + doubts.length > 0) {
+    for (const doubt of [...file.record.doubts, ...file.doubts, ...doubts]) {
       if (damage.length < MAX_DAMAGES) damage.push(volume.note(doubt, 'what it leads to is inferred, not stated'));
     }
   }
@@ -125,24 +126,55 @@ function addNode(said: Said, reparse: Reparse | undefined, target: string | unde
   const failed = doubts[0]?.code ?? file.doubts[0]?.code ?? gone;
   const isFirst = record.number < FIRST_USER_RECORD && record.number !== ROOT_RECORD;
   const isOwn = isFirst || place.above.includes(EXTEND_RECORD);
-  const facts = factsOf(file, stream, reparse, place);
-  const bytes = stream && ((): Promise<Source> => contentOf(volume, file, stream, failed, place, reparse));
   if (target !== undefined) {
-    out.push({ ...bare(place, 'symlink', { ...facts, target }, damage), ...(bytes && { bytes }) });
+    const facts = { ...factsOf(file, stream, reparse, place), target };
+    const bytes = stream && ((): Promise<Source> => contentOf(volume, file, stream, failed, place, reparse));
+    out.push({ ...bare(place, 'symlink', facts, damage), ...(bytes && { bytes }) });
   } else if (isDirectory(record)) {
-    const children = (only?: string) => childrenOf(volume, file, record.number, place, damage, failed, only);
-    const child = (rawName: string): Promise<Node | undefined> => childNamed(children(rawName), rawName);
-    out.push({ ...bare(place, isOwn ? 'system' : 'directory', facts, damage), children: () => children(), child });
+    const facts = factsOf(file, stream, reparse, place);
+    out.push(directoryNode(said, isOwn ? 'system' : 'directory', facts, failed));
   } else {
     if (stream?.doubt !== undefined && !damage.some(({ code }) => code === stream.doubt)) {
       damage.push(volume.note(doubtOf(record, stream.doubt), 'its bytes are inferred at most'));
     }
-    const node = bare(place, isOwn ? 'system' : 'file', facts, damage);
-    if (bytes !== undefined) node.bytes = bytes;
-    out.push(node);
+    const kind = isOwn ? 'system' : 'file';
+    const hasBytes = stream !== undefined;
+    if (hasBytes) out.push(new RecordFile(kind, said, failed, reparse));
+    else out.push(bare(place, kind, factsOf(file, stream, reparse, place), damage));
   }
   if (file.attributes.some((one) => one.type === DATA_ATTRIBUTE && one.name !== '')) {
-    out.push(...streamNodes(volume, file, place, failed, reparse, facts, isOwn));
+    out.push(...streamNodes(volume, file, place, failed, reparse, factsOf(file, stream, reparse, place), isOwn));
+  }
+}
+
+function directoryNode(said: Said, kind: Kind, facts: Facts, failed: string | undefined): Node {
+  const { volume, file, place, damage } = said;
+  const children = (only?: string) => childrenOf(volume, file, file.record.number, place, damage, failed, only);
+  const child = (rawName: string): Promise<Node | undefined> => childNamed(children(rawName), rawName);
+  return { ...bare(place, kind, facts, damage), children: () => children(), child };
+}
+
+/** A file with bytes. */
+class RecordFile extends ListedFile {
+  readonly #said: Said;
+  readonly #failed: string | undefined;
+  readonly #reparse: Reparse | undefined;
+
+  constructor(kind: Kind, said: Said, failed: string | undefined, reparse: Reparse | undefined) {
+    super(said.place, kind, said.damage);
+    this.#said = said;
+    this.#failed = failed;
+    this.#reparse = reparse;
+  }
+
+  bytes(): Promise<Source> {
+    const { volume, file, stream, place } = this.#said;
+    return contentOf(volume, file, stream!, this.#failed, place, this.#reparse);
+  }
+
+  protected decoded(): Facts {
+    const { file, stream, place } = this.#said;
+    return factsOf(file, stream, this.#reparse, place);
   }
 }
 
@@ -247,7 +279,7 @@ function wordsOf(attributes: number): string {
 /** Whether a file may be a link of the POSIX subsystem: a short one that is marked as the system's. */
 function isPosixLink(file: File, stream: Stream | undefined): boolean {
   if (stream === undefined || stream.size <= POSIX_LINK.length || stream.size > MAX_TARGET) return false;
-  return ((informationOf(file)?.attributes ?? 0) & DOS_SYSTEM) !== 0;
+  return (dosAttributesOf(file) & DOS_SYSTEM) !== 0;
 }
 
 async function posixTarget(volume: Volume, stream: Stream): Promise<string | undefined> {

@@ -38,17 +38,20 @@ export interface Attribute {
   readonly name: string;
   readonly flags: number;
   /** Where its value stands in the record; undefined where it lies elsewhere. */
-  readonly resident?: { readonly at: number; readonly size: number };
-  readonly lying?: {
-    readonly firstVcn: number;
-    /** -1 where it has no clusters. */
-    readonly lastVcn: number;
-    readonly runsAt: number;
-    readonly unit: number;
-    readonly allocated: number;
-    readonly size: number;
-    readonly initialized: number;
-  };
+  readonly resident: { readonly at: number; readonly size: number } | undefined;
+  readonly lying: Lying | undefined;
+}
+
+/** Where the value of an attribute lies that does not stand in the record. */
+interface Lying {
+  readonly firstVcn: number;
+  /** -1 where it has no clusters. */
+  readonly lastVcn: number;
+  readonly runsAt: number;
+  readonly unit: number;
+  readonly allocated: number;
+  readonly size: number;
+  readonly initialized: number;
 }
 
 export interface FileRecord {
@@ -199,17 +202,16 @@ function attributeAt(record: FileRecord, view: DataView, at: number, type: numbe
   if (length < least || length % 8 !== 0 || at + length > bytes.length || nonResident > 1) return undefined;
   if (nameLength > 0 && (nameAt < ATTRIBUTE_HEAD || nameAt + 2 * nameLength > length)) return undefined;
   const name = nameLength === 0 ? '' : nameOf(bytes, at + nameAt, nameLength);
-  const own = { record, at, length, type, name, flags };
   if (nonResident === 0) {
     const size = view.getUint32(at + residentHeader.fields.size.at, true);
     const valueAt = view.getUint16(at + residentHeader.fields.valueAt.at, true);
     if (valueAt < RESIDENT_HEAD || valueAt + size > length) return undefined;
-    return { ...own, resident: { at: at + valueAt, size } };
+    return { record, at, length, type, name, flags, resident: { at: at + valueAt, size }, lying: undefined };
   }
   const { lastVcn, ...rest } = nonResidentHeader.decode(bytes, at);
   const isEmpty = lastVcn.low === ATTRIBUTE_END && lastVcn.high === ATTRIBUTE_END;
   const last = isEmpty ? -1 : lastVcn.high * 2 ** 32 + lastVcn.low;
   if (rest.runsAt < NON_RESIDENT_HEAD || rest.runsAt >= length || !Number.isSafeInteger(last)) return undefined;
   if (!Number.isSafeInteger(rest.firstVcn) || (!isEmpty && last + 1 < rest.firstVcn)) return undefined;
-  return { ...own, lying: { ...rest, lastVcn: last } };
+  return { record, at, length, type, name, flags, resident: undefined, lying: { ...rest, lastVcn: last } };
 }

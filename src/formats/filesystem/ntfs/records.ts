@@ -66,8 +66,10 @@ export class Records {
     if (!this.#hasBits) await this.#loadBits();
     let base = -1;
     let page: Page | undefined;
-    for (const number of [...new Set(numbers)].sort((a, b) => a - b)) {
-      if (number >= this.count) continue;
+    let before = -1;
+    for (const number of Float64Array.from(numbers).sort()) {
+      if (number >= this.count || number === before) continue;
+      before = number;
       const copy = this.#table.copies.get(number);
       // In order, so that records of one page follow each other.
       if (page === undefined || this.#pageOf(number) !== base) {
@@ -129,7 +131,8 @@ export class Records {
   #decode(number: number, base: number, page: Page): FileRecord | undefined {
     const { record: size, source } = this.#table;
     const at = number * size;
-    if (page.gaps.some((gap) => gap.offset < at + size && gap.offset + gap.length > at)) return undefined;
+    if (page.gaps.length > 0 && page.gaps.some((gap) => gap.offset < at + size && gap.offset + gap.length > at))
+      return undefined;
     const inner = at - base;
     const { bytes } = page;
     if (!isRecord(bytes, inner)) return undefined;

@@ -45,27 +45,22 @@ export function ownerOf({ base, number }: FileRecord): number {
 
 /** One stream of its pieces, in any order. `cluster` and `bytes` are the volume's. */
 export function streamOf(pieces: readonly Attribute[], cluster: number, bytes: number): Stream {
-  const sorted = [...pieces].sort((a, b) => (a.lying?.firstVcn ?? 0) - (b.lying?.firstVcn ?? 0));
+  const sorted =
+    pieces.length === 1 ? pieces : [...pieces].sort((a, b) => (a.lying?.firstVcn ?? 0) - (b.lying?.firstVcn ?? 0));
   const first = sorted[0];
   const weak = sorted.find((one) => one.record.certainty < STATED);
   const code = weak?.record.doubts[0]?.code;
   const { type, name, flags } = first;
   const why: Why = weak === undefined ? first.record.why : { ...first.record.why, code: code ?? 'ntfs.record' };
+  const certainty: Certainty = weak === undefined ? STATED : INFERRED;
   const { changedAt } = first.record;
   const owner = ownerOf(first.record);
-  const own = {
-    type,
-    name,
-    flags,
-    owner,
-    changedAt,
-    certainty: weak === undefined ? STATED : (INFERRED as Certainty),
-    why,
-  };
   if (first.resident !== undefined) {
     const { size } = first.resident;
-    const plain = { ...own, size, initialized: size, allocated: 0, resident: first, unit: 0 };
-    return code === undefined ? plain : { ...plain, doubt: code };
+    const own = { type, name, flags, owner, changedAt, certainty, why, size, initialized: size, allocated: 0 };
+    return code === undefined
+      ? { ...own, resident: first, unit: 0 }
+      : { ...own, resident: first, unit: 0, doubt: code };
   }
   const extents = new Extents();
   const broken = sorted.map((one) => addPiece(extents, one)).find((one) => one !== undefined);
@@ -77,7 +72,13 @@ export function streamOf(pieces: readonly Attribute[], cluster: number, bytes: n
   const shift = head?.unit ?? 0;
   const isCompressed = (flags & ATTRIBUTE_COMPRESSED) !== 0 && shift > 0 && shift <= MAX_UNIT;
   const whole = {
-    ...own,
+    type,
+    name,
+    flags,
+    owner,
+    changedAt,
+    certainty,
+    why,
     size,
     initialized: isSized ? Math.min(size, head.initialized) : size,
     allocated: allocatedOf(extents) * cluster,

@@ -196,6 +196,26 @@ function seconds(low: number, high: number): number {
 /** UTF-16LE as the raw bytes of UTF-8, one per character (latin1). Halves of pairs become three bytes that are no UTF-8. */
 export function nameOf(from: Uint8Array, at: number, length: number): string {
   const stop = Math.min(at + 2 * length, from.length - 1);
+  return plainIn(from, at, stop) ?? otherIn(from, at, stop);
+}
+
+/** Room for a name: no longer one is written. */
+const plain = Buffer.alloc(255);
+
+/** Text of ASCII alone, as nearly all names are: made at once, because a string that grows is many. */
+function plainIn(from: Uint8Array, at: number, stop: number): string | undefined {
+  let length = 0;
+  let all = 0;
+  for (let i = at; i < stop; i += 2) {
+    if (length === plain.length) return undefined;
+    const unit = from[i] | (from[i + 1] << 8);
+    all |= unit;
+    plain[length++] = unit;
+  }
+  return all < 0x80 ? plain.toString('latin1', 0, length) : undefined;
+}
+
+function otherIn(from: Uint8Array, at: number, stop: number): string {
   let out = '';
   for (let i = at; i < stop; i += 2) {
     const unit = from[i] | (from[i + 1] << 8);
