@@ -47,6 +47,7 @@ import { lostGuest } from './volume/lost-guest.ts';
 import { lvm2 } from './volume/lvm2/index.ts';
 import { mbr } from './volume/mbr.ts';
 import { md } from './volume/md/index.ts';
+import { vma } from './volume/vma/index.ts';
 import { vmfsLvm } from './volume/vmfs-lvm/index.ts';
 
 export const formats: readonly Format[] = [
@@ -56,6 +57,7 @@ export const formats: readonly Format[] = [
   lvm2,
   md,
   array,
+  vma,
   vmfs,
   ext,
   xfs,
