@@ -13,6 +13,8 @@ import { type Marks, marksOf } from './marks.ts';
 import { MAX_MEMBERS, rowOf, type Solution, solve } from './solve.ts';
 
 const SECTOR = 512;
+/** Names of the pieces of one file that was cut up, which are alike in size as well. */
+const PIECE = /\.(?:\d{2,9}|a[a-z]{1,2})$|-[fs]\d{3}\.vmdk$/i;
 /** Rows of which the parity is computed, and the share of them that may differ on an array that was in use. */
 const CHECKED_ROWS = 64;
 const MOST_TORN = 0.05;
@@ -57,6 +59,7 @@ async function foundOf(source: Source, cx: Cx): Promise<Found | undefined> {
   const members = await cx.siblings({ size: source.size });
   if (members.length < 2 || members.length > MAX_MEMBERS || !members.some((one) => one.source === source))
     return undefined;
+  if (members.every(({ locator }) => PIECE.test(locator))) return undefined;
   const id = `array-${crc32(new TextEncoder().encode(members.map(({ locator }) => locator).join('\n'))).toString(16)}`;
   const before = known.get(source);
   if (before?.id === id) return before;
