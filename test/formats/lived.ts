@@ -44,6 +44,14 @@ const btrfs =
   (image, steps) =>
     makeBtrfs({ images: [image], size: '144M', options, ...(mount !== undefined && { mount }) }, ...steps);
 
+/** The blocks of ext's journal (inode 8). */
+const journalOf =
+  (blockSize: number): NonNullable<Kind['logged']> =>
+  (image) =>
+    debugfs(image, ['blocks <8>'], false)
+      .match(/\b\d+\b/g)!
+      .map((block) => Number(block) * blockSize);
+
 export type Family = 'btrfs' | 'xfs' | 'ext' | 'ntfs';
 
 export const KINDS: Readonly<Record<Family, readonly Kind[]>> = {
@@ -57,17 +65,13 @@ export const KINDS: Readonly<Record<Family, readonly Kind[]>> = {
     { name: 'XFS, 4 KiB', make: mounted('xfs', '64M', []) },
   ],
   ext: [
-    { name: 'ext4', make: mounted('ext4', '32M', ['-b', '1024']) },
-    { name: 'ext4, inline data', make: mounted('ext4', '32M', ['-b', '4096', '-O', 'inline_data']) },
+    { name: 'ext4', make: mounted('ext4', '32M', ['-b', '1024']), logged: journalOf(1024) },
     {
-      name: 'ext3',
-      make: mounted('ext3', '32M', ['-b', '1024']),
-      isUnsummed: true,
-      logged: (image) =>
-        debugfs(image, ['blocks <8>'], false)
-          .match(/\b\d+\b/g)!
-          .map((block) => Number(block) * 1024),
+      name: 'ext4, inline data',
+      make: mounted('ext4', '32M', ['-b', '4096', '-O', 'inline_data']),
+      logged: journalOf(4096),
     },
+    { name: 'ext3', make: mounted('ext3', '32M', ['-b', '1024']), isUnsummed: true, logged: journalOf(1024) },
   ],
   ntfs: [
     {
@@ -375,8 +379,8 @@ export const hurt = {
       was.push([at, Buffer.from(bytes.subarray(at, at + length))]);
       what.push(`${fault} at ${at}, ${length} bytes`);
       let from = any();
-      // What stood at the same place before is consistent in itself: without sums nothing tells it from what stands there now.
-      while (logged.has(from)) from = any();
+      // What stood at the same place before is consistent in itself, its sums too: nothing tells it from what stands there now.
+      while (logged.has(from - (from % unit))) from = any();
       if (fault === 'bit') bytes[at] ^= 1 << roll(8);
       else if (fault === 'fill') bytes.fill(roll(256), at, at + length);
       else if (fault === 'zero') bytes.fill(0, at, at + length);
