@@ -19,7 +19,7 @@ export const ENDINGS: readonly string[] = formats.flatMap((format) => format.nam
 /** Listings kept, the last entries of each, and things that are found again by their locator. */
 const MAX_LISTINGS = 64;
 const MAX_KEPT = 10_000;
-const MAX_MET = 50_000;
+const MAX_MET = 20_000;
 
 /** A listing that is read as far as somebody asked; of what lies before `base` nothing is kept. */
 interface Listing {

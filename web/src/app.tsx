@@ -8,9 +8,10 @@ import type { Session } from './lib/types.ts';
 import { Fault } from './parts/fault.tsx';
 import { StepBar } from './parts/step-bar.tsx';
 import { TopBar } from './parts/top-bar.tsx';
+import { DiagnosisStep } from './steps/diagnosis.tsx';
 
+// What is seen first is there from the start: what a fallback stood for is shown a third of a second later at the earliest.
 const Evidence = lazy(async () => ({ default: (await import('./steps/evidence.tsx')).Evidence }));
-const DiagnosisStep = lazy(async () => ({ default: (await import('./steps/diagnosis.tsx')).DiagnosisStep }));
 const ScanStep = lazy(async () => ({ default: (await import('./steps/scan.tsx')).ScanStep }));
 const Browse = lazy(async () => ({ default: (await import('./steps/browse.tsx')).Browse }));
 const RecoverStep = lazy(async () => ({ default: (await import('./steps/recover.tsx')).RecoverStep }));
