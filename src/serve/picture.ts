@@ -3,8 +3,9 @@ import type { z } from '@hono/zod-openapi';
 import { CERTAINTY_NAMES, MISSING, STATE_NAMES, STATED, type Why, ZERO } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { type Placed, placed, runJson } from '../stack/placed.ts';
-import { type Hex, PICTURE_CLASSES, type Picture } from './schemas.ts';
+import type { Hex, Picture } from './schemas.ts';
 
+export const PICTURE_CLASSES = ['verified', 'stated', 'inferred', 'guessed', 'zero', 'missing'] as const;
 /** Runs that one picture counts; a disk that has more is drawn as far as that goes, and the rest as not looked at. */
 const MAX_RUNS = 1_500_000;
 /** Runs that are handed out one by one. */

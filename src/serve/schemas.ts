@@ -171,7 +171,6 @@ export const Grades = z.object({
   certainty: z.record(z.string(), z.number()),
   shortfall: z.string().optional(),
 });
-export const PICTURE_CLASSES = ['verified', 'stated', 'inferred', 'guessed', 'zero', 'missing'] as const;
 export const Picture = z.object({
   locator: z.string(),
   size: z.number(),

@@ -11,7 +11,6 @@ import { pngOf } from './boot/screen.ts';
 import { GOOD, signIn, WHAT } from './boot/signs.ts';
 import { Screen } from './boot/smoke.ts';
 import { ready } from './boot/start.ts';
-import { serveDav } from './dav/server.ts';
 import type { JobOrder } from './messages.ts';
 import { uriOf } from './nbd/address.ts';
 import { exportsOf, nothingServed, type Served } from './nbd/exports.ts';
@@ -78,6 +77,8 @@ async function showTree(
   const onLost = (_: string, bytes: number): void => {
     served.lostBytes += bytes;
   };
+  // The library behind it is a third of all code, and no other job needs it.
+  const { serveDav } = await import('./dav/server.ts');
   const serving = await serveDav(stack, { lost, onLost });
   try {
     await until(signal, () =>
