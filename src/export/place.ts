@@ -49,7 +49,7 @@ export function checkPlace(
   }
   const below = devicesBelow(ancestor, system);
   for (const { path: file, device, block } of evidence) {
-    const isBelow = block ? below.numbers.has(deviceNumbers(device).join(':')) : below.files.has(fs.realpathSync(file));
+    const isBelow = block ? below.numbers.has(deviceNumbers(device).join(':')) : below.files.has(realName(file));
     if (!isBelow) continue;
     throw new ExportError(
       'out',
@@ -80,11 +80,25 @@ export function devicesBelow(directory: string, system: SystemPaths): { numbers:
     }
     // Of a loop device, the file, and the devices that the file lies on.
     const file = textOf(path.join(device, 'loop', 'backing_file'))?.trim();
-    if (file === undefined || !fs.existsSync(file)) continue;
-    files.add(fs.realpathSync(file));
+    if (file === undefined) continue;
+    files.add(realName(file));
+    if (!fs.existsSync(file)) continue;
     waiting.push(deviceNumbers(fs.statSync(file).dev).join(':'));
   }
   return { numbers, files };
+}
+
+/** A file's one name. One that was deleted while it is open has none; the system calls it the same everywhere. */
+function realName(file: string): string {
+  try {
+    return fs.realpathSync(file);
+  } catch {
+    try {
+      return fs.readlinkSync(file);
+    } catch {
+      return file;
+    }
+  }
 }
 
 /** Device numbers of what is mounted at the nearest mount point above; file systems over several devices hide theirs. */

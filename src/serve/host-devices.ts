@@ -2,10 +2,11 @@
 import type { z } from '@hono/zod-openapi';
 import { type DeviceContent, reportOf } from '../stack/device-contents.ts';
 import { listDevices, placesBelow } from '../stack/devices.ts';
+import { heldFiles, heldWarning } from '../stack/held-files.ts';
 import { shown, size } from '../stack/words.ts';
 import type { Devices } from './schemas.ts';
 
-/** Block devices with what is on them, as `salvor devices` sees them. */
+/** Block devices with what is on them, and deleted disks that processes hold, as `salvor devices` sees them. */
 export async function devicesOf(): Promise<z.infer<typeof Devices>> {
   const devices: z.infer<typeof Devices>['devices'] = [];
   for (const device of listDevices(placesBelow('/')).filter((one) => one.size > 0)) {
@@ -19,6 +20,15 @@ export async function devicesOf(): Promise<z.infer<typeof Devices>> {
       contents: contents.map(contentLine),
       ...(warning !== undefined && { warning: shown(warning) }),
       ...(unseen !== undefined && { unseen: shown(unseen) }),
+    });
+  }
+  for (const file of await heldFiles(placesBelow('/'))) {
+    devices.push({
+      path: file.path,
+      size: file.size,
+      model: shown(`deleted file ${file.was}, held by ${file.command} (process ${file.process})`),
+      contents: file.contents.map(contentLine),
+      warning: shown(heldWarning(file)),
     });
   }
   return { devices };

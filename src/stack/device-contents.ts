@@ -42,9 +42,22 @@ async function lookInto(device: Device): Promise<{ contents: DeviceContent[]; un
   let stack: Stack | undefined;
   try {
     stack = new Stack([device.path], { only: true });
-    return { contents: await contentsOf(stack, device) };
+    return { contents: await contentsOf(stack, device.parts) };
   } catch (error) {
     return { contents: rest, unseen: error instanceof Error ? error.message : String(error) };
+  } finally {
+    stack?.close();
+  }
+}
+
+/** What is in a file; nothing where nothing is known of it, or where it cannot be read. */
+export async function contentsOfFile(file: string): Promise<DeviceContent[]> {
+  let stack: Stack | undefined;
+  try {
+    stack = new Stack([file], { only: true });
+    return await contentsOf(stack, []);
+  } catch {
+    return [];
   } finally {
     stack?.close();
   }
@@ -54,15 +67,15 @@ function partContent(part: Part): { start: number; size: number; part: Part } {
   return { start: part.start, size: part.size, part };
 }
 
-async function contentsOf(stack: Stack, device: Device): Promise<DeviceContent[]> {
+async function contentsOf(stack: Stack, parts: readonly Part[]): Promise<DeviceContent[]> {
   const root = stack.roots[0];
   const table = await stack.inside(root);
   const out: DeviceContent[] = [];
-  const left = new Set(device.parts);
+  const left = new Set(parts);
   if (table?.kind === 'volume' && table.children !== undefined) {
     for await (const child of stack.children(table)) {
       const { start, type } = child.facts.details ?? {};
-      const part = device.parts.find((one) => one.start === start);
+      const part = parts.find((one) => one.start === start);
       if (part !== undefined) left.delete(part);
       const found = contentOf(child, await layersOf(stack, child));
       out.push({ start: Number(start), size: child.facts.size, type: String(type), part, ...found });

@@ -10,6 +10,11 @@ import type { Stack } from './stack.ts';
 
 /** Endings that disks have, for names that stand in configurations without one. */
 const ENDINGS: readonly string[] = ['.raw', '.img', ...diskEndings];
+/** Whether a name ends as those of disks do. */
+export function isNamedLikeDisk(name: string): boolean {
+  return ENDINGS.some((ending) => name.toLowerCase().endsWith(ending));
+}
+
 /** Disks that are opened in search of one that says who it is. */
 const MAX_OPENED = 256;
 /** Volumes whose parts are looked through for a name. */
@@ -41,8 +46,7 @@ export async function* disksBeside(stack: Stack, config: Node): AsyncGenerator<N
   for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {
     for await (const child of stack.children(one.node)) {
       if (child.children !== undefined && one.level === 0) waiting.push({ node: child, level: 1 });
-      const name = child.rawName.toLowerCase();
-      if (child.children !== undefined || !ENDINGS.some((ending) => name.endsWith(ending))) continue;
+      if (child.children !== undefined || !isNamedLikeDisk(child.rawName)) continue;
       if (++opened > MAX_OPENED) return;
       yield child;
     }

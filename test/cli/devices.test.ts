@@ -1,5 +1,6 @@
 /** salvor devices on hosts that are made of files: what Linux says in /sys and /proc, and an image in a disk's place. */
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -39,6 +40,15 @@ function host(name: string, files: Readonly<Record<string, string>>, disks: Read
   mkdirSync(join(root, 'dev'), { recursive: true });
   for (const [device, target] of Object.entries(disks)) symlinkSync(target, join(root, 'dev', device));
   return root;
+}
+
+/** The first bytes of an image, where its structures are. */
+function start(file: string): Buffer {
+  const bytes = Buffer.alloc(64 * 2 ** 20);
+  const fd = openSync(file, 'r');
+  readSync(fd, bytes, 0, bytes.length, 0);
+  closeSync(fd);
+  return bytes;
 }
 
 const mount = (device: string, point: string, source: string): string =>
@@ -154,6 +164,32 @@ describe('salvor devices', () => {
     const { code, out, err } = await salvor('devices', '--sysroot', root);
     expect({ code, out }).toEqual({ code: 3, out: '' });
     expect(err).toMatch(/^This system shows no block devices\./);
+  });
+
+  test('a disk that was deleted while a process has it open is listed, and can be copied', async () => {
+    const open = join(dir, 'other.bin');
+    writeFileSync(open, Buffer.alloc(2 * 2 ** 20, 7));
+    mkdirSync(join(dir, 'held'));
+    const [file] = await writeImages(small5(), join(dir, 'held'));
+    const fds = [file, open].map((name) => openSync(name, 'r'));
+    const holder = spawn('sleep', ['100'], { stdio: ['ignore', 'ignore', 'ignore', ...fds] });
+    for (const fd of fds) closeSync(fd);
+    try {
+      const was = start(file);
+      for (const name of [file, open]) rmSync(name);
+      const { deleted } = await json<{
+        deleted: { path: string; was: string; contents: { what: string }[]; warning: string }[];
+      }>('devices');
+      const found = deleted.filter((one) => one.path.startsWith(`/proc/${holder.pid}/`));
+      expect(found).toMatchObject([{ was: file, contents: [{ what: 'VMFS5 file system "Small VMFS5"' }] }]);
+      expect(found[0].warning).toContain(`kill -STOP ${holder.pid}`);
+      const out = join(dir, 'had.img');
+      expect(await salvor('image', found[0].path, out)).toMatchObject({ code: 0, err: '' });
+      expect(start(out).equals(was)).toBe(true);
+      expect((await salvor('recover', found[0].path, '--out', join(dir, 'files'))).code).toBe(0);
+    } finally {
+      holder.kill();
+    }
   });
 
   test('on this host it ends well, whatever it may see', async () => {
