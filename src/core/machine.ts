@@ -51,6 +51,8 @@ export interface MachineDisk {
   readonly unit: number;
   /** The name in the configuration, as raw bytes (latin1); '' where nothing is put in. */
   readonly file: string;
+  /** Names that the platform's own backups give it. */
+  readonly also?: readonly string[];
   /** Names of the files below it where the configuration knows them, from the top down. */
   readonly chain: readonly string[];
   /** What the configuration says the file is: "qcow2", "VDI". */

@@ -30,6 +30,7 @@ import { ntfs } from './filesystem/ntfs/index.ts';
 import { recognised } from './filesystem/recognised.ts';
 import { sealedFinders } from './filesystem/sealed.ts';
 import { tar } from './filesystem/tar/index.ts';
+import { vma } from './filesystem/vma/index.ts';
 import { vmfs } from './filesystem/vmfs/index.ts';
 import { xfs } from './filesystem/xfs/index.ts';
 import { vmxFinder } from './machine/find.ts';
@@ -47,7 +48,6 @@ import { lostGuest } from './volume/lost-guest.ts';
 import { lvm2 } from './volume/lvm2/index.ts';
 import { mbr } from './volume/mbr.ts';
 import { md } from './volume/md/index.ts';
-import { vma } from './volume/vma/index.ts';
 import { vmfsLvm } from './volume/vmfs-lvm/index.ts';
 
 export const formats: readonly Format[] = [
@@ -90,6 +90,15 @@ export const formats: readonly Format[] = [
 export const diskEndings: readonly string[] = formats
   .filter(({ layer }) => layer === 'disk')
   .flatMap(({ names }) => names ?? []);
+
+/** Endings of file names that disks have which are nothing but their bytes. */
+export const plainEndings: readonly string[] = ['.raw', '.img', '.dd'];
+
+/** Whether a file's name ends as those of disks do. */
+export function isNamedLikeDisk(rawName: string): boolean {
+  const name = rawName.toLowerCase();
+  return [...diskEndings, ...plainEndings].some((ending) => name.endsWith(ending));
+}
 
 /** All finders of all formats; a scan uses them in one pass. */
 export const finders: readonly Finder[] = [

@@ -4,17 +4,12 @@
  */
 import { type MachineDisk, uuidOf } from '../core/machine.ts';
 import type { Node } from '../core/node.ts';
-import { diskEndings } from '../formats/index.ts';
+import { diskEndings, isNamedLikeDisk, plainEndings } from '../formats/index.ts';
 import { siblingNode } from './siblings.ts';
 import type { Stack } from './stack.ts';
 
 /** Endings that disks have, for names that stand in configurations without one. */
-const ENDINGS: readonly string[] = ['.raw', '.img', ...diskEndings];
-/** Whether a name ends as those of disks do. */
-export function isNamedLikeDisk(name: string): boolean {
-  return ENDINGS.some((ending) => name.toLowerCase().endsWith(ending));
-}
-
+const ENDINGS: readonly string[] = [...plainEndings, ...diskEndings];
 /** Disks that are opened in search of one that says who it is. */
 const MAX_OPENED = 256;
 /** Volumes whose parts are looked through for a name. */
@@ -22,7 +17,8 @@ const MAX_VOLUMES = 64;
 
 /** The node of a machine's disk; undefined where nothing of that name was given. */
 export async function diskNamed(stack: Stack, config: Node, said: MachineDisk): Promise<Node | undefined> {
-  const found = said.file === '' ? undefined : await byName(stack, config, said.file);
+  let found = said.file === '' ? undefined : await byName(stack, config, said.file);
+  for (const name of said.also ?? []) found ??= await siblingNode(stack, config, name, false);
   return found ?? (said.identity === undefined ? undefined : byIdentity(stack, config, said.identity));
 }
 

@@ -4,8 +4,8 @@ import { expect, test } from 'vitest';
 import { MemorySource } from '../../src/core/memory.ts';
 import type { Node } from '../../src/core/node.ts';
 import { INFERRED, STATED } from '../../src/core/run.ts';
-import { vma } from '../../src/formats/volume/vma/index.ts';
-import { extentHeader, vmaHeader } from '../../src/formats/volume/vma/structs.ts';
+import { vma } from '../../src/formats/filesystem/vma/index.ts';
+import { extentHeader, vmaHeader } from '../../src/formats/filesystem/vma/structs.ts';
 import { diagnose } from '../../src/stack/diagnosis.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { seeded } from '../make/content.ts';
@@ -55,7 +55,11 @@ async function had(node: Node, truth: Uint8Array): Promise<Read & { wrong: numbe
 
 checkFormat(vma, {
   fixtures: [
-    { name: 'backup', source: new MemorySource(backup), children: ['qemu-server.conf', 'drive-scsi0', 'drive-scsi1'] },
+    {
+      name: 'backup',
+      source: new MemorySource(backup),
+      children: ['qemu-server.conf', 'disk-drive-scsi0.raw', 'disk-drive-scsi1.raw'],
+    },
   ],
   others: [
     { name: 'zeros', source: new MemorySource([], 4 * MIB) },
@@ -71,8 +75,8 @@ test('disks and configurations are read as they were', async () => {
   const found = await opened(backup);
   expect(found.top!.damage).toEqual([]);
   for (const [name, truth] of [
-    ['drive-scsi0', one],
-    ['drive-scsi1', two],
+    ['disk-drive-scsi0.raw', one],
+    ['disk-drive-scsi1.raw', two],
   ] as const) {
     const { data, lost, weakest } = await had(found.get(name)!, truth);
     expect([sha256(data), lost, weakest]).toEqual([sha256(truth), 0, STATED]);
@@ -84,7 +88,7 @@ test('disks and configurations are read as they were', async () => {
 test('of a backup that was cut off, what is left is had and the rest is missing', async () => {
   const found = await opened(backup.subarray(0, 6 * MIB + 100));
   expect(found.top!.damage.map(({ code }) => code)).toContain('vma.cut-off');
-  const { lost, wrong, weakest } = await had(found.get('drive-scsi0')!, one);
+  const { lost, wrong, weakest } = await had(found.get('disk-drive-scsi0.raw')!, one);
   expect({ wrong, weakest }).toEqual({ wrong: 0, weakest: STATED });
   expect(lost).toBeGreaterThan(2 * MIB);
   expect(lost).toBeLessThan(7 * MIB);
@@ -98,13 +102,13 @@ test('behind a damaged extent the next one is found; one whose sum does not agre
   const gone = Buffer.from(backup).fill(0, starts[1], starts[1] + 512);
   const found = await opened(gone);
   expect(found.top!.damage.map(({ code }) => code)).toEqual(['vma.extent']);
-  const first = await had(found.get('drive-scsi0')!, one);
-  const second = await had(found.get('drive-scsi1')!, two);
+  const first = await had(found.get('disk-drive-scsi0.raw')!, one);
+  const second = await had(found.get('disk-drive-scsi1.raw')!, two);
   expect([first.wrong, second.wrong]).toEqual([0, 0]);
   expect(first.lost + second.lost).toBe(59 * 65_536);
   const changed = Buffer.from(backup);
   changed[starts[1] + 30] ^= 1;
-  expect(await had((await opened(changed)).get('drive-scsi0')!, one)).toMatchObject({
+  expect(await had((await opened(changed)).get('disk-drive-scsi0.raw')!, one)).toMatchObject({
     wrong: 0,
     lost: 0,
     weakest: INFERRED,
@@ -114,7 +118,7 @@ test('behind a damaged extent the next one is found; one whose sum does not agre
 test('without its header disks are numbered and inferred', async () => {
   const found = await opened(Buffer.from(backup).fill(0xee, 0, 12_000));
   expect(found.top!.damage.map(({ code }) => code)).toContain('vma.header');
-  expect(await had(found.get('device-1')!, one)).toMatchObject({ wrong: 0, weakest: INFERRED });
+  expect(await had(found.get('disk-device-1.raw')!, one)).toMatchObject({ wrong: 0, weakest: INFERRED });
 });
 
 test.skipIf(guestAbsent('ext4') !== undefined)(

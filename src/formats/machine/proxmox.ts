@@ -204,6 +204,7 @@ function storageOf(own: Section): { controllers: Controller[]; disks: MachineDis
       controller,
       unit,
       file: Buffer.from(file, 'utf8').toString('latin1'),
+      also: [`disk-drive-${key}.raw`],
       chain: [],
       from: key,
       ...(options.has('format') && { format: options.get('format')! }),

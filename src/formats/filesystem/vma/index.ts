@@ -37,7 +37,7 @@ interface Head {
 
 export const vma: Format = {
   id: 'vma',
-  layer: 'volume',
+  layer: 'filesystem',
   title: 'Proxmox backup (VMA)',
   spec: 'vma_spec.txt of pve-qemu',
   gaps: [
@@ -157,7 +157,7 @@ function backupNode(source: Source, head: Head, { devices }: Extents, damage: re
   };
   const nodes: Node[] = head.configs.map(({ at, length, name }) => {
     const why: Why = { what: 'VMA header', source, at: 0, ...(!head.isSure && { code: 'vma.header.sum' }) };
-    return childNode(unique(name), 'file', length, async () => segments([data(source, at, length, most, why)]), cx);
+    return childNode(unique(name), length, async () => segments([data(source, at, length, most, why)]), cx);
   });
   const known = new Set(head.devices.map(({ id }) => id));
   const all = [
@@ -168,16 +168,17 @@ function backupNode(source: Source, head: Head, { devices }: Extents, damage: re
   ];
   for (const { id, name, size } of all) {
     const clusters = devices.get(id) ?? new Clusters();
-    nodes.push(childNode(unique(name), 'partition', size, async () => deviceSource(source, clusters, size, most), cx));
+    nodes.push(childNode(unique(diskName(name)), size, async () => deviceSource(source, clusters, size, most), cx));
   }
+  const name = cx.source.replace(/^.*[/:]/, '');
   return {
-    name: vma.id,
-    rawName: vma.id,
+    name: printable(name),
+    rawName: name,
     locator: cx.self,
-    kind: 'volume',
+    kind: 'filesystem',
     state: 'live',
     format: vma.title,
-    facts: { size: source.size, details: { disks: all.length, configurations: head.configs.length } },
+    facts: { size: source.size, details: { version: 1, disks: all.length, configurations: head.configs.length } },
     damage,
     child: async (rawName) => nodes.find((node) => node.rawName === rawName),
     async *children() {
@@ -186,16 +187,15 @@ function backupNode(source: Source, head: Head, { devices }: Extents, damage: re
   };
 }
 
-function childNode(
-  rawName: string,
-  kind: 'file' | 'partition',
-  size: number,
-  bytes: () => Promise<Source>,
-  cx: Cx,
-): Node {
+/** The file that Proxmox's own tool extracts a disk to. */
+function diskName(name: string): string {
+  return `disk-${name}.raw`;
+}
+
+function childNode(rawName: string, size: number, bytes: () => Promise<Source>, cx: Cx): Node {
   const locator = `${cx.self}/${encodeName(rawName)}`;
-  const facts = { size, ...(kind === 'partition' && { details: { type: 'a disk of the machine' } }) };
-  return { name: printable(rawName), rawName, locator, kind, state: 'live', facts, damage: [], bytes };
+  const name = printable(rawName);
+  return { name, rawName, locator, kind: 'file', state: 'live', facts: { size }, damage: [], bytes };
 }
 
 /** The bytes of one disk. A cluster that no extent holds is missing, blocks that none stores are zeros. */
