@@ -10,6 +10,7 @@ import { ext2progsAbsent, makeExt, sampleEntries, writeEntries } from './make/ex
 import { writeImages } from './make/images.ts';
 import { descriptorText, vmxText } from './make/machine/text.ts';
 import { makeStore } from './make/stores.ts';
+import { makeVma } from './make/vma.ts';
 
 const root = fs.mkdtempSync(join(tmpdir(), 'salvor-inside-'));
 afterAll(() => fs.rmSync(root, { recursive: true, force: true }));
@@ -21,7 +22,7 @@ let store = '';
 
 /** A guest's disk: a partition table, and one file system that has lost a file. */
 function guestDisk(): Buffer {
-  const from = join(root, 'from');
+  const from = fs.mkdtempSync(join(root, 'from-'));
   writeEntries(from, entries);
   const image = join(root, 'guest.img');
   makeExt(image, '12M', from, ['-t', 'ext4']);
@@ -190,4 +191,33 @@ test('of a chain of snapshots only the newest disk is entered', async () => {
   const target = join(root, 'chain-out');
   expect((await salvor('recover', folder, '--guest-files', '--out', target)).code).toBe(0);
   expect(departures(join(target, 'top.qcow2', 'files'))).toEqual([]);
+});
+
+guests('disks without a format among the files of a host, and in backups of machines, are entered too', async () => {
+  const images = join(root, 'host');
+  const disk = guestDisk();
+  const volume = disk.subarray(2048 * SECTOR);
+  writeEntries(images, [
+    { path: 'images/whole.img', bytes: disk },
+    { path: 'images/volume.raw', bytes: volume },
+    { path: 'images/notes.raw', bytes: Buffer.from('no disk') },
+  ]);
+  const host = join(root, 'host.img');
+  makeExt(host, '64M', images, ['-t', 'ext4']);
+  const out = join(root, 'host-out');
+  expect(await salvor('recover', host, '--guest-files', '--out', out)).toMatchObject({ code: 0 });
+  expect(departures(join(out, 'images/whole.img/p1'))).toEqual([]);
+  expect(departures(join(out, 'images/volume.raw/files'))).toEqual([]);
+  const backup = join(root, 'vzdump-qemu-104.vma');
+  const conf = 'name: web\nmemory: 2048\nscsihw: virtio-scsi-pci\nscsi0: local-lvm:vm-104-disk-0,size=13M\n';
+  fs.writeFileSync(backup, makeVma({ 'qemu-server.conf': conf }, [{ name: 'drive-scsi0', content: disk }]));
+  const files = join(root, 'backup-files');
+  expect(await salvor('recover', backup, '--guest-files', '--out', files)).toMatchObject({ code: 0 });
+  expect(departures(join(files, 'disk-drive-scsi0.raw/p1'))).toEqual([]);
+  const machine = join(root, 'backup-machine');
+  const done = await salvor('recover', backup, '--target', 'kvm', '--out', machine);
+  expect(done).toMatchObject({ code: 0 });
+  expect(fs.readdirSync(machine).sort()).toEqual(
+    ['.salvor', 'manifest.json', 'web-disk0.qcow2', 'web.qemu.sh', 'web.xml'].sort(),
+  );
 });

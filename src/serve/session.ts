@@ -3,7 +3,7 @@ import { Case } from '../case/case.ts';
 import { CaseError } from '../case/error.ts';
 import type { Node } from '../core/node.ts';
 import { MISSING, RunList } from '../core/run.ts';
-import { formats } from '../formats/index.ts';
+import { formats, plainEndings } from '../formats/index.ts';
 import { SCAN } from '../jobs/scan.ts';
 import { beneath } from '../stack/beneath.ts';
 import { CARVED, keptOf } from '../stack/carve.ts';
@@ -15,7 +15,7 @@ import { LAYERS } from '../stack/walk.ts';
 import type { Opening } from './messages.ts';
 
 /** Endings of files that are worth a look inside. */
-export const ENDINGS: readonly string[] = formats.flatMap((format) => format.names ?? []);
+export const ENDINGS: readonly string[] = [...plainEndings, ...formats.flatMap((format) => format.names ?? [])];
 /** Listings kept, the last entries of each, and things that are found again by their locator. */
 const MAX_LISTINGS = 64;
 const MAX_KEPT = 10_000;

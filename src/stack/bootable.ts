@@ -2,7 +2,7 @@
 import { type MachineDisk, type MachineModel, unknownMachine } from '../core/machine.ts';
 import type { Node } from '../core/node.ts';
 import type { Source } from '../core/source.ts';
-import { diskEndings } from '../formats/index.ts';
+import { diskEndings, plainEndings } from '../formats/index.ts';
 import { filesystems, home } from './home.ts';
 import { isConfiguration, type Machine, machinesAt, machinesOf } from './machines.ts';
 import type { Stack } from './stack.ts';
@@ -103,10 +103,8 @@ export async function disksAlone(stack: Stack, nodes: readonly Node[]): Promise<
   return machine && { ...machine, name: machine.name.replace(/\.[^.]{1,5}$/, '') };
 }
 
-/** Endings that say nothing of a format. */
-const PLAIN = ['.img', '.raw', '.bin', '.dd'];
 /** Endings of files that are disks of some format: where such a file cannot be read as one, its bytes are not the disk's. */
-const ENDINGS = diskEndings.filter((ending) => !PLAIN.includes(ending));
+const ENDINGS = diskEndings.filter((ending) => !plainEndings.includes(ending));
 
 /** What there is to say of a file that is named like a disk and that no format of disks reads; undefined for others. */
 export function notRead({ kind, name, rawName }: Node): string | undefined {

@@ -10,7 +10,7 @@ import type { Backing, Node } from '../core/node.ts';
 import { flatten } from '../core/resolve.ts';
 import { type Certainty, GUESSED, INFERRED, LOST, RunList, STATED, type Why, weaker } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
-import { diskEndings } from '../formats/index.ts';
+import { diskEndings, isNamedLikeDisk } from '../formats/index.ts';
 import { isLike, type Likeness, likenessOf, namesAbove } from './likeness.ts';
 import { LocatorError, locate } from './locate.ts';
 import { siblingNode } from './siblings.ts';
@@ -20,8 +20,6 @@ import { passesThrough, type Stack } from './stack.ts';
 const MAX_SEARCHED = 1024;
 /** Of those, how many are held against a layer byte by byte. */
 const MAX_COMPARED = 64;
-/** Names that disks have which no format opens. */
-const PLAIN_ENDINGS = ['.raw', '.img', '.dd'];
 
 /** What a format opened, before anything was put below it. */
 interface Alone {
@@ -250,8 +248,8 @@ export class Chains {
       if (seen.size > MAX_COMPARED) break;
       const isGiven = this.#stack.roots.includes(file);
       const isMeant =
-        (file.kind === 'file' && isNamedLikeDisk(file)) ||
-        (file.kind === 'evidence' && (isGiven || isNamedLikeDisk(file)));
+        (file.kind === 'file' && isNamedLikeDisk(file.rawName)) ||
+        (file.kind === 'evidence' && (isGiven || isNamedLikeDisk(file.rawName)));
       if (!isMeant || seen.has(path.resolve(file.locator))) continue;
       seen.add(path.resolve(file.locator));
       near.push({ file, layer: await this.#stack.layer(file) });
@@ -379,11 +377,6 @@ function doubtOf(link: Link, backing: Backing, at: string): { damage: Damage; wh
     return said('chain.chosen', expected, `${file.locator}: ${is}`, effect, 'a parent that was chosen');
   }
   return undefined;
-}
-
-function isNamedLikeDisk({ rawName }: Node): boolean {
-  const name = rawName.toLowerCase();
-  return PLAIN_ENDINGS.some((ending) => name.endsWith(ending)) || diskEndings.some((ending) => name.endsWith(ending));
 }
 
 function isFolder(node: Node): boolean {

@@ -4,7 +4,7 @@ import { MAX_PATH_DEPTH } from '../core/limits.ts';
 import type { Node } from '../core/node.ts';
 import { ABSENT, MISSING, RunList } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
-import { diskEndings } from '../formats/index.ts';
+import { diskEndings, plainEndings } from '../formats/index.ts';
 import { filesystems } from './home.ts';
 import { mendedNodes, Pieces } from './mend.ts';
 import { siblingNode } from './siblings.ts';
@@ -38,7 +38,7 @@ export interface Disk {
 /** All disks in the sources, in the order of their trees, and plain files of the size of one of them. */
 export async function disksOf(stack: Stack): Promise<{ disks: Disk[]; isCut: boolean }> {
   const files = new Map<string, Node>();
-  for (const root of stack.roots) await gather(stack, root, files, 0);
+  for (const root of stack.roots) await gather(stack, root, { endings: diskEndings, out: files }, 0);
   const beside = new Set(stack.only ? [] : await besides(stack, files));
   const disks: Disk[] = [];
   const plain: Node[] = [];
@@ -79,6 +79,18 @@ export async function disksOf(stack: Stack): Promise<{ disks: Disk[]; isCut: boo
   return { disks: own, isCut: files.size > MAX_DISKS };
 }
 
+/** Files in the sources' folders and file systems that are disks by name and plain sectors by content. */
+export async function plainDisks(stack: Stack): Promise<Node[]> {
+  const out = new Map<string, Node>();
+  for (const root of stack.roots) await gather(stack, root, { endings: plainEndings, out }, 0);
+  const plain: Node[] = [];
+  for (const file of [...out.values()].slice(0, MAX_DISKS)) {
+    stack.signal.throwIfAborted();
+    if (file.kind === 'file' && (await stack.layer(file))?.kind !== 'disk') plain.push(file);
+  }
+  return plain;
+}
+
 /** Files beside those given whose names are those of disks. */
 async function besides(stack: Stack, files: Map<string, Node>): Promise<string[]> {
   const out: string[] = [];
@@ -90,29 +102,36 @@ async function besides(stack: Stack, files: Map<string, Node>): Promise<string[]
   return out;
 }
 
-async function gather(stack: Stack, node: Node, out: Map<string, Node>, depth: number): Promise<void> {
+/** Files that are looked for, by their endings, and those that were found. */
+interface Gathered {
+  readonly endings: readonly string[];
+  readonly out: Map<string, Node>;
+}
+
+async function gather(stack: Stack, node: Node, to: Gathered, depth: number): Promise<void> {
+  const { endings, out } = to;
   if (depth > MAX_PATH_DEPTH || out.size > MAX_DISKS) return;
   if (node.kind === 'file') {
-    if (diskEndings.some((ending) => node.rawName.toLowerCase().endsWith(ending))) out.set(node.locator, node);
+    if (endings.some((ending) => node.rawName.toLowerCase().endsWith(ending))) out.set(node.locator, node);
     return;
   }
-  if (node.kind === 'directory' || node.kind === 'filesystem') return gatherIn(stack, node, out, depth);
+  if (node.kind === 'directory' || node.kind === 'filesystem') return gatherIn(stack, node, to, depth);
   if (node.kind !== 'evidence') return;
   const layer = await stack.layer(node);
-  if (layer?.kind === 'filesystem') return gather(stack, layer, out, depth + 1);
+  if (layer?.kind === 'filesystem') return gather(stack, layer, to, depth + 1);
   out.set(node.locator, node);
   if (layer === undefined || layer.kind === 'disk') return;
-  for (const inside of await filesystems(stack, node)) await gather(stack, inside, out, depth + 1);
+  for (const inside of await filesystems(stack, node)) await gather(stack, inside, to, depth + 1);
 }
 
 /** What a folder holds, and the descriptors that it lacks and that can be made anew. */
-async function gatherIn(stack: Stack, folder: Node, out: Map<string, Node>, depth: number): Promise<void> {
+async function gatherIn(stack: Stack, folder: Node, to: Gathered, depth: number): Promise<void> {
   const pieces = new Pieces();
   for await (const child of stack.children(folder)) {
     pieces.see(child);
-    await gather(stack, child, out, depth + 1);
+    await gather(stack, child, to, depth + 1);
   }
-  for (const node of await mendedNodes(folder, pieces)) await gather(stack, node, out, depth + 1);
+  for (const node of await mendedNodes(folder, pieces)) await gather(stack, node, to, depth + 1);
 }
 
 /** When a file was last written, in seconds since 1970, where that is known. */

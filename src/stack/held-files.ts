@@ -4,9 +4,9 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { isNamedLikeDisk } from '../formats/index.ts';
 import { contentsOfFile, type DeviceContent } from './device-contents.ts';
 import type { Places } from './devices.ts';
-import { isNamedLikeDisk } from './named.ts';
 
 /** A file that no folder names any more. */
 export interface HeldFile {

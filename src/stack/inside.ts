@@ -1,7 +1,7 @@
 /** The inside of disks as one tree: folders of the datastore, disks, their file systems, and the files in these. */
 import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
-import { type Disk, disksOf } from './disks.ts';
+import { type Disk, disksOf, plainDisks } from './disks.ts';
 import { filesystems } from './home.ts';
 import { locate } from './locate.ts';
 import { machinesOf } from './machines.ts';
@@ -16,7 +16,7 @@ export async function guestTree(stack: Stack, from?: Node): Promise<Node> {
   const top = new Folder(from?.locator ?? '', from?.rawName ?? 'sources');
   const met = new Set<string>();
   const files = await topDisks(stack, from);
-  for (const file of [...files, ...(await plainDisks(stack, files, from))]) {
+  for (const file of [...files, ...(await plainOnes(stack, files, from))]) {
     stack.signal.throwIfAborted();
     // A volume that spans disks is found in each of them.
     const inside = (await filesystems(stack, file)).filter(({ locator }) => !met.has(locator));
@@ -29,11 +29,12 @@ export async function guestTree(stack: Stack, from?: Node): Promise<Node> {
   return top.node();
 }
 
-/** Sources that are a guest's disk as plain sectors: what is in them is no store of disks. */
-async function plainDisks(stack: Stack, disks: readonly Node[], from: Node | undefined): Promise<Node[]> {
-  const out: Node[] = [];
+/** Files that are a guest's disk as plain sectors, and sources that are: what is in these is no store of disks. */
+async function plainOnes(stack: Stack, disks: readonly Node[], from: Node | undefined): Promise<Node[]> {
+  const out = (await plainDisks(stack)).filter((file) => from === undefined || isIn(file, from));
+  const known = [...disks, ...out];
   for (const { locator } of await stack.files()) {
-    const isStore = disks.some((disk) => disk.locator === locator || disk.locator.startsWith(`${locator}::`));
+    const isStore = known.some((disk) => disk.locator === locator || disk.locator.startsWith(`${locator}::`));
     const { node } = await locate(stack, locator);
     if (isStore || (from !== undefined && !isIn(node, from))) continue;
     if ((await stack.layer(node))?.kind !== 'disk') out.push(node);

@@ -9,7 +9,7 @@ import { slice } from '../core/map-source.ts';
 import { type Node, NotThis } from '../core/node.ts';
 import { VERIFIED } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
-import { formats } from '../formats/index.ts';
+import { formats, plainEndings } from '../formats/index.ts';
 import { CARVED, carvedFolder } from './carve.ts';
 import { Chains, type Choice, type Link, type Trial } from './chains.ts';
 import { Evidence, type NamedSource } from './evidence.ts';
@@ -380,6 +380,11 @@ export function passesThrough(node: Node): boolean {
 
 /** Files in a directory are looked into where their name promises something; anything else always is. */
 function worthALook(node: Node, format: Format): boolean {
-  if (node.kind === 'file') return format.names?.some((ending) => node.rawName.toLowerCase().endsWith(ending)) ?? false;
+  if (node.kind === 'file') {
+    const name = node.rawName.toLowerCase();
+    const isPlain = plainEndings.some((ending) => name.endsWith(ending));
+    if (isPlain && (format.layer === 'volume' || format.layer === 'filesystem')) return true;
+    return format.names?.some((ending) => name.endsWith(ending)) ?? false;
+  }
   return node.kind === 'evidence' || node.kind === 'partition' || node.kind === 'disk' || node.kind === 'volume';
 }
