@@ -52,7 +52,8 @@ function nextStep(found: Tally, advice: readonly string[], sources: readonly str
     found.damaged === 0
       ? 'No damage was found in the metadata; what is listed can be had.'
       : 'What is marked ! is damaged; the rest can be had (salvor tree --damaged follows every byte).';
+  if (found.filesystems === 0 && advice.length > 0) return found.damaged === 0 ? [...advice] : [had, ...advice];
   if (found.filesystems === 0)
-    return [had, ...advice, `Next: salvor convert ${quoted(shown(sources[0]))} OUT.raw brings its bytes out.`];
+    return [had, `Next: salvor convert ${quoted(shown(sources[0]))} OUT.raw brings its bytes out.`];
   return [had, ...advice, `Next: salvor recover ${named} --out DIR`];
 }

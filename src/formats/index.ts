@@ -27,6 +27,7 @@ import { fat } from './filesystem/fat/index.ts';
 import { guestFinders } from './filesystem/guest.ts';
 import { iso } from './filesystem/iso/index.ts';
 import { ntfs } from './filesystem/ntfs/index.ts';
+import { packedWhole } from './filesystem/packed-whole.ts';
 import { recognised } from './filesystem/recognised.ts';
 import { sealedFinders } from './filesystem/sealed.ts';
 import { tar } from './filesystem/tar/index.ts';
@@ -75,6 +76,7 @@ export const formats: readonly Format[] = [
   parallels,
   split,
   recognised,
+  packedWhole,
   vmx,
   libvirt,
   vbox,

@@ -1,4 +1,5 @@
 /** Headers that are recognised: what they say, and that nothing else looks like them. */
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { MemorySource } from '../../src/core/memory.ts';
 import { sealedFinders } from '../../src/formats/filesystem/sealed.ts';
@@ -77,5 +78,22 @@ test('noise and zeros are nothing', async () => {
     const stack = new Stack([{ name: 'x', source: new MemorySource(bytes) }], { only: true });
     expect(await stack.inside(stack.roots[0])).toBeUndefined();
     stack.close();
+  }
+});
+
+test('what is packed as a whole is named, with what unpacks it', async () => {
+  const plain = seeded(3, 50_000).read(0, 50_000);
+  const packed = new Map([
+    ['gzip', gzipSync(plain)],
+    ['Zstandard', zstdCompressSync(plain)],
+  ]);
+  for (const [what, bytes] of packed) {
+    const stack = new Stack([{ name: `backup.vma.${what}`, source: new MemorySource(bytes) }], { only: true });
+    const found = (await stack.inside(stack.roots[0]))!;
+    expect(found.format).toBe(`${what}, packed as a whole`);
+    expect(found.advice?.[0]).toMatch(/unpack it where there is room \((zstd|gzip) -dk FILE\)/);
+    bytes[3] ^= 0xff;
+    const other = new Stack([{ name: 'other', source: new MemorySource(bytes) }], { only: true });
+    expect(await other.inside(other.roots[0])).toBeUndefined();
   }
 });
