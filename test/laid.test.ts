@@ -150,5 +150,5 @@ test('every byte of a structure has one name, and an illegal value is said to be
 
 test('every format that opens bytes by a structure says where it lies', () => {
   const silent = formats.filter(({ layer, laid }) => layer !== 'machine' && laid === undefined).map(({ id }) => id);
-  expect(silent).toEqual(['array', 'split', 'guest', 'lost', 'lost-guest']);
+  expect(silent).toEqual(['array', 'split', 'guest', 'packed', 'lost', 'lost-guest']);
 });

@@ -20,9 +20,9 @@ export async function beneath(stack: Stack, node: Node): Promise<Node[]> {
   const inside = await stack.inside(node);
   const live = inside === undefined ? [] : await filesystems(stack, node);
   const known = new Set(live.map((one) => one.locator));
-  let grounds: Promise<Stretch[][]> | undefined;
-  const groundsOf = (): Promise<Stretch[][]> => {
-    grounds ??= Promise.all(live.map(async (one) => (await stretchesOf(stack, one)) ?? []));
+  let grounds: Promise<Ground[]> | undefined;
+  const groundsOf = (): Promise<Ground[]> => {
+    grounds ??= Promise.all(live.map(async (one) => ({ live: one, stretches: (await stretchesOf(stack, one)) ?? [] })));
     return grounds;
   };
   for (const format of formats.filter((one) => one.lastResort)) {
@@ -67,12 +67,23 @@ async function overwritten(stack: Stack, disk: Node): Promise<Node[]> {
   return [];
 }
 
+/** A file system that lives there, and where its bytes lie. */
+interface Ground {
+  readonly live: Node;
+  readonly stretches: readonly Stretch[];
+}
+
+/** Whether two file systems say that they are the same one. */
+function isAlike(one: Node, other: Node): boolean {
+  const uuidOf = ({ facts }: Node): unknown => facts.details?.uuid ?? facts.details?.serial;
+  return other.format === one.format && uuidOf(other) === uuidOf(one);
+}
+
 /** Whether a file system is one that lives there, found a second time by its start. */
 async function isOneOf(stack: Stack, one: Node, live: readonly Node[]): Promise<boolean> {
-  const uuidOf = ({ facts }: Node): unknown => facts.details?.uuid ?? facts.details?.serial;
   const startOf = async (node: Node): Promise<Bottom | undefined> =>
     (await sampled(await stack.parentOf(node)?.bytes?.()))[0];
-  const alike = live.filter((other) => other.format === one.format && uuidOf(other) === uuidOf(one));
+  const alike = live.filter((other) => isAlike(one, other));
   const at = alike.length === 0 ? undefined : await startOf(one);
   for (const other of at === undefined ? [] : alike) {
     const own = await startOf(other);
@@ -86,11 +97,14 @@ interface Bottom {
   readonly at: number;
 }
 
-/** Whether an older file system is what a file of a live one holds. */
-async function isContent(stack: Stack, older: Node, grounds: readonly (readonly Stretch[])[]): Promise<boolean> {
+/** Whether an older file system is what a file of a live one holds, or a superblock that the live one's journal holds. */
+async function isContent(stack: Stack, older: Node, grounds: readonly Ground[]): Promise<boolean> {
   const volume = await stack.parentOf(older)?.bytes?.();
   const places = await sampled(volume);
-  for (const ground of grounds) if (volume !== undefined && (await holds(ground, places, volume.size))) return true;
+  for (const { live, stretches } of grounds) {
+    const size = isAlike(older, live) ? 0 : volume?.size;
+    if (size !== undefined && (await holds(stretches, places, size))) return true;
+  }
   return false;
 }
 

@@ -11,7 +11,7 @@ import { filesystems } from '../../src/stack/home.ts';
 import { locate } from '../../src/stack/locate.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { seeded } from '../make/content.ts';
-import { ext2progsAbsent, makeExt, sampleEntries, writeEntries } from '../make/ext.ts';
+import { debugfs, ext2progsAbsent, makeExt, sampleEntries, writeEntries } from '../make/ext.ts';
 import { makeMounted, mountAbsent } from '../make/mounted.ts';
 import { sha256, whole } from './volumes.ts';
 
@@ -85,5 +85,32 @@ test.skipIf(mountAbsent('xfs') !== undefined)(
     const stack = new Stack([{ name: 'disk', source: new MemorySource(bytes) }], { only: true });
     expect((await filesystems(stack, stack.roots[0])).length).toBe(1);
     expect(await beneath(stack, stack.roots[0])).toEqual([]);
+  },
+);
+
+test.skipIf(ext2progsAbsent !== undefined)(
+  'a superblock in the journal of a live volume is no older volume; the same one in free blocks is one',
+  async () => {
+    const from = join(root, 'logged');
+    writeEntries(from, sampleEntries(6, 5));
+    const image = join(root, 'logged.img');
+    makeExt(image, '96M', from, ['-t', 'ext4', '-b', '1024', '-J', 'size=4']);
+    const blocks = debugfs(image, ['blocks <8>'], false)
+      .match(/\b\d+\b/g)!
+      .map(Number);
+    const start = blocks.find((block) => block % 1024 === 0 && blocks.includes(block + 1))!;
+    const bytes = fs.readFileSync(image);
+    const logged = Buffer.from(bytes);
+    bytes.copy(logged, (start + 1) * 1024, 1024, 2048);
+    const stack = new Stack([{ name: 'disk', source: new MemorySource(logged) }], { only: true });
+    expect((await filesystems(stack, stack.roots[0])).map(({ locator }) => locator)).toEqual(['disk::ext']);
+    expect(await beneath(stack, stack.roots[0])).toEqual([]);
+    const free = Buffer.alloc(224 * MIB);
+    bytes.copy(free);
+    bytes.copy(free, 112 * MIB);
+    const two = new Stack([{ name: 'disk', source: new MemorySource(free) }], { only: true });
+    expect((await beneath(two, two.roots[0])).map(({ locator }) => locator)).toEqual([
+      `disk::lost-guest/at${112 * MIB}::ext`,
+    ]);
   },
 );
