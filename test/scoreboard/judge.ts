@@ -115,7 +115,7 @@ export class Judge {
     // Of what is presented as good every byte counts where it stands.
     if (best !== undefined && most > 0 && one.good !== 0) return { known: best, delta: 0 };
     this.#index ??= new BlockIndex(this.#known);
-    const found = this.#index.best(bytes);
+    const found = this.#index.best(bytes, sectorsOf(one.gaps, bytes.length));
     if (best === undefined || (most === 0 && found !== undefined)) return found;
     return found?.known === best ? found : { known: best, delta: 0 };
   }

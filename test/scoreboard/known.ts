@@ -71,8 +71,11 @@ export class BlockIndex {
     }
   }
 
-  /** The known file that shares most blocks with these bytes, and where in it their first byte lies. */
-  best(bytes: Buffer): { known: Known; delta: number } | undefined {
+  /**
+   * The known file that shares most blocks with these bytes, and where in it their first byte lies. `missing` marks
+   * sectors that a program says it could not have.
+   */
+  best(bytes: Buffer, missing: Uint8Array): { known: Known; delta: number } | undefined {
     const votes = new Map<string, number>();
     let best: [file: number, delta: number] | undefined;
     let most = 0;
@@ -87,27 +90,47 @@ export class BlockIndex {
         best = [file, offset - at];
       }
     }
-    if (best === undefined) return this.#small(bytes);
+    if (best === undefined) return this.#small(bytes, missing);
     return { known: this.known[best[0]], delta: best[1] };
   }
 
-  /** Files of less than a block: the one with the longest equal start, if that is most of it. */
-  #small(bytes: Buffer): { known: Known; delta: number } | undefined {
+  /** Files of less than a block: the one with the longest equal start, if that is most of what is there of it. */
+  #small(bytes: Buffer, missing: Uint8Array): { known: Known; delta: number } | undefined {
     let best: Known | undefined;
     let most = 0;
     for (const known of this.known) {
       const length = Math.min(bytes.length, known.bytes.length);
       if (known.bytes.length > 16 * BLOCK || length < most) continue;
-      let same = 0;
-      while (same < length && bytes[same] === known.bytes[same]) same++;
-      // Files of one text without a name are one each, not all the first.
-      const another = same === most && best?.whole === true && !known.whole;
-      if ((same <= most && !another) || same * 2 < known.bytes.length) continue;
+      const { lost, same } = equalStart(bytes, known.bytes, missing);
+      // Files of one text without a name are one each, not all the first; of a part, its length tells whose it is.
+      const isSpent = best?.whole === true && !known.whole;
+      const another = same === most && (isSpent || (lost > 0 && same > 0 && closer(bytes, known, best)));
+      if ((same <= most && !another) || same * 2 < known.bytes.length - lost) continue;
       most = same;
       best = known;
     }
     return best === undefined ? undefined : { known: best, delta: 0 };
   }
+}
+
+/** Bytes from the start that are equal, passing over what is missing, and bytes of that file that are. */
+function equalStart(bytes: Buffer, known: Buffer, missing: Uint8Array): { same: number; lost: number } {
+  const length = Math.min(bytes.length, known.length);
+  let same = 0;
+  let lost = 0;
+  let at = 0;
+  for (; at < length; at++) {
+    if (missing[Math.floor(at / SECTOR)] === 1) lost++;
+    else if (bytes[at] === known[at]) same++;
+    else break;
+  }
+  for (; at < length; at++) lost += missing[Math.floor(at / SECTOR)];
+  return { same, lost };
+}
+
+/** Whether the length of a known file is that of these bytes, where the other's is not. */
+function closer(bytes: Buffer, known: Known, other: Known | undefined): boolean {
+  return known.bytes.length === bytes.length && other?.bytes.length !== bytes.length;
 }
 
 /** Bytes from three places of a block; undefined for one of zeros. */

@@ -26,8 +26,8 @@ export interface Geometry {
   readonly serial: string;
 }
 
-/** What a boot sector says; undefined where it is none. */
-function decodeBoot(sector: Uint8Array, at: number): Geometry | undefined {
+/** What a boot sector that lies at `at` says; undefined where it is none. */
+export function bootIn(sector: Uint8Array, at: number): Geometry | undefined {
   if (sector.length < BOOT_BYTES || latin1(sector, 3, OEM.length) !== OEM) return undefined;
   const boot: Values<typeof bootSector.fields> = bootSector.decode(sector);
   if (bootSector.violations(boot).length > 0) return undefined;
@@ -47,7 +47,7 @@ function decodeBoot(sector: Uint8Array, at: number): Geometry | undefined {
 /** What the boot sector at the start says. `isSigned` tells whether it ends as boot sectors do. */
 export async function primaryBoot(source: Source): Promise<{ geometry: Geometry; isSigned: boolean } | undefined> {
   const sector = await sectorAt(source, 0);
-  const geometry = sector === undefined ? undefined : decodeBoot(sector, 0);
+  const geometry = sector === undefined ? undefined : bootIn(sector, 0);
   if (geometry === undefined) return undefined;
   return { geometry, isSigned: bootSector.decode(sector!).signature === SIGNATURE };
 }
@@ -58,7 +58,7 @@ export async function copyOfBoot(source: Source): Promise<Geometry | undefined> 
   const middles = [Math.floor(source.size / 1024) * 512, Math.floor(source.size / 1024) * 512 - 512];
   for (const at of [...ends, ...middles]) {
     const sector = await sectorAt(source, at);
-    const found = sector === undefined || at <= 0 ? undefined : decodeBoot(sector, at);
+    const found = sector === undefined || at <= 0 ? undefined : bootIn(sector, at);
     // It belongs to what starts here only if it stands where it says that its volume ends.
     if (found !== undefined && (found.bytes === at || middles.includes(at))) return found;
   }
@@ -74,7 +74,7 @@ export function agrees(a: Geometry, b: Geometry): boolean {
 /** The copy where a boot sector says that it stands; undefined where there is none. */
 export async function copyFor(source: Source, of: Geometry): Promise<Geometry | undefined> {
   const sector = await sectorAt(source, of.bytes);
-  return sector === undefined ? undefined : decodeBoot(sector, of.bytes);
+  return sector === undefined ? undefined : bootIn(sector, of.bytes);
 }
 
 async function sectorAt(source: Source, at: number): Promise<Uint8Array | undefined> {

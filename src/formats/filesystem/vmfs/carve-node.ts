@@ -30,6 +30,10 @@ const BY_HABIT = 'its blocks follow each other as ESXi gives them out';
 const BY_GUEST =
   'it grew in turns with others, and its blocks are those that fit what the file systems on it have in use';
 const NOT_HAD: Why = { what: 'a block that the guest has in use and that was not found', code: 'vmfs.carved-lost' };
+const NOT_KNOWN: Why = {
+  what: 'a block that something else has now, or that nothing says is of this disk',
+  code: 'vmfs.carved-start',
+};
 const UNWRITTEN: Why = { what: 'the guest has nothing in use where no block was found', code: 'vmfs.carved-hole' };
 
 const BY: Readonly<Record<NonNullable<CarvedDisk['by']>, string>> = {
@@ -157,8 +161,8 @@ export class CarvedOf {
 
   #node(disk: CarvedDisk, folder: string): Node {
     const { blockSize } = this.#volume.geometry;
-    const { blocks, isThin, label, size, what, ending, by } = disk;
-    const name = disk.wanted?.path.at(-1) ?? `block-${blocks[0]}${ending}`;
+    const { blocks, label, size, what, ending, by } = disk;
+    const name = disk.wanted?.path.at(-1) ?? `block-${blocks.find((block) => block >= 0)}${ending}`;
     const count = blocks.reduce((n, block) => n + (block < 0 ? 0 : 1), 0);
     const had = Math.min(size, blocks.length * blockSize);
     const known = label === undefined ? what : `${what} "${printable(label)}"`;
@@ -171,13 +175,13 @@ export class CarvedOf {
       state: 'carved',
       facts: { size, details: { looks_like: known, blocks: count, ...(by !== undefined && { name_from: BY[by] }) } },
       damage: [],
-      notices: [`It begins with ${known}; ${isThin ? BY_GUEST : BY_HABIT}, which is a guess.`],
+      notices: [noticeOf(disk, known, count, blockSize)],
       bytes: async () => segments([...this.#segments(disk, had), ...(had < size ? [missing(size - had, lost)] : [])]),
     };
   }
 
   /** Blocks that lie side by side are one segment. */
-  #segments({ blocks, isThin }: CarvedDisk, had: number): Segment[] {
+  #segments({ blocks, isHeadless, isThin }: CarvedDisk, had: number): Segment[] {
     const { blockSize } = this.#volume.geometry;
     const what = isThin ? 'what the guests on disks that grew in turns have in use' : HABIT;
     const out: Segment[] = [];
@@ -186,7 +190,7 @@ export class CarvedOf {
       let n = 1;
       while (i + n < blocks.length && blocks[i + n] === blocks[i] + n * step) n++;
       const length = Math.min(n * blockSize, had - at);
-      if (blocks[i] === NOT_FOUND) out.push(missing(length, NOT_HAD));
+      if (blocks[i] === NOT_FOUND) out.push(missing(length, isHeadless ? NOT_KNOWN : NOT_HAD));
       else if (blocks[i] === NEVER_WRITTEN) out.push(zeros(length, GUESSED, UNWRITTEN));
       else {
         const start = blocks[i] * blockSize;
@@ -198,6 +202,15 @@ export class CarvedOf {
     }
     return out;
   }
+}
+
+/** What it rests on that this is a disk, and that its blocks are these. */
+function noticeOf({ blocks, isHeadless, isThin }: CarvedDisk, known: string, count: number, blockSize: number): string {
+  if (!isHeadless) return `It begins with ${known}; ${isThin ? BY_GUEST : BY_HABIT}, which is a guess.`;
+  const gone = blocks.findIndex((block) => block >= 0) * blockSize;
+  const lost =
+    gone > 0 ? `; the first ${gone} bytes have others now, or are not known` : ', which is not as it should be';
+  return `A copy of ${known} further behind says where its start was${lost}. That the ${count} blocks found are of it is a guess: ${BY_HABIT}.`;
 }
 
 function folderNode(rawName: string, locator: string, nodes: () => Promise<Node[]>): Node {

@@ -10,15 +10,16 @@ import { gptFinder, mbrFinder } from '../../volume/find.ts';
 import { guestFinders } from '../guest.ts';
 import { FILE_BLOCK } from './address.ts';
 import { UNREAD } from './allocation.ts';
+import { type Copy, copyAtEnd, copyAtStart, headless, MAX_COPIES, PEEK } from './carve-ends.ts';
 import { called, settingsIn } from './carve-names.ts';
 import { isSettings } from './residue-content.ts';
 import type { Whole } from './residue-open.ts';
-import { type Followed, grownInTurns, settle } from './thin.ts';
+import { type Followed, grownInTurns, NOT_FOUND, settle } from './thin.ts';
 import type { Volume } from './volume.ts';
 
 const SECTOR = 512;
 /** Bytes of a block that show what begins there. */
-const HEAD = 4096;
+const HEAD: number = PEEK;
 /** Blocks whose heads are read; a volume with more free ones is looked through as far as that. */
 const MAX_HEADS = 2 ** 20;
 const MAX_DISKS = 4096;
@@ -76,6 +77,8 @@ export interface CarvedDisk {
   readonly blocks: readonly number[];
   /** It grew in turns with others: what is where in it follows from the guest. */
   readonly isThin: boolean;
+  /** Its start is gone: it was recognised by what it keeps further behind. */
+  readonly isHeadless?: true;
   /** Bytes that the disk says it has; more than its blocks where these ran out. */
   readonly size: number;
   /** What it was recognised by. */
@@ -164,7 +167,23 @@ export async function carvedDisks(
       wanted: undefined,
     });
   }
-  return [...called(volume, out, known.disks, known.whole), ...settingsIn(volume, settings, known)];
+  const rests = await restsOf(volume, heads.copies, owned);
+  return [...called(volume, out, known.disks, known.whole), ...rests, ...settingsIn(volume, settings, known)];
+}
+
+/** What is left behind the start of disks and file systems whose first blocks others have. */
+async function restsOf(volume: Volume, copies: readonly Copy[], owned: BlockSet): Promise<CarvedDisk[]> {
+  const found = await headless(volume, copies, { owned, isLive: (block) => isAllocated(volume, block) });
+  return found.map(({ blocks, copy, size }) => ({
+    blocks: blocks.map((block) => (block < 0 ? NOT_FOUND : block)),
+    isThin: false,
+    isHeadless: true,
+    size,
+    what: copy.what,
+    label: undefined,
+    ending: copy.isDisk ? '-flat.vmdk' : '.img',
+    wanted: undefined,
+  }));
 }
 
 /** A partition table says where the last partition ends; a descriptor that is left may say where the disk does. */
@@ -180,6 +199,8 @@ interface Heads {
   readonly starts: Start[];
   /** Blocks that begin like the settings of a machine. */
   readonly settings: number[];
+  /** What says how far behind the start of something it stands. */
+  readonly copies: Copy[];
 }
 
 async function headsOf(volume: Volume, owned: BlockSet): Promise<Heads> {
@@ -188,15 +209,23 @@ async function headsOf(volume: Volume, owned: BlockSet): Promise<Heads> {
   const head = new Uint8Array(HEAD);
   const starts: Start[] = [];
   const settings: number[] = [];
+  const copies: Copy[] = [];
+  const note = (copy: Copy | undefined): void => {
+    const fits = copy !== undefined && copy.size > 0 && copy.size <= volume.volume.size && copy.origin < copy.at;
+    if (fits && copies.length < MAX_COPIES) copies.push(copy);
+  };
   for (let block = 0, read = 0; block < count && read < MAX_HEADS && starts.length < MAX_DISKS; block++) {
     if (owned.has(block)) continue;
     read++;
+    const end = (block + 1) * blockSize;
+    if ((await volume.volume.read(end - HEAD, head)).length === 0) note(copyAtEnd(head, end));
     if ((await volume.volume.read(block * blockSize, head)).length > 0) continue;
+    note(copyAtStart(head, block * blockSize));
     const start = startOf(block, head, volume.volume.size);
     if (start !== undefined) starts.push(start);
     else if (isSettings(head) && settings.length < MAX_DISKS) settings.push(block);
   }
-  return { starts, settings };
+  return { starts, settings, copies };
 }
 
 /** What the first bytes of a block begin, if that is a disk. */
@@ -255,8 +284,8 @@ function isPart(other: Start, disk: Start, at: number): boolean {
   return disk.isTable && !other.isTable && at + other.size <= disk.size;
 }
 
-/** Whether the bitmap calls a block taken; undefined where it says nothing. */
-async function isAllocated(volume: Volume, block: number): Promise<boolean | undefined> {
+/** Whether the bitmap calls a block taken, or says nothing. */
+async function isAllocated(volume: Volume, block: number): Promise<boolean> {
   const at = block * volume.geometry.blockSize;
   let verdict = volume.allocation.verdict(FILE_BLOCK, at);
   if (verdict === UNREAD) {

@@ -21,8 +21,8 @@ export interface Given<P> {
   readonly from: string;
 }
 
-/** Kinds of small files that do not say whose they are. */
-const UNSAID: readonly string[] = ['.vmsd', '.nvram'];
+/** Kinds of small files that do not say whose they are, the last two where their start cannot be read. */
+const UNSAID: readonly string[] = ['.vmsd', '.nvram', '.vmx', '.log'];
 /** Texts that are compared with each other. */
 const MAX_COMPARED = 1024;
 
@@ -40,8 +40,12 @@ export async function givenTexts(
   open: readonly Open[],
 ): Promise<Given<LooseText>[]> {
   const out: Given<LooseText>[] = [];
+  const told = new Set(
+    texts.flatMap(({ guess: { ending, stem } }) => (stem === undefined ? [] : [`${stem}${ending}`])),
+  );
   for (const ending of UNSAID) {
-    const wanting = open.filter(({ name }) => name.endsWith(ending));
+    // A configuration that says whose it is leaves its name to no other.
+    const wanting = open.filter(({ name }) => name.endsWith(ending) && !(ending === '.vmx' && told.has(name)));
     const found = texts.filter(({ guess }) => guess.stem === undefined && guess.ending === ending);
     if (wanting.length === 0 || found.length === 0) continue;
     const whole = await wholeFiles(survey, names, ending, false);
@@ -69,7 +73,7 @@ function alike(texts: readonly LooseText[], open: readonly Open[]): Given<LooseT
 }
 
 async function areAlike(texts: readonly LooseText[]): Promise<boolean> {
-  if (texts.length > MAX_COMPARED || texts.some(({ guess }) => guess.ending === '.nvram')) return false;
+  if (texts.length > MAX_COMPARED || texts.some(({ guess }) => guess.ending === '.nvram' || guess.isRest)) return false;
   const seen = new Set<string>();
   for (const { file, at, length } of texts) {
     const bytes = new Uint8Array(length);

@@ -11,6 +11,8 @@ export interface Guess {
   readonly from: string;
   /** The machine that the text is about, where its own name does not say it. */
   readonly machine?: string;
+  /** The start of the text cannot be read. */
+  readonly isRest?: true;
   /** The extent that a descriptor names, the size in bytes of what it holds, and whether it is that long itself. */
   readonly extent?: { readonly name: string; readonly size: number; readonly flat: boolean };
 }
@@ -44,6 +46,20 @@ export function guessOf(head: Uint8Array): Guess | undefined {
   if (STATES.includes(magic)) return { stem: undefined, ending: '.vmsn', from: 'content (machine state)' };
   if (isDisk(head)) return { stem: undefined, ending: '-flat.vmdk', from: 'content (disk)' };
   return guessText(latin1(head, 0, head.length));
+}
+
+const SETTINGS_LINE = /^[\w.:]+\s*=\s*".*"\s*$/;
+const LOG_LINE = /^\d{4}-\d\d-\d\dT[^\n]*\|/;
+
+/** What the whole lines of a text say that it is whose start cannot be read; its first line may be cut. */
+export function guessRest(text: string): Guess | undefined {
+  const lines = text.split('\n').slice(1).filter(Boolean);
+  const all = (like: RegExp): boolean => lines.length > 0 && lines.every((line) => like.test(line));
+  const from = 'content, of which the start cannot be read';
+  if (all(LOG_LINE)) return { stem: undefined, ending: '.log', from, isRest: true };
+  // Descriptors of disks and lists of snapshots are written in such lines, too.
+  const isOther = lines.some((line) => /^(?:ddb|snapshot\d*)\./.test(line));
+  return all(SETTINGS_LINE) && !isOther ? { stem: undefined, ending: '.vmx', from, isRest: true } : undefined;
 }
 
 /** Whether these are the first bytes of a disk with a partition table. */

@@ -28,9 +28,9 @@ export async function remainsOf(volume: Volume, address: number): Promise<Remain
   const { inlineAt, inlineBytes, pointersAt, fdBytes } = volume.geometry;
   if (offset + fdBytes > fdc.source.size) return {};
   const block = new Uint8Array(fdBytes);
-  await fdc.source.read(offset, block);
+  const gaps = await fdc.source.read(offset, block);
   const inside = block.subarray(inlineAt, inlineAt + inlineBytes);
-  const found = textIn(inside, `fd-${addressText(address)}`, fdc, offset + inlineAt);
+  const found = textIn(inside, `fd-${addressText(address)}`, fdc, offset + inlineAt, gaps);
   if (found !== undefined) {
     const place = await placeIn(volume, fdc.source, found.at);
     return { text: { ...found, owner: 0, place } };

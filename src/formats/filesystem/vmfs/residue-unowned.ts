@@ -2,11 +2,12 @@
  * Sub-blocks that no file holds: directories whose descriptor was cleared still name their files there, and small texts
  * of machines still are what they were. Source: vmfs.md sections 5.1, 5.2 and 8.1.
  */
+import type { Gap } from '../../../core/source.ts';
 import { latin1, viewOf } from '../../../core/struct.ts';
 import { addressText, fdNumbers, SUB_BLOCK } from './address.ts';
 import { bitmaps } from './bitmaps.ts';
 import type { FileClaims } from './residue-claims.ts';
-import { type Guess, guessText, HEAD_BYTES, isSettings, SETTINGS } from './residue-content.ts';
+import { type Guess, guessRest, guessText, HEAD_BYTES, isSettings, SETTINGS } from './residue-content.ts';
 import type { Trace } from './residue-dirents.ts';
 import { looseEntries } from './residue-loose.ts';
 import { placeIn } from './residue-place.ts';
@@ -59,14 +60,14 @@ export async function looseIn(volume: Volume, claims: readonly FileClaims[]): Pr
       if (from === undefined || from + size > file.source.size) break;
       const count = Math.min(perRead, perCluster - first, Math.floor((file.source.size - from) / size));
       const bytes = new Uint8Array(count * size);
-      await file.source.read(from, bytes);
+      const gaps = await file.source.read(from, bytes);
       for (let i = 0; i < count; i++) {
         const [low, high] = subBlockAddress(volume, cluster, first + i);
         if (claims.some((one) => one.resource(low, high))) continue;
         const block = bytes.subarray(i * size, (i + 1) * size);
         const owner = owners[first + i] ?? 0;
         entriesOf(volume, block, owner, out);
-        const text = textIn(block, `sb-${addressText(low, high)}`, file, from + i * size);
+        const text = textIn(block, `sb-${addressText(low, high)}`, file, from + i * size, gaps);
         if (text === undefined || out.texts.length >= MAX_TEXTS) continue;
         out.texts.push({ ...text, owner, place: await placeIn(volume, file.source, text.at) });
       }
@@ -114,14 +115,30 @@ function isAddress(address: number): boolean {
 
 export type Found = Omit<LooseText, 'place' | 'owner'>;
 
-/** The text or the settings that a block begins with; `at` is where it lies in `file`. */
-export function textIn(block: Uint8Array, name: string, file: ResourceFile, at: number): Found | undefined {
+/**
+ * The text or the settings that a block begins with; `at` is where it lies in `file`. Text goes on behind what could not
+ * be read of it, which `gaps` in the file say.
+ */
+export function textIn(
+  block: Uint8Array,
+  name: string,
+  file: ResourceFile,
+  at: number,
+  gaps: readonly Gap[],
+): Found | undefined {
   if (isSettings(block)) return { name, guess: SETTINGS, file, at, length: block.length };
+  const lost = gaps.map(({ length, offset }): Stretch => [offset - at, offset - at + length]);
+  const first = endOfLost(lost, 0) ?? 0;
   // Most blocks are empty or no text: their first bytes say so.
-  if (!isText(block[0]) || !isText(block[1])) return undefined;
-  let length = textEnd(block);
+  if (first + 1 >= block.length || !isText(block[first]) || !isText(block[first + 1])) return undefined;
+  let length = textEnd(block, lost);
   // What follows a text that ends in the middle of a sector is left over from something else.
   if (length < block.length && block[length] !== 0) length = block.lastIndexOf(0x0a, length - 1) + 1;
+  if (length <= first) return undefined;
+  if (first > 0) {
+    const rest = guessRest(latin1(block, first, Math.min(length - first, HEAD_BYTES)));
+    return rest === undefined ? undefined : { name, guess: rest, file, at, length };
+  }
   const line = block.indexOf(0x0a) + 1;
   // The list of a machine that never had a snapshot is one line: a second that sets nothing is none of it.
   if (line > 0 && line < length && EMPTY_LIST.test(latin1(block, 0, line))) {
@@ -131,9 +148,23 @@ export function textIn(block: Uint8Array, name: string, file: ResourceFile, at: 
   return guess === undefined ? undefined : { name, guess, file, at, length };
 }
 
+/** Where in a block something was not read, as [start, end). */
+type Stretch = readonly [number, number];
+
+/** Where what was not read ends that a place lies in; undefined where it was read. */
+function endOfLost(lost: readonly Stretch[], at: number): number | undefined {
+  return lost.find(([from, end]) => from <= at && at < end)?.[1];
+}
+
 /** Where text ends: at the first byte that is none, or two beyond ASCII that are no UTF-8. A single one may be of another encoding. */
-function textEnd(block: Uint8Array): number {
+function textEnd(block: Uint8Array, lost: readonly Stretch[]): number {
   for (let at = 0; at < block.length; ) {
+    // What was not read is zeros here: only there it is asked for.
+    const behind = isText(block[at]) ? undefined : endOfLost(lost, at);
+    if (behind !== undefined && behind < block.length && isText(block[behind])) {
+      at = behind;
+      continue;
+    }
     if (!isText(block[at])) return at;
     const more = block[at] < 0xc2 ? 0 : block[at] < 0xe0 ? 1 : block[at] < 0xf0 ? 2 : 3;
     let n = 0;
