@@ -7,6 +7,7 @@ import { directoryDamage, lostIn, singleTables, withFound } from './delta.ts';
 import { MAX_TABLES } from './directory.ts';
 import { GrainMap, type Shape } from './grains.ts';
 import type { Layer, Place, Wish } from './layer.ts';
+import { lostOf } from './lost.ts';
 import { COWD_ENTRIES, COWD_HEADER_SECTORS, cowdHeader, SECTOR } from './structs.ts';
 import { UNREADABLE, Window } from './window.ts';
 
@@ -74,6 +75,8 @@ export async function openCowd(place: Place, wish: Wish): Promise<Layer | undefi
     notices: [],
     details: { grainSize: grain * SECTOR },
     check: (signal) => checkGrains(map, damage, signal),
+    // The header counts the sectors that were ever given out.
+    lost: () => lostOf(map, wish, free > first && free === size),
   };
 }
 

@@ -12,6 +12,7 @@ import {
   ZERO,
 } from '../../../core/run.ts';
 import type { Mapping, Source } from '../../../core/source.ts';
+import type { Lost } from './lost.ts';
 
 /** Bytes of an extent, and where to say what is wrong with them. */
 export interface Place {
@@ -47,6 +48,8 @@ export interface Layer {
   readonly notices: readonly string[];
   readonly details: Readonly<Record<string, string | number | boolean>>;
   check(signal: AbortSignal): AsyncIterable<Damage>;
+  /** What lost its table, where it may be brought back by what the guest says. */
+  lost?(): Promise<Lost | undefined>;
 }
 
 export interface Wish {

@@ -8,6 +8,7 @@ import { directoryDamage, lostIn, singleTables, withFound } from './delta.ts';
 import { MAX_TABLES } from './directory.ts';
 import { GrainMap, type Shape } from './grains.ts';
 import type { Layer, Place, Wish } from './layer.ts';
+import { lostOf } from './lost.ts';
 import type { Copy } from './merge.ts';
 import { SE_ENTRIES, SE_MAGIC, SE_VOLATILE_MAGIC, SECTOR, seHeader, seVolatile } from './structs.ts';
 import { UNREADABLE, Window } from './window.ts';
@@ -86,6 +87,7 @@ export async function openSeSparse(place: Place, wish: Wish): Promise<Layer | un
     notices: [],
     details: { grainSize: GRAIN * SECTOR },
     check: (signal) => checkGrains(map, damage, signal),
+    lost: () => lostOf(map, wish, false),
   };
 }
 

@@ -1,0 +1,89 @@
+/** Disks with a guest in every kind of sparse VMDK, written from their start to their end, and what can be done to them. */
+import { converted } from '../make/disks.ts';
+import { cowdOf } from '../make/machine/cowd.ts';
+import { seOf } from '../make/machine/se-delta.ts';
+import { type Damage, deltaDamages, hostedDamages } from './vmdk-damages.ts';
+
+export type SparseKind = 'monolithicSparse' | 'twoGbMaxExtentSparse' | 'seSparse' | 'vmfsSparse';
+export const SPARSE_KINDS: readonly SparseKind[] = [
+  'monolithicSparse',
+  'twoGbMaxExtentSparse',
+  'seSparse',
+  'vmfsSparse',
+];
+
+/** Files of a disk, the one that is opened, the one that is damaged, and the damages. */
+export interface GuestDisk {
+  readonly files: Readonly<Record<string, Uint8Array>>;
+  readonly top: string;
+  readonly extent: string;
+  readonly damages: Readonly<Record<string, Damage>>;
+}
+
+const SECTOR = 512;
+const ZEROS = new Uint8Array(SECTOR);
+
+/** What is lost in these disks: tables that lead to grains, and what leads to tables. */
+export const HOSTED_LOSSES: readonly string[] = [
+  'nothing',
+  'all tables zeroed',
+  'all tables noise',
+  'one GT zeroed in both',
+  'one GT noise in both',
+  'a sector of a GT zeroed in both',
+  'all before the grains zeroed',
+];
+export const DELTA_LOSSES: readonly string[] = [
+  'nothing',
+  'directory zeroed',
+  'directory noise',
+  'directory entry zeroed',
+  'a table zeroed',
+  'a table noise',
+  'all tables zeroed',
+  'all tables noise',
+];
+
+/** A disk that lies on nothing, in a file of the kind. */
+export function sparseOf(kind: SparseKind, raw: Uint8Array): GuestDisk {
+  if (kind === 'seSparse') return seDisk(raw);
+  if (kind === 'vmfsSparse') return cowdDisk(raw);
+  const files = converted(raw, kind);
+  const isSplit = kind === 'twoGbMaxExtentSparse';
+  const damages = hostedDamages(Math.ceil(raw.length / (512 * 65536)), 21);
+  return { files, top: 'd.vmdk', extent: isSplit ? 'd-s001.vmdk' : 'd.vmdk', damages };
+}
+
+function seDisk(raw: Uint8Array): GuestDisk {
+  const { bytes, directory, tables, grains } = seOf(raw);
+  const count = Math.floor((grains - tables) / 32768);
+  const places = Array.from({ length: count }, (_, i) => tables / SECTOR + i * 64);
+  const slots = Math.ceil(raw.length / 2 ** 24);
+  const damages = deltaDamages(directory / SECTOR, places, 64, slots, 8);
+  return withText('seSparse', 'SESPARSE', 'd-sesparse.vmdk', raw, bytes, damages);
+}
+
+function cowdDisk(raw: Uint8Array): GuestDisk {
+  const grains: { at: number; bytes: Uint8Array }[] = [];
+  for (let at = 0; at * SECTOR < raw.length; at++) {
+    const bytes = raw.subarray(at * SECTOR, (at + 1) * SECTOR);
+    if (Buffer.compare(bytes, ZEROS) !== 0) grains.push({ at, bytes });
+  }
+  const { bytes } = cowdOf(raw.length / SECTOR, grains);
+  const slots = Math.ceil(raw.length / 2 ** 21);
+  const places = [...new Uint32Array(bytes.slice(2048, 2048 + slots * 4).buffer)].filter((at) => at > 0);
+  const damages = deltaDamages(4, places, 32, slots, 4);
+  return withText('vmfsSparse', 'VMFSSPARSE', 'd-delta.vmdk', raw, bytes, damages);
+}
+
+function withText(
+  type: string,
+  kind: string,
+  extent: string,
+  raw: Uint8Array,
+  bytes: Uint8Array,
+  damages: GuestDisk['damages'],
+): GuestDisk {
+  const text = `# Disk DescriptorFile\nversion=1\nCID=00000002\nparentCID=ffffffff\ncreateType="${type}"\n# Extent description\nRW ${raw.length / SECTOR} ${kind} "${extent}"\n`;
+  return { files: { 'd.vmdk': Buffer.from(text), [extent]: bytes }, top: 'd.vmdk', extent, damages };
+}
