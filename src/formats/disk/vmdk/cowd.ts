@@ -1,13 +1,14 @@
 /** COWD deltas (vmfsSparse): tables and grains among each other, as they were needed. Source: vmdk.md 4. */
 import type { Damage } from '../../../core/damage.ts';
-import { type Certainty, INFERRED, VERIFIED, weaker } from '../../../core/run.ts';
+import { type Certainty, INFERRED, VERIFIED, weaker, ZERO } from '../../../core/run.ts';
 import { viewOf } from '../../../core/struct.ts';
 import { checkGrains, told } from './check.ts';
-import { directoryDamage, lostIn, singleTables, withFound } from './delta.ts';
+import { directoryDamage, lostIn, placedTables, singleTables } from './delta.ts';
 import { MAX_TABLES } from './directory.ts';
 import { GrainMap, type Shape } from './grains.ts';
 import type { Layer, Place, Wish } from './layer.ts';
 import { lostOf } from './lost.ts';
+import type { Copy } from './merge.ts';
 import { COWD_ENTRIES, COWD_HEADER_SECTORS, cowdHeader, SECTOR } from './structs.ts';
 import { UNREADABLE, Window } from './window.ts';
 
@@ -43,13 +44,11 @@ export async function openCowd(place: Place, wish: Wish): Promise<Layer | undefi
   const before = lostIn(places);
   const isWiped = before === 0 && places.every((v) => v === 0) && size > first;
   const found = before > 0 || isWiped ? await findTables(place, first, new Set(places)) : [];
-  const single = withFound(places, found);
-  damage.push(...directoryDamage(place, directory, before, single));
   const window = new Window(place.source, SPAN);
-  const tables = singleTables(single, async (sector) => ({
+  const words = async (sector: number): Promise<Copy> => ({
     words: await window.words(sector * SECTOR, COWD_ENTRIES),
     isSure: true,
-  }));
+  });
   const shape: Shape = {
     what: 'COWD',
     sectors,
@@ -66,7 +65,9 @@ export async function openCowd(place: Place, wish: Wish): Promise<Layer | undefi
     scale: 1,
     byOrder: false,
   };
-  const map = new GrainMap(place, shape, tables, wish, most);
+  const single = await placedTables(place, { places, found, shape, words, isBottom: wish.hole.state === ZERO });
+  damage.push(...directoryDamage(place, directory, before, single));
+  const map = new GrainMap(place, shape, singleTables(single, words), wish, most);
   damage.push(...(await told(map)));
   return {
     sectors,

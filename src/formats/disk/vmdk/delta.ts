@@ -1,51 +1,131 @@
 /** Tables of the deltas that ESX hosts write, found where a directory leads to them, or by what they hold. */
 import type { Damage } from '../../../core/damage.ts';
-import type { Tables } from './grains.ts';
-import type { Place } from './layer.ts';
+import { MapSource } from '../../../core/map-source.ts';
+import { STATED } from '../../../core/run.ts';
+import { saysUnused } from '../placing/align.ts';
+import { NOWHERE } from '../placing/pieces.ts';
+import { placed } from '../placing/place.ts';
+import { GrainMap, type Shape, type Tables } from './grains.ts';
+import { type Place, ZEROS } from './layer.ts';
 import type { Copy } from './merge.ts';
 import { SECTOR } from './structs.ts';
 import { UNREADABLE } from './window.ts';
+
+/** Entries of a directory for which guests are asked: 64 GiB in tables of 2 MiB. */
+const MAX_ASKED = 32_768;
 
 /** A directory of tables without a second copy. */
 export interface Single {
   /** Sector of each table; 0 where there is none, UNREADABLE where the entry is impossible. */
   readonly places: Float64Array;
-  /** Tables that were found by what they hold, and given to entries in their order. */
+  /** Entries that were given a table, or none, in their order. */
   readonly guessed: ReadonlySet<number>;
+  /** Entries that were given the table whose content says so. */
+  readonly said: ReadonlySet<number>;
   /** Tables that were found by what they hold. */
   readonly found: number;
   /** There was one table for one entry. */
   readonly isOnly: boolean;
 }
 
-/** Gives tables that nothing leads to the entries that lead nowhere, both in their order. */
-export function withFound(places: Float64Array, found: readonly number[]): Single {
-  const open: number[] = [];
-  let isWiped = found.length > 0;
-  for (let i = 0; i < places.length; i++) {
-    if (places[i] === UNREADABLE) open.push(i);
-    if (places[i] !== 0) isWiped = false;
-  }
+/** Tables that nothing leads to, and entries of the directory that lead nowhere. */
+export interface Loose {
+  /** As in `Single`, before any table is given to an entry. */
+  readonly places: Float64Array;
+  /** In the order in which they were made. */
+  readonly found: readonly number[];
+  readonly shape: Shape;
+  words(sector: number): Promise<Copy>;
+  /** The disk lies on nothing, so that what it has nothing of was never written. */
+  readonly isBottom: boolean;
+}
+
+/** Gives tables to entries: by what the guest says in what they lead to, else in their order. */
+export async function placedTables(place: Place, loose: Loose): Promise<Single> {
+  const { places, found } = loose;
   // A directory that is empty beside tables was wiped.
-  if (isWiped) for (let i = 0; i < places.length; i++) open.push(i);
+  const isWiped = found.length > 0 && places.every((at) => at === 0);
+  const open = Array.from(places.keys()).filter((i) => isWiped || places[i] === UNREADABLE);
   const guessed = new Set<number>();
-  // Tables are made as they are needed: their order says something only where none was left out.
-  const all = found.length === open.length ? found : [];
-  const isOnly = open.length === 1 && found.length === 1;
-  for (let i = 0; i < open.length; i++) {
-    const slot = open[i];
-    places[slot] = all[i] ?? UNREADABLE;
-    if (all[i] !== undefined) guessed.add(slot);
+  const isOnly = open.length === 1 && found.length === 1 && !isWiped;
+  const isAsked = found.length > 0 && !isOnly && places.length > 1 && places.length <= MAX_ASKED;
+  const given = isAsked ? await byGuest(place, loose, open) : undefined;
+  for (const slot of open) places[slot] = given?.unused.has(slot) === true ? 0 : UNREADABLE;
+  for (const [slot, at] of given?.said ?? []) places[slot] = at;
+  for (const [slot, at] of given?.ordered ?? []) places[slot] = at;
+  for (const slot of [...(given?.ordered.keys() ?? []), ...(given?.unused ?? [])]) guessed.add(slot);
+  if (given === undefined || given.ordered.size === 0) {
+    const [slots, left] = [open.filter((i) => places[i] === UNREADABLE), found.filter((at) => !places.includes(at))];
+    // Tables are made as they are needed: their order says something only where none was left out.
+    for (const [i, slot] of slots.length === left.length ? slots.entries() : []) {
+      places[slot] = left[i];
+      guessed.add(slot);
+    }
   }
-  return { places, guessed, found: found.length, isOnly: isOnly && !isWiped };
+  return { places, guessed, said: new Set(given?.said.keys()), found: found.length, isOnly };
+}
+
+interface Given {
+  /** Tables by their entries: where what they lead to says so, and where that and order do. */
+  readonly said: ReadonlyMap<number, number>;
+  readonly ordered: ReadonlyMap<number, number>;
+  /** Entries that never had one by what the guest says. */
+  readonly unused: ReadonlySet<number>;
+}
+
+async function byGuest(
+  place: Place,
+  { places, found, isBottom, shape, words }: Loose,
+  open: readonly number[],
+): Promise<Given | undefined> {
+  const slotAt = new Map(
+    [...places.entries()].flatMap(([slot, at]) => (at > 0 && at !== UNREADABLE ? [[at, slot]] : [])),
+  );
+  const all = [...slotAt.keys(), ...found].sort((a, b) => a - b);
+  const closed = new Uint8Array(places.length).fill(1);
+  for (const slot of [...open, ...slotAt.values()]) closed[slot] = 0;
+  const side: Single = { places: Float64Array.from(all), guessed: new Set(), said: new Set(), found: 0, isOnly: false };
+  const sectors = all.length * shape.perTable * shape.grain;
+  const map = new GrainMap(
+    place,
+    { ...shape, sectors },
+    singleTables(side, words),
+    { hole: ZEROS, most: STATED },
+    STATED,
+  );
+  const coverage = shape.perTable * shape.grain * SECTOR;
+  const pieces = { bytes: new MapSource(sectors * SECTOR, map), count: all.length, coverage };
+  const known = Int32Array.from(all, (at) => slotAt.get(at) ?? NOWHERE);
+  const cluster = shape.grain * SECTOR;
+  const { byContent, hasGuest, isOrdered, slotOf, usage } = await placed(
+    { pieces, slots: places.length, known, closed, cluster },
+    place.cx,
+  );
+  if (!hasGuest) return undefined;
+  const said = new Map<number, number>();
+  const ordered = new Map<number, number>();
+  for (const [i, at] of all.entries()) {
+    if (known[i] !== NOWHERE || slotOf[i] < 0) continue;
+    if (byContent[i] === 1) said.set(slotOf[i], at);
+    // In what lies on another disk, tables are made where that is changed: there use says nothing of them.
+    else if (isBottom && isOrdered) ordered.set(slotOf[i], at);
+  }
+  const isAll = said.size + ordered.size === found.length;
+  const isUnused = (slot: number): boolean => usage !== undefined && saysUnused(usage, slot);
+  const unused = new Set(isBottom && isOrdered && isAll ? open.filter(isUnused) : []);
+  for (const slot of [...said.keys(), ...ordered.keys()]) unused.delete(slot);
+  return { said, ordered, unused };
 }
 
 /** Both kinds of deltas have so many entries in a table. */
 const ENTRIES = 4096;
 
 /** The tables of such a directory; `read` gives the words of one. */
-export function singleTables({ places, guessed, isOnly }: Single, read: (sector: number) => Promise<Copy>): Tables {
-  const isWhole = guessed.size === 0 && places.every((at) => at !== UNREADABLE);
+export function singleTables(
+  { places, guessed, said, isOnly }: Single,
+  read: (sector: number) => Promise<Copy>,
+): Tables {
+  const isWhole = guessed.size + said.size === 0 && places.every((at) => at !== UNREADABLE);
   return {
     count: places.length,
     state(i) {
@@ -53,9 +133,13 @@ export function singleTables({ places, guessed, isOnly }: Single, read: (sector:
       return places[i] === 0 && isWhole ? 'none' : 'there';
     },
     async load(i) {
-      if (places[i] === 0) return [{ words: new Uint32Array(ENTRIES), isSure: false }, undefined];
+      if (places[i] === 0)
+        return [{ words: new Uint32Array(ENTRIES), isSure: false, isGuess: guessed.has(i) }, undefined];
       const copy = await read(places[i]);
-      return [{ ...copy, isSure: copy.isSure && !guessed.has(i), isGuess: guessed.has(i) && !isOnly }, undefined];
+      return [
+        { ...copy, isSure: copy.isSure && !guessed.has(i) && !said.has(i), isGuess: guessed.has(i) && !isOnly },
+        undefined,
+      ];
     },
     place: (i) => (places[i] === UNREADABLE ? 0 : places[i]),
   };
@@ -64,9 +148,9 @@ export function singleTables({ places, guessed, isOnly }: Single, read: (sector:
 /** Damage of a directory some of whose entries lead nowhere. */
 export function directoryDamage(place: Place, at: number, before: number, single: Single): Damage[] {
   const lost = lostIn(single.places);
-  if (lost === 0 && single.guessed.size === 0) return [];
+  if (lost === 0 && single.guessed.size + single.said.size === 0) return [];
   const actual = `${before} that cannot be`;
-  const effect = `${single.found} tables were found by what they hold, ${single.guessed.size} are taken for entries in their order; ${lost} are missing`;
+  const effect = `${single.found} tables were found by what they hold, ${single.said.size} are given to entries by what they lead to, ${single.guessed.size} entries are filled in their order or by what the guest has in use, as guessed; ${lost} are missing`;
   return [place.damage(at * SECTOR, 'vmdk.directory', 'entries that lead to tables', actual, effect)];
 }
 

@@ -44,7 +44,7 @@ export async function openExtent(place: Place, kind: Kind, wish: Wish): Promise<
 
 /** The file of the source itself. */
 export function ownPlace(source: Source, cx: Cx): Place {
-  return { source, damage: (...args) => cx.damage(...args), signal: cx.signal };
+  return { source, damage: (...args) => cx.damage(...args), signal: cx.signal, cx };
 }
 
 /** A file beside the source. */
@@ -53,5 +53,6 @@ export function placeOf({ source, locator }: Candidate, cx: Cx): Place {
     source,
     damage: (at, code, expected, actual, effect) => ({ code, at: `${locator}@${at}`, expected, actual, effect }),
     signal: cx.signal,
+    cx,
   };
 }

@@ -114,7 +114,10 @@ async function openAlone(source: Source, kind: Kind | undefined, cx: Cx): Promis
     damage.push(cx.damage(text!.at, 'vmdk.extent-capacity', `${layer.sectors} sectors`, `${own}`, effect));
   }
   const whole = await withLost({ parts, layers: [layer] }, damage, cx);
-  return diskNode({ descriptor, parts: whole, layers: [layer], damage, textAt: text?.at ?? 0, isWhole: true, kind: is }, cx);
+  return diskNode(
+    { descriptor, parts: whole, layers: [layer], damage, textAt: text?.at ?? 0, isWhole: true, kind: is },
+    cx,
+  );
 }
 
 interface Opened {

@@ -1,5 +1,6 @@
 /** What all extents of a disk have in common: a mapping of their own, what they leave open, what is wrong with them. */
 import type { Damage } from '../../../core/damage.ts';
+import type { Cx } from '../../../core/format.ts';
 import type { Segment } from '../../../core/map-source.ts';
 import {
   ABSENT,
@@ -20,6 +21,8 @@ export interface Place {
   /** Damage at `at` bytes from the start of the extent's file. */
   damage(at: number, code: string, expected: string, actual: string, effect: string): Damage;
   readonly signal: AbortSignal;
+  /** For file systems of the guest, where they tell what belongs where. */
+  readonly cx: Cx;
 }
 
 /** What an extent means where it holds nothing. */

@@ -51,7 +51,8 @@ export async function lostOf(map: GrainMap, { hole }: Wish, isAll: boolean): Pro
       for (let i = 0; i < end - from; i++) if (certainty[i] === 0) entries[from + i] = GONE;
       for (let i = 0; i < end - from; i += NEIGHBOURS) {
         const some = at.subarray(i, i + NEIGHBOURS);
-        const isBlank = some.every((v) => v === 0) && !entries.subarray(from + i, from + i + some.length).includes(GONE);
+        const isBlank =
+          some.every((v) => v === 0) && !entries.subarray(from + i, from + i + some.length).includes(GONE);
         if (isBlank) entries.fill(BLANK, from + i, Math.min(end, from + i + some.length));
       }
     }

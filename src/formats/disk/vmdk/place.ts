@@ -8,9 +8,9 @@ import { data, MapSource, segments, zeros } from '../../../core/map-source.ts';
 import { DATA, GUESSED, INFERRED, LOST, MISSING, type RunList, STATED, type Why, ZERO } from '../../../core/run.ts';
 import type { Mapping, Source } from '../../../core/source.ts';
 import { saysUnused } from '../placing/align.ts';
+import { PEEK } from '../placing/marks.ts';
 import { NOWHERE, piecesAt } from '../placing/pieces.ts';
 import { type Placing, placed } from '../placing/place.ts';
-import { PEEK } from '../placing/marks.ts';
 import { joined, type Layer, type Part } from './layer.ts';
 import { BLANK, KNOWN, type Lost } from './lost.ts';
 

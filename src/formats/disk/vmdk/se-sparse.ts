@@ -1,10 +1,10 @@
 /** seSparse deltas: constant and volatile header, directory, tables in one region. Source: vmdk.md 5. */
 import type { Damage } from '../../../core/damage.ts';
 import { hex } from '../../../core/damage.ts';
-import { type Certainty, INFERRED, VERIFIED, weaker } from '../../../core/run.ts';
+import { type Certainty, INFERRED, VERIFIED, weaker, ZERO } from '../../../core/run.ts';
 import { bits, viewOf } from '../../../core/struct.ts';
 import { checkGrains, told } from './check.ts';
-import { directoryDamage, lostIn, singleTables, withFound } from './delta.ts';
+import { directoryDamage, lostIn, placedTables, singleTables } from './delta.ts';
 import { MAX_TABLES } from './directory.ts';
 import { GrainMap, type Shape } from './grains.ts';
 import type { Layer, Place, Wish } from './layer.ts';
@@ -58,10 +58,8 @@ export async function openSeSparse(place: Place, wish: Wish): Promise<Layer | un
   const isWiped = before === 0 && places.every((v) => v === 0);
   const room = Math.min(grainsOffset, Math.floor(size));
   const found = before > 0 || isWiped ? await findTables(place, region, room, new Set(places)) : [];
-  const single = withFound(places, found);
-  damage.push(...directoryDamage(place, directory, before, single));
   const window = new Window(place.source, SPAN);
-  const tables = singleTables(single, (sector) => tableAt(window, sector));
+  const words = (sector: number): Promise<Copy> => tableAt(window, sector);
   const shape: Shape = {
     what: 'seSparse',
     sectors,
@@ -78,7 +76,9 @@ export async function openSeSparse(place: Place, wish: Wish): Promise<Layer | un
     scale: GRAIN,
     byOrder: false,
   };
-  const map = new GrainMap(place, shape, tables, wish, most);
+  const single = await placedTables(place, { places, found, shape, words, isBottom: wish.hole.state === ZERO });
+  damage.push(...directoryDamage(place, directory, before, single));
+  const map = new GrainMap(place, shape, singleTables(single, words), wish, most);
   damage.push(...(await told(map)));
   return {
     sectors,
