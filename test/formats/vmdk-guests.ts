@@ -21,7 +21,8 @@ export interface GuestDisk {
 }
 
 const SECTOR = 512;
-const ZEROS = new Uint8Array(SECTOR);
+const BLOCK = 4096;
+const ZEROS = new Uint8Array(BLOCK);
 
 /** What is lost in these disks: tables that lead to grains, and what leads to tables. */
 export const HOSTED_LOSSES: readonly string[] = [
@@ -65,9 +66,11 @@ function seDisk(raw: Uint8Array): GuestDisk {
 
 function cowdDisk(raw: Uint8Array): GuestDisk {
   const grains: { at: number; bytes: Uint8Array }[] = [];
-  for (let at = 0; at * SECTOR < raw.length; at++) {
-    const bytes = raw.subarray(at * SECTOR, (at + 1) * SECTOR);
-    if (Buffer.compare(bytes, ZEROS) !== 0) grains.push({ at, bytes });
+  // Guests write blocks, not sectors.
+  for (let from = 0; from < raw.length; from += BLOCK) {
+    if (Buffer.compare(raw.subarray(from, from + BLOCK), ZEROS) === 0) continue;
+    for (let at = from; at < from + BLOCK; at += SECTOR)
+      grains.push({ at: at / SECTOR, bytes: raw.subarray(at, at + SECTOR) });
   }
   const { bytes } = cowdOf(raw.length / SECTOR, grains);
   const slots = Math.ceil(raw.length / 2 ** 21);

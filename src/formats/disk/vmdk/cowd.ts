@@ -1,11 +1,11 @@
 /** COWD deltas (vmfsSparse): tables and grains among each other, as they were needed. Source: vmdk.md 4. */
 import type { Damage } from '../../../core/damage.ts';
-import { type Certainty, INFERRED, VERIFIED, weaker, ZERO } from '../../../core/run.ts';
+import { type Certainty, INFERRED, VERIFIED, weaker } from '../../../core/run.ts';
 import { viewOf } from '../../../core/struct.ts';
 import { checkGrains, told } from './check.ts';
-import { directoryDamage, lostIn, placedTables, singleTables } from './delta.ts';
+import { deltaMap } from './delta.ts';
 import { MAX_TABLES } from './directory.ts';
-import { GrainMap, type Shape } from './grains.ts';
+import type { Shape } from './grains.ts';
 import type { Layer, Place, Wish } from './layer.ts';
 import { lostOf } from './lost.ts';
 import type { Copy } from './merge.ts';
@@ -41,9 +41,6 @@ export async function openCowd(place: Place, wish: Wish): Promise<Layer | undefi
   const size = Math.floor(place.source.size / SECTOR);
   const first = directory + Math.ceil((count * 4) / SECTOR);
   const places = await placesOf(place, directory, count, first, size);
-  const before = lostIn(places);
-  const isWiped = before === 0 && places.every((v) => v === 0) && size > first;
-  const found = before > 0 || isWiped ? await findTables(place, first, new Set(places)) : [];
   const window = new Window(place.source, SPAN);
   const words = async (sector: number): Promise<Copy> => ({
     words: await window.words(sector * SECTOR, COWD_ENTRIES),
@@ -65,9 +62,8 @@ export async function openCowd(place: Place, wish: Wish): Promise<Layer | undefi
     scale: 1,
     byOrder: false,
   };
-  const single = await placedTables(place, { places, found, shape, words, isBottom: wish.hole.state === ZERO });
-  damage.push(...directoryDamage(place, directory, before, single));
-  const map = new GrainMap(place, shape, singleTables(single, words), wish, most);
+  const find = (): Promise<number[]> => findTables(place, first, new Set(places));
+  const map = await deltaMap(place, { places, shape, words, find }, directory, wish, most, damage);
   damage.push(...(await told(map)));
   return {
     sectors,

@@ -1,12 +1,13 @@
 /** Tables of the deltas that ESX hosts write, found where a directory leads to them, or by what they hold. */
 import type { Damage } from '../../../core/damage.ts';
 import { MapSource } from '../../../core/map-source.ts';
-import { STATED } from '../../../core/run.ts';
+import { type Certainty, STATED, ZERO } from '../../../core/run.ts';
 import { saysUnused } from '../placing/align.ts';
 import { NOWHERE } from '../placing/pieces.ts';
 import { placed } from '../placing/place.ts';
+import { isCounted } from './check.ts';
 import { GrainMap, type Shape, type Tables } from './grains.ts';
-import { type Place, ZEROS } from './layer.ts';
+import { type Place, type Wish, ZEROS } from './layer.ts';
 import type { Copy } from './merge.ts';
 import { SECTOR } from './structs.ts';
 import { UNREADABLE } from './window.ts';
@@ -15,7 +16,7 @@ import { UNREADABLE } from './window.ts';
 const MAX_ASKED = 32_768;
 
 /** A directory of tables without a second copy. */
-export interface Single {
+interface Single {
   /** Sector of each table; 0 where there is none, UNREADABLE where the entry is impossible. */
   readonly places: Float64Array;
   /** Entries that were given a table, or none, in their order. */
@@ -28,34 +29,74 @@ export interface Single {
   readonly isOnly: boolean;
 }
 
-/** Tables that nothing leads to, and entries of the directory that lead nowhere. */
-export interface Loose {
+/** A delta whose directory was read. */
+export interface Delta {
   /** As in `Single`, before any table is given to an entry. */
   readonly places: Float64Array;
-  /** In the order in which they were made. */
-  readonly found: readonly number[];
   readonly shape: Shape;
   words(sector: number): Promise<Copy>;
+  /** Tables that nothing leads to, in the order in which they were made. */
+  find(): Promise<number[]>;
+}
+
+/** Tables that nothing leads to, and entries of the directory that may be theirs. */
+interface Loose extends Delta {
+  readonly found: readonly number[];
+  readonly open: readonly number[];
   /** The disk lies on nothing, so that what it has nothing of was never written. */
   readonly isBottom: boolean;
 }
 
+/** The map of a delta, with tables that its directory lost; tells of these in `damage`. */
+export async function deltaMap(
+  place: Place,
+  delta: Delta,
+  directory: number,
+  wish: Wish,
+  most: Certainty,
+  damage: Damage[],
+): Promise<GrainMap> {
+  const { places, shape, words } = delta;
+  const before = lostIn(places);
+  const isEmpty = places.every((at) => at === 0);
+  if (before === 0 && !isEmpty) {
+    const map = new GrainMap(place, shape, singleTables(plain(places), words), wish, most);
+    const isTorn = places.includes(0) && isCounted(map) && (await map.census()).loose.length > 0;
+    if (!isTorn) return map;
+  }
+  const open = Array.from(places.keys()).filter((i) => places[i] === 0 || places[i] === UNREADABLE);
+  const found = await delta.find();
+  // Beside entries that can be none, those that say that there is no table are believed.
+  const lost = before > 0 ? open.filter((i) => places[i] === UNREADABLE) : open;
+  const isBottom = wish.hole.state === ZERO;
+  const single =
+    found.length === 0 ? plain(places) : await placedTables(place, { ...delta, found, open: lost, isBottom });
+  damage.push(...directoryDamage(place, directory, before, single));
+  return new GrainMap(place, shape, singleTables(single, words), wish, most);
+}
+
+function plain(places: Float64Array): Single {
+  return { places, guessed: new Set(), said: new Set(), found: 0, isOnly: false };
+}
+
 /** Gives tables to entries: by what the guest says in what they lead to, else in their order. */
-export async function placedTables(place: Place, loose: Loose): Promise<Single> {
-  const { places, found } = loose;
-  // A directory that is empty beside tables was wiped.
-  const isWiped = found.length > 0 && places.every((at) => at === 0);
-  const open = Array.from(places.keys()).filter((i) => isWiped || places[i] === UNREADABLE);
+async function placedTables(place: Place, loose: Loose): Promise<Single> {
+  const { places, found, open } = loose;
   const guessed = new Set<number>();
-  const isOnly = open.length === 1 && found.length === 1 && !isWiped;
-  const isAsked = found.length > 0 && !isOnly && places.length > 1 && places.length <= MAX_ASKED;
-  const given = isAsked ? await byGuest(place, loose, open) : undefined;
-  for (const slot of open) places[slot] = given?.unused.has(slot) === true ? 0 : UNREADABLE;
-  for (const [slot, at] of given?.said ?? []) places[slot] = at;
-  for (const [slot, at] of given?.ordered ?? []) places[slot] = at;
-  for (const slot of [...(given?.ordered.keys() ?? []), ...(given?.unused ?? [])]) guessed.add(slot);
+  // A directory that is empty beside tables was wiped; one that is not may have lost any of its entries.
+  const isWiped = places.every((at) => at === 0);
+  const isCertain = open.every((slot) => places[slot] === UNREADABLE);
+  const isOnly = open.length === 1 && found.length === 1 && isCertain;
+  const isAsked = !isOnly && places.length > 1 && places.length <= MAX_ASKED;
+  const given = isAsked ? await byGuest(place, loose) : undefined;
+  const isLost = isCertain || isWiped;
+  for (const slot of open) places[slot] = isLost && given?.unused.has(slot) !== true ? UNREADABLE : 0;
+  for (const [slot, at] of [...(given?.said ?? []), ...(given?.ordered ?? [])]) places[slot] = at;
+  for (const slot of given?.ordered.keys() ?? []) guessed.add(slot);
+  if (isLost) for (const slot of given?.unused ?? []) guessed.add(slot);
   if (given === undefined || given.ordered.size === 0) {
-    const [slots, left] = [open.filter((i) => places[i] === UNREADABLE), found.filter((at) => !places.includes(at))];
+    const slots = open.filter((slot) => places[slot] === UNREADABLE || places[slot] === 0);
+    const left = found.filter((at) => !places.includes(at));
     // Tables are made as they are needed: their order says something only where none was left out.
     for (const [i, slot] of slots.length === left.length ? slots.entries() : []) {
       places[slot] = left[i];
@@ -75,8 +116,7 @@ interface Given {
 
 async function byGuest(
   place: Place,
-  { places, found, isBottom, shape, words }: Loose,
-  open: readonly number[],
+  { places, found, isBottom, open, shape, words }: Loose,
 ): Promise<Given | undefined> {
   const slotAt = new Map(
     [...places.entries()].flatMap(([slot, at]) => (at > 0 && at !== UNREADABLE ? [[at, slot]] : [])),
@@ -84,7 +124,7 @@ async function byGuest(
   const all = [...slotAt.keys(), ...found].sort((a, b) => a - b);
   const closed = new Uint8Array(places.length).fill(1);
   for (const slot of [...open, ...slotAt.values()]) closed[slot] = 0;
-  const side: Single = { places: Float64Array.from(all), guessed: new Set(), said: new Set(), found: 0, isOnly: false };
+  const side = plain(Float64Array.from(all));
   const sectors = all.length * shape.perTable * shape.grain;
   const map = new GrainMap(
     place,
@@ -121,10 +161,7 @@ async function byGuest(
 const ENTRIES = 4096;
 
 /** The tables of such a directory; `read` gives the words of one. */
-export function singleTables(
-  { places, guessed, said, isOnly }: Single,
-  read: (sector: number) => Promise<Copy>,
-): Tables {
+function singleTables({ places, guessed, said, isOnly }: Single, read: (sector: number) => Promise<Copy>): Tables {
   const isWhole = guessed.size + said.size === 0 && places.every((at) => at !== UNREADABLE);
   return {
     count: places.length,
@@ -146,7 +183,7 @@ export function singleTables(
 }
 
 /** Damage of a directory some of whose entries lead nowhere. */
-export function directoryDamage(place: Place, at: number, before: number, single: Single): Damage[] {
+function directoryDamage(place: Place, at: number, before: number, single: Single): Damage[] {
   const lost = lostIn(single.places);
   if (lost === 0 && single.guessed.size + single.said.size === 0) return [];
   const actual = `${before} that cannot be`;
@@ -155,7 +192,7 @@ export function directoryDamage(place: Place, at: number, before: number, single
 }
 
 /** Entries that lead nowhere. */
-export function lostIn(places: Float64Array): number {
+function lostIn(places: Float64Array): number {
   let count = 0;
   for (let i = 0; i < places.length; i++) if (places[i] === UNREADABLE) count++;
   return count;

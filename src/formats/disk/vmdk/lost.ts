@@ -1,5 +1,5 @@
 /** What of an extent lost its table, and the grains that no table claims: what has to be brought together again. */
-import { ZERO } from '../../../core/run.ts';
+import { LOST, ZERO } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import type { GrainMap } from './grains.ts';
 import type { Wish } from './layer.ts';
@@ -9,6 +9,9 @@ import { SECTOR } from './structs.ts';
 /** Grains that are put back at most, and grains of an extent for which that is done. */
 const MAX_GRAINS = 65_536;
 const MAX_EXTENT: number = 2 ** 22;
+
+/** Sectors of a block of most file systems. */
+const PER_BLOCK = 8;
 
 /** What is known of the entry of a grain: all there is, nothing, or that it leads nowhere, as those around it do. */
 export const KNOWN = 0;
@@ -34,31 +37,60 @@ export interface Lost {
  * to what explains it, and what was never written is that of another disk: there it is not tried.
  */
 export async function lostOf(map: GrainMap, { hole }: Wish, isAll: boolean): Promise<Lost | undefined> {
-  const { place, shape, tables } = map;
+  const { place, shape } = map;
   const grains = Math.ceil(shape.sectors / shape.grain);
   const isGrid = shape.origin > 0 || shape.grain === 1;
   if (hole.state !== ZERO || shape.isCompressed || !isGrid || grains > MAX_EXTENT) return undefined;
+  const { loose, orphans } = await map.census();
+  if (loose.length === 0) return undefined;
+  const own = { source: place.source, isAll, isOrdered: orphans.length > 0 };
+  const entries = await entriesOf(map, grains);
+  if (entries.every((entry) => entry === KNOWN)) return undefined;
+  if (shape.origin > 0) {
+    if (loose.length > MAX_GRAINS) return undefined;
+    return { ...own, grain: shape.grain * SECTOR, entries, places: loose.map((sector) => sector * SECTOR) };
+  }
+  const places = blocksOf(loose);
+  if (places === undefined || places.length > MAX_GRAINS) return undefined;
+  const kindOf = (block: number): number => {
+    const some = entries.subarray(block * PER_BLOCK, (block + 1) * PER_BLOCK);
+    return some.every((entry) => entry === some[0]) ? some[0] : KNOWN;
+  };
+  const blocks = Uint8Array.from({ length: Math.ceil(grains / PER_BLOCK) }, (_, block) => kindOf(block));
+  return { ...own, grain: PER_BLOCK * SECTOR, entries: blocks, places };
+}
+
+/** KNOWN, GONE or BLANK for each grain. */
+async function entriesOf(map: GrainMap, grains: number): Promise<Uint8Array> {
+  const { place, shape, tables } = map;
   const census = await map.census();
-  if (census.loose.length === 0 || census.loose.length > MAX_GRAINS) return undefined;
-  const entries = new Uint8Array(grains);
+  const out = new Uint8Array(grains);
   for (let t = 0; t < tables.count; t++) {
     place.signal.throwIfAborted();
     const from = t * shape.perTable;
     const end = Math.min(grains, from + shape.perTable);
-    if (census.isLost(t) || tables.state(t) === 'lost') entries.fill(GONE, from, end);
-    else if (tables.state(t) === 'there') {
-      const { at, certainty } = (await map.merged(t))!;
-      for (let i = 0; i < end - from; i++) if (certainty[i] === 0) entries[from + i] = GONE;
-      for (let i = 0; i < end - from; i += NEIGHBOURS) {
-        const some = at.subarray(i, i + NEIGHBOURS);
-        const isBlank =
-          some.every((v) => v === 0) && !entries.subarray(from + i, from + i + some.length).includes(GONE);
-        if (isBlank) entries.fill(BLANK, from + i, Math.min(end, from + i + some.length));
-      }
+    const table = tables.state(t) === 'there' && !census.isLost(t) ? await map.merged(t) : undefined;
+    if (census.isLost(t) || tables.state(t) === 'lost') out.fill(GONE, from, end);
+    for (let i = 0; table !== undefined && i < end - from; i += NEIGHBOURS) {
+      const till = Math.min(end - from, i + NEIGHBOURS);
+      const isBlank =
+        table.at.subarray(i, till).every((v) => v === 0) && !table.certainty.subarray(i, till).includes(LOST);
+      if (isBlank) out.fill(BLANK, from + i, from + till);
+      else for (let k = i; k < till; k++) if (table.certainty[k] === LOST) out[from + k] = GONE;
     }
   }
-  if (entries.every((entry) => entry === KNOWN)) return undefined;
-  const places = census.loose.map((sector) => sector * SECTOR);
-  const isOrdered = census.orphans.length > 0;
-  return { source: place.source, grain: shape.grain * SECTOR, entries, places, isAll, isOrdered };
+  return out;
+}
+
+/**
+ * Grains of one sector say nothing one by one. Guests write in blocks, and hosts put the sectors of one write behind each
+ * other; undefined where they did not.
+ */
+function blocksOf(sectors: readonly number[]): number[] | undefined {
+  const out: number[] = [];
+  for (let i = 0; i < sectors.length; i += PER_BLOCK) {
+    if (i + PER_BLOCK > sectors.length || sectors[i + PER_BLOCK - 1] !== sectors[i] + PER_BLOCK - 1) return undefined;
+    out.push(sectors[i] * SECTOR);
+  }
+  return out;
 }

@@ -1,12 +1,12 @@
 /** seSparse deltas: constant and volatile header, directory, tables in one region. Source: vmdk.md 5. */
 import type { Damage } from '../../../core/damage.ts';
 import { hex } from '../../../core/damage.ts';
-import { type Certainty, INFERRED, VERIFIED, weaker, ZERO } from '../../../core/run.ts';
+import { type Certainty, INFERRED, VERIFIED, weaker } from '../../../core/run.ts';
 import { bits, viewOf } from '../../../core/struct.ts';
 import { checkGrains, told } from './check.ts';
-import { directoryDamage, lostIn, placedTables, singleTables } from './delta.ts';
+import { deltaMap } from './delta.ts';
 import { MAX_TABLES } from './directory.ts';
-import { GrainMap, type Shape } from './grains.ts';
+import type { Shape } from './grains.ts';
 import type { Layer, Place, Wish } from './layer.ts';
 import { lostOf } from './lost.ts';
 import type { Copy } from './merge.ts';
@@ -54,10 +54,6 @@ export async function openSeSparse(place: Place, wish: Wish): Promise<Layer | un
   }
   if (wish.sectors !== undefined && wish.sectors !== sectors) most = weaker(most, INFERRED);
   const places = await placesOf(place, directory, region, count, Math.floor(size));
-  const before = lostIn(places);
-  const isWiped = before === 0 && places.every((v) => v === 0);
-  const room = Math.min(grainsOffset, Math.floor(size));
-  const found = before > 0 || isWiped ? await findTables(place, region, room, new Set(places)) : [];
   const window = new Window(place.source, SPAN);
   const words = (sector: number): Promise<Copy> => tableAt(window, sector);
   const shape: Shape = {
@@ -76,9 +72,9 @@ export async function openSeSparse(place: Place, wish: Wish): Promise<Layer | un
     scale: GRAIN,
     byOrder: false,
   };
-  const single = await placedTables(place, { places, found, shape, words, isBottom: wish.hole.state === ZERO });
-  damage.push(...directoryDamage(place, directory, before, single));
-  const map = new GrainMap(place, shape, singleTables(single, words), wish, most);
+  const find = (): Promise<number[]> =>
+    findTables(place, region, Math.min(grainsOffset, Math.floor(size)), new Set(places));
+  const map = await deltaMap(place, { places, shape, words, find }, directory, wish, most, damage);
   damage.push(...(await told(map)));
   return {
     sectors,
