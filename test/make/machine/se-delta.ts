@@ -35,7 +35,8 @@ export function seDelta(sectors: number, seed: number): SeDelta {
   }
   used.sort((x, y) => ((x.at * 31) % 17) - ((y.at * 31) % 17) || x.slot - y.slot || x.at - y.at);
   const order = [...new Set(used.map((u) => u.slot))].sort((a, b) => ((a * 7) % 5) - ((b * 7) % 5) || a - b);
-  const contentOf = ({ slot, at }: Entry): Uint8Array => seeded(seed ^ (slot * ENTRIES + at) * GRAIN, GRAIN).read(0, GRAIN);
+  const contentOf = ({ slot, at }: Entry): Uint8Array =>
+    seeded(seed ^ ((slot * ENTRIES + at) * GRAIN), GRAIN).read(0, GRAIN);
   return layOut(sectors, used, order, contentOf);
 }
 
