@@ -10,7 +10,7 @@ import type { Told } from './align.ts';
 import { Anchors, type Met, type Question } from './anchors.ts';
 import { marksIn, PEEK } from './marks.ts';
 import { NOWHERE, type Pieces, sampled, sampleUnit, trialDisk, writtenIn } from './pieces.ts';
-import { isTooFine, partitionsOf, usageOf, volumesOn } from './volumes.ts';
+import { isTooFine, partitionsOf, positionsOn, usageOf, volumesOn } from './volumes.ts';
 
 const SECTOR = 512;
 
@@ -62,9 +62,11 @@ export async function placed(question: Question, cx: Cx): Promise<Placing> {
   let hasGuest = false;
   let usage: Told | undefined;
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const volumes = await volumesOn(trialDisk(pieces, slotOf, slots, question.base), cx);
+    const disk = trialDisk(pieces, slotOf, slots, question.base);
+    const volumes = await volumesOn(disk, cx);
     hasGuest = volumes.length > 0;
-    anchors.vote((mark) => volumes.flatMap((volume) => volume.positionOf(mark) ?? []));
+    const positions = hasGuest ? volumes.map(({ positionOf }) => positionOf) : await positionsOn(disk, cx);
+    anchors.vote((mark) => positions.flatMap((positionOf) => positionOf(mark) ?? []));
     const known = volumes.flatMap((volume) => [
       ...(volume.tables === undefined ? [] : [volume.tables]),
       ...volume.known,

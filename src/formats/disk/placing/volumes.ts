@@ -72,6 +72,22 @@ export async function volumesOn(disk: Source, cx: Cx): Promise<Volume[]> {
   return out;
 }
 
+/** Where marks lie on a disk of which not enough has its place for a file system to be opened. */
+export async function positionsOn(disk: Source, cx: Cx): Promise<((mark: Mark) => number | undefined)[]> {
+  const out: ((mark: Mark) => number | undefined)[] = [];
+  for (const { source, start } of await partitionsOf(disk, cx)) {
+    for (const own of Object.values(ownOf)) {
+      const position = await own(source);
+      if (position !== undefined) out.push((mark) => placeIn(start, source.size, position(mark)));
+    }
+  }
+  return out;
+}
+
+function placeIn(start: number, size: number, at: number | undefined): number | undefined {
+  return at === undefined || at < 0 || at >= size ? undefined : start + at;
+}
+
 /** Where on a disk file systems may lie: in its partitions, or on the whole of it. */
 export async function partitionsOf(disk: Source, cx: Cx): Promise<{ source: Source; start: number }[]> {
   for (const format of [gpt, mbr]) {
@@ -108,10 +124,7 @@ async function volumeAt(source: Source, start: number, cx: Cx): Promise<Volume |
       tables: table && { ...table, at: table.at + start },
       known: ((await known?.(source)) ?? []).map((one) => ({ ...one, at: one.at + start })),
       ends: () => ends?.(source, { ...cx, isKnown: true }),
-      positionOf: (mark) => {
-        const at = position?.(mark);
-        return at === undefined || at < 0 || at >= source.size ? undefined : start + at;
-      },
+      positionOf: (mark) => placeIn(start, source.size, position?.(mark)),
     };
   }
   return undefined;
