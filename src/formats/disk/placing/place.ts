@@ -20,7 +20,7 @@ const LEAST_START = 63 * 512;
 const USUAL_STARTS: readonly number[] = [0, 1024 * 1024, LEAST_START];
 /** Heads that are looked at in one piece, and in all. */
 const PEEKS_PER_PIECE = 256;
-const PEEKS = 65_536;
+const PEEKS: number = 2 ** 18;
 /** Words of a mask that are compared for all pairs of a piece and a slot together. */
 const MAX_WORK = 2 ** 28;
 /** Times that what a layout shows of the guest is used to lay it out again. */
@@ -135,7 +135,7 @@ async function marksOf({ pieces, cluster, known }: Question, signal: AbortSignal
     if (known[piece] !== NOWHERE) continue;
     let own = 0;
     for await (const at of writtenUnits(bytes, piece * coverage, (piece + 1) * coverage, cluster)) {
-      if (++own > Math.min(PEEKS_PER_PIECE, Math.ceil(PEEKS / open)) || ++peeks > PEEKS) break;
+      if (++own > Math.min(PEEKS_PER_PIECE, Math.max(1, Math.floor(PEEKS / open))) || ++peeks > PEEKS) break;
       if ((await bytes.read(at, head)).length > 0) continue;
       for (const { at: more, mark } of marksIn(head)) list.push({ within: at - piece * coverage + more, mark });
     }
