@@ -37,12 +37,10 @@ export const HOSTED_LOSSES: readonly string[] = [
 export const DELTA_LOSSES: readonly string[] = [
   'nothing',
   'directory zeroed',
-  'directory noise',
   'directory entry zeroed',
   'a table zeroed',
   'a table noise',
   'all tables zeroed',
-  'all tables noise',
 ];
 
 /** A disk that lies on nothing, in a file of the kind. */
