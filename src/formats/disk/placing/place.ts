@@ -102,6 +102,8 @@ export async function placedByOrder(
   question: Pick<Question, 'slots' | 'closed' | 'base'>,
   cx: Cx,
 ): Promise<ByOrder | undefined> {
+  // Sectors tell hardly anything one by one: blocks have empty ones in their middle.
+  if (pieces.coverage <= SECTOR) return undefined;
   const known = new Int32Array(pieces.count).fill(NOWHERE);
   const cluster = Math.min(PEEK, pieces.coverage);
   const { hasGuest, isOrdered, slotOf, usage } = await placed(

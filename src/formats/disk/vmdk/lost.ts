@@ -5,11 +5,14 @@ import type { GrainMap } from './grains.ts';
 import type { Wish } from './layer.ts';
 import { NEIGHBOURS } from './merge.ts';
 import { SECTOR } from './structs.ts';
+import { Window } from './window.ts';
 
 /** Grains that are put back at most, and grains of an extent for which that is done. */
 const MAX_GRAINS = 65_536;
 const MAX_EXTENT: number = 2 ** 22;
 
+/** Grains that are looked at to tell what was written from room that was not. */
+const MAX_LOOKS = 1024;
 /** Sectors of a block of most file systems. */
 const PER_BLOCK = 8;
 
@@ -41,7 +44,8 @@ export async function lostOf(map: GrainMap, { hole }: Wish, isAll: boolean): Pro
   const grains = Math.ceil(shape.sectors / shape.grain);
   const isGrid = shape.origin > 0 || shape.grain === 1;
   if (hole.state !== ZERO || shape.isCompressed || !isGrid || grains > MAX_EXTENT) return undefined;
-  const { loose, orphans } = await map.census();
+  const { loose: all, orphans } = await map.census();
+  const loose = await writtenOf(all, map);
   if (loose.length === 0) return undefined;
   const own = { source: place.source, isAll, isOrdered: orphans.length > 0 };
   const entries = await entriesOf(map, grains);
@@ -58,6 +62,30 @@ export async function lostOf(map: GrainMap, { hole }: Wish, isAll: boolean): Pro
   };
   const blocks = Uint8Array.from({ length: Math.ceil(grains / PER_BLOCK) }, (_, block) => kindOf(block));
   return { ...own, grain: PER_BLOCK * SECTOR, entries: blocks, places };
+}
+
+/**
+ * Without the room at the end that hosts keep ready, which is zeros; none where nothing but such room is seen, as in
+ * disks that lack nothing.
+ */
+async function writtenOf(loose: readonly number[], { place, shape }: GrainMap): Promise<readonly number[]> {
+  const grain = (shape.origin > 0 ? shape.grain : 1) * SECTOR;
+  const window = new Window(place.source, grain);
+  const isWritten = async (i: number, length: number): Promise<boolean> => {
+    place.signal.throwIfAborted();
+    return (await window.bytes(loose[i] * SECTOR, length)).some((byte) => byte !== 0);
+  };
+  let count = loose.length;
+  while (count > 0 && loose.length - count < MAX_LOOKS && !(await isWritten(count - 1, grain))) count--;
+  const step = Math.ceil(count / MAX_LOOKS);
+  for (let i = 0; i < count; i += step)
+    if (await isWritten(i, grain)) return loose.slice(0, keptOf(count, loose.length, shape));
+  return [];
+}
+
+/** Whole blocks stay whole. */
+function keptOf(count: number, all: number, { origin }: GrainMap['shape']): number {
+  return origin > 0 ? count : Math.min(all, Math.ceil(count / PER_BLOCK) * PER_BLOCK);
 }
 
 /** KNOWN, GONE or BLANK for each grain. */
