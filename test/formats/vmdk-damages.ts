@@ -85,6 +85,7 @@ export function hostedDamages(tables: number, rgd: number): Record<string, Damag
     'GT entry elsewhere': entry(primary, (old) => old + 128),
     'RGT entry elsewhere': entry(spare, (old) => old + 128),
     'all tables zeroed': wiped(rgd, end),
+    'all tables noise': both(noise(rgts, gd), noise(gts, end)),
     'all before the grains zeroed': wiped(0, end),
     'cut off at 60 %': cut(0.6),
     'grain size halved': entry(
@@ -176,6 +177,8 @@ export function deltaDamages(
     ),
     'a table zeroed': (b, s) => wiped(one(s), one(s) + tableSectors)(b, s),
     'a table noise': (b, s) => noise(one(s), one(s) + tableSectors)(b, s),
+    'all tables zeroed': (b, s) => tables.reduce((bytes, at) => wiped(at, at + tableSectors)(bytes, s)!, b),
+    'all tables noise': (b, s) => tables.reduce((bytes, at) => noise(at, at + tableSectors)(bytes, s + at)!, b),
     'a sector of a table': (b, s) => wiped(one(s), one(s) + 1)(b, s),
     'a table entry': entry(
       (roll) => tables[roll(tables.length)] * SECTOR + roll(4096) * width,

@@ -75,6 +75,7 @@ test('a slot is unused only where a file system says so', async () => {
     isFree,
     blank: [],
     tables: undefined,
+    known: [],
     ends: () => undefined,
     positionOf: () => undefined,
   });

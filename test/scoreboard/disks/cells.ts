@@ -2,6 +2,7 @@
 
 import { damaged, damages, layoutAbsent, layouts, make } from '../../formats/qcow2-images.ts';
 import { type Damage, deltaDamages, hostedDamages, streamDamages } from '../../formats/vmdk-damages.ts';
+import { DELTA_LOSSES, HOSTED_LOSSES, type SparseKind, sparseOf } from '../../formats/vmdk-guests.ts';
 import { seeded } from '../../make/content.ts';
 import { disk, type MadeDisk } from '../../make/disk/content.ts';
 import { makeVdi } from '../../make/disk/vdi.ts';
@@ -11,6 +12,7 @@ import { converted, rawDisk } from '../../make/disks.ts';
 import { cowdDelta } from '../../make/machine/cowd.ts';
 import { seDelta } from '../../make/machine/se-delta.ts';
 import { streamDisk } from '../../make/machine/stream.ts';
+import { type GuestKind, guestAbsent, guestImage } from '../guests.ts';
 
 export const SEED = 20_261_123;
 const MIB = 1024 * 1024;
@@ -119,6 +121,7 @@ function vmdkCells(): DiskCell[] {
       const files = converted(truth, 'monolithicSparse');
       return { whole: { files, top: 'd.vmdk', extent: 'd.vmdk', truth }, damages: hosted };
     }),
+    ...guestCells('vmdk sparse', 'monolithicSparse', HOSTED_LOSSES, ['ext4', 'ntfs', 'xfs']),
     ...cellsOf('vmdk stream', 'streamOptimized', 'vmdk', Object.keys(streamDamages(new Map())), () => {
       const truth = rawDisk(VMDK_SIZE, SEED);
       const { bytes, grains } = streamDisk(truth, 'd.vmdk');
@@ -134,6 +137,7 @@ function vmdkCells(): DiskCell[] {
       const all = deltaDamages(directory / SECTOR, places, 64, Math.ceil(SECTORS / 32768), 8);
       return { whole: { files, top: 'd.vmdk', extent: 'd-sesparse.vmdk', truth: patched(patches) }, damages: all };
     }),
+    ...guestCells('seSparse', 'seSparse', DELTA_LOSSES, ['ext4', 'ntfs']),
     ...cellsOf('vmfsSparse', 'delta', 'vmdk', Object.keys(deltaDamages(0, [], 0, 1, 4)), () => {
       const { bytes, patches } = cowdDelta(SECTORS, SEED);
       const slots = Math.ceil(SECTORS / 4096);
@@ -142,7 +146,29 @@ function vmdkCells(): DiskCell[] {
       const all = deltaDamages(4, places, 32, slots, 4);
       return { whole: { files, top: 'd.vmdk', extent: 'd-delta.vmdk', truth: patched(patches) }, damages: all };
     }),
+    ...guestCells('vmfsSparse', 'vmfsSparse', DELTA_LOSSES, ['ext4', 'ntfs']),
   ];
+}
+
+const GUEST_MIB = 48;
+
+/** Disks with a guest: what no table leads to is had by what the guest says. */
+function guestCells(
+  group: string,
+  kind: SparseKind,
+  losses: readonly string[],
+  guests: readonly GuestKind[],
+): DiskCell[] {
+  return guests.flatMap((guest) =>
+    cellsOf(group, `${kind} with ${guest}`, 'vmdk', losses, () => {
+      const why = guestAbsent(guest);
+      if (why !== undefined)
+        throw new Error(`A guest with ${guest} cannot be made here: ${why}. Run node tools/peers.cjs.`);
+      const truth = guestImage({ kind: guest, mib: GUEST_MIB, seed: SEED % 1000, fill: 0.5 });
+      const { damages: all, extent, files, top } = sparseOf(kind, truth);
+      return { whole: { files, top, extent, truth }, damages: all };
+    }),
+  );
 }
 
 /** Each structure of a made disk zeroed and overwritten, and the disk cut off. */

@@ -34,6 +34,8 @@ function benchHash(): string {
     'test/make/content.ts',
     'test/formats/qcow2-images.ts',
     'test/formats/vmdk-damages.ts',
+    'test/formats/vmdk-guests.ts',
+    'test/scoreboard/guests.ts',
   ];
   for (const path of [...['test/scoreboard/disks', 'test/make/disk', 'test/make/machine'].flatMap(inFolder), ...more])
     hash.update(readFileSync(join(ROOT, path)));

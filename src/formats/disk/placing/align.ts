@@ -37,26 +37,52 @@ const HARDLY = -1e14;
  * as well. Undefined where they do not fit.
  */
 export function aligned(written: Masks, usage: Usage, fixed: Int32Array, slots: number): Int32Array | undefined {
-  const count = fixed.length;
+  const out = Int32Array.from(fixed);
+  let left = MAX_PAIRS;
+  // What lies between two pieces of known place has nothing to do with what lies elsewhere.
+  for (let piece = 0, slot = 0; piece <= fixed.length; ) {
+    let next = piece;
+    while (next < fixed.length && fixed[next] === NOWHERE) next++;
+    const end = next === fixed.length ? slots : fixed[next];
+    const stretch = { piece, count: next - piece, slot, slots: end - slot };
+    left -= stretch.count * (stretch.slots - stretch.count + 1);
+    if (stretch.slots < stretch.count || left < 0 || !lay(written, usage, stretch, out)) return undefined;
+    piece = next + 1;
+    slot = end + 1;
+  }
+  return out;
+}
+
+/** Pieces without a place, from one on, and the slots that are open to them. */
+interface Stretch {
+  readonly piece: number;
+  readonly count: number;
+  readonly slot: number;
+  readonly slots: number;
+}
+
+/** Lays the pieces of a stretch out; answers whether they fit. */
+function lay(
+  written: Masks,
+  usage: Usage,
+  { count, piece: first, slot: from, slots }: Stretch,
+  out: Int32Array,
+): boolean {
+  if (count === 0) return true;
   // A piece has as many slots to choose from as stay empty in the end, and one.
   const width = slots - count + 1;
-  if (width < 1 || count * width > MAX_PAIRS) return undefined;
-  const taken = new Uint8Array(slots);
-  for (const slot of fixed) if (slot >= 0) taken[slot] = 1;
-  const empty = usage.needed.map((n) => n * IS_EMPTY);
   const isHere = new Uint8Array(count * width);
+  const emptyAt = (slot: number): number => usage.needed[from + slot] * IS_EMPTY;
   // The best that the first pieces can have in the first slots, by slots.
   let before = new Float64Array(slots + 1);
   let now = new Float64Array(slots + 1);
-  for (let slot = 0; slot < slots; slot++)
-    before[slot + 1] = taken[slot] === 1 ? IMPOSSIBLE : before[slot] - empty[slot];
+  for (let slot = 0; slot < slots; slot++) before[slot + 1] = before[slot] - emptyAt(slot);
   for (let piece = 0; piece < count; piece++) {
     now[piece] = IMPOSSIBLE;
     for (let slot = piece; slot < piece + width; slot++) {
-      const mayBe = fixed[piece] === slot || (fixed[piece] === NOWHERE && taken[slot] === 0);
-      const skip = taken[slot] === 1 ? IMPOSSIBLE : now[slot] - empty[slot];
-      const isOpen = mayBe && before[slot] > HARDLY;
-      const put = isOpen ? before[slot] + agreement(written, piece, usage, slot, WEIGHTS) : IMPOSSIBLE;
+      const skip = now[slot] - emptyAt(slot);
+      const isOpen = before[slot] > HARDLY;
+      const put = isOpen ? before[slot] + agreement(written, first + piece, usage, from + slot, WEIGHTS) : IMPOSSIBLE;
       // Of two that agree as well as each other the earlier place: disks are filled from their start.
       const isPut = put > skip;
       now[slot + 1] = isPut ? put : skip;
@@ -64,7 +90,9 @@ export function aligned(written: Masks, usage: Usage, fixed: Int32Array, slots: 
     }
     [before, now] = [now, before];
   }
-  return before[slots] > HARDLY ? backwards(isHere, count, width) : undefined;
+  if (!(before[slots] > HARDLY)) return false;
+  for (const [i, slot] of backwards(isHere, count, width).entries()) out[first + i] = from + slot;
+  return true;
 }
 
 function backwards(isHere: Uint8Array, count: number, width: number): Int32Array {

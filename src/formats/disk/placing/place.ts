@@ -10,19 +10,23 @@ import type { Told } from './align.ts';
 import { Anchors, type Met, type Question } from './anchors.ts';
 import { marksIn, PEEK } from './marks.ts';
 import { NOWHERE, type Pieces, sampled, sampleUnit, trialDisk, writtenIn } from './pieces.ts';
-import { isTooFine, usageOf, volumesOn } from './volumes.ts';
+import { isTooFine, partitionsOf, positionsOn, usageOf, volumesOn } from './volumes.ts';
 
 const SECTOR = 512;
 
+/** No partition begins before the second track. */
+const LEAST_START = 63 * 512;
 /** Where a partition begins that no table tells of: nowhere before it, or where installers put it. */
-const USUAL_STARTS: readonly number[] = [0, 1024 * 1024, 63 * 512];
+const USUAL_STARTS: readonly number[] = [0, 1024 * 1024, LEAST_START];
 /** Heads that are looked at in one piece, and in all. */
 const PEEKS_PER_PIECE = 256;
-const PEEKS = 65_536;
+const PEEKS: number = 2 ** 18;
 /** Words of a mask that are compared for all pairs of a piece and a slot together. */
 const MAX_WORK = 2 ** 28;
 /** Times that what a layout shows of the guest is used to lay it out again. */
 const MAX_ROUNDS = 6;
+/** Pieces that are looked at in one round for what file systems say of their own parts. */
+const MAX_LOOKS = 2 ** 18;
 const LEAST_UNIT = 4096;
 
 export interface Placing {
@@ -51,16 +55,23 @@ export async function placed(question: Question, cx: Cx): Promise<Placing> {
   const written = await (isSampled ? sampled : writtenIn)(pieces, grid.unit, cx.signal);
   const anchors = new Anchors(question, await marksOf(question, cx.signal));
   anchors.vote((mark) => (mark.kind === 'disk' ? [mark.at] : []));
-  anchors.vote((mark) => (mark.kind === 'head' ? USUAL_STARTS.map((start) => start + mark.at) : []));
+  const starts = await startsOn(trialDisk(pieces, anchors.slotOf, slots, question.base), cx);
+  anchors.vote((mark) => (mark.kind === 'head' ? starts.map((start) => start + mark.at) : []));
   let slotOf = anchors.slotOf;
   let isOrdered = false;
   let hasGuest = false;
   let usage: Told | undefined;
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const volumes = await volumesOn(trialDisk(pieces, slotOf, slots, question.base), cx);
+    const disk = trialDisk(pieces, slotOf, slots, question.base);
+    const volumes = await volumesOn(disk, cx);
     hasGuest = volumes.length > 0;
-    anchors.vote((mark) => volumes.flatMap((volume) => volume.positionOf(mark) ?? []));
-    for (const { tables } of volumes) if (tables !== undefined) await anchors.find(tables);
+    const positions = hasGuest ? volumes.map(({ positionOf }) => positionOf) : await positionsOn(disk, cx);
+    anchors.vote((mark) => positions.flatMap((positionOf) => positionOf(mark) ?? []));
+    const known = volumes.flatMap((volume) => [
+      ...(volume.tables === undefined ? [] : [volume.tables]),
+      ...volume.known,
+    ]);
+    for (const one of known.slice(0, Math.ceil(MAX_LOOKS / (1 + pieces.count)))) await anchors.find(one);
     usage = await usageOf(volumes, grid, cx.signal);
     const next = anchors.filled(written, usage);
     isOrdered = next !== undefined;
@@ -70,6 +81,13 @@ export async function placed(question: Question, cx: Cx): Promise<Placing> {
   }
   const byContent = Uint8Array.from(known, (slot, piece) => (slot < 0 && anchors.slotOf[piece] >= 0 ? 1 : 0));
   return { slotOf, byContent, isOrdered, hasGuest, ...(usage && { usage }) };
+}
+
+/** Where file systems begin: where a partition table says so, else where one may. */
+async function startsOn(disk: Source, cx: Cx): Promise<readonly number[]> {
+  const starts = (await partitionsOf(disk, cx)).map(({ start }) => start);
+  // A table that covers the disk for the sake of a GPT tells of none.
+  return starts.some((start) => start < LEAST_START) ? USUAL_STARTS : starts;
 }
 
 /** Places for pieces of which none is known, that follow each other in the order in which they were written to. */
@@ -84,6 +102,8 @@ export async function placedByOrder(
   question: Pick<Question, 'slots' | 'closed' | 'base'>,
   cx: Cx,
 ): Promise<ByOrder | undefined> {
+  // Sectors tell hardly anything one by one: blocks have empty ones in their middle.
+  if (pieces.coverage <= SECTOR) return undefined;
   const known = new Int32Array(pieces.count).fill(NOWHERE);
   const cluster = Math.min(PEEK, pieces.coverage);
   const { hasGuest, isOrdered, slotOf, usage } = await placed(
@@ -117,7 +137,7 @@ async function marksOf({ pieces, cluster, known }: Question, signal: AbortSignal
     if (known[piece] !== NOWHERE) continue;
     let own = 0;
     for await (const at of writtenUnits(bytes, piece * coverage, (piece + 1) * coverage, cluster)) {
-      if (++own > Math.min(PEEKS_PER_PIECE, Math.ceil(PEEKS / open)) || ++peeks > PEEKS) break;
+      if (++own > Math.min(PEEKS_PER_PIECE, Math.max(1, Math.floor(PEEKS / open))) || ++peeks > PEEKS) break;
       if ((await bytes.read(at, head)).length > 0) continue;
       for (const { at: more, mark } of marksIn(head)) list.push({ within: at - piece * coverage + more, mark });
     }

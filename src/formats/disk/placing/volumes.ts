@@ -6,6 +6,7 @@ import { INFERRED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { type Blank, extBlank, xfsBlank } from '../../filesystem/allocated/blank.ts';
 import { extEnds } from '../../filesystem/allocated/ends.ts';
+import { extBitmaps } from '../../filesystem/allocated/ext-known.ts';
 import { type Known, ntfsBitmap, ntfsBlank, ntfsEnds } from '../../filesystem/allocated/ntfs.ts';
 import { ext } from '../../filesystem/ext/index.ts';
 import { fat } from '../../filesystem/fat/index.ts';
@@ -31,6 +32,8 @@ export interface Volume {
   readonly blank: readonly Blank[];
   /** What its tables of use can be told by where nothing else tells. `at` counts from the start of the disk. */
   readonly tables: Known | undefined;
+  /** Further parts of it that are told by what it says of them, as `tables`. */
+  readonly known: readonly Known[];
   /** Ends of files, from its own start, where its records tell them without its directories. */
   ends(): AsyncIterable<number> | undefined;
   /** Where on the disk a mark lies, if it is of this file system. */
@@ -50,9 +53,10 @@ const KINDS: readonly {
   blank?(source: Source): Promise<Blank[]>;
   readonly own?: Own;
   tables?(source: Source): Promise<Known | undefined>;
+  known?(source: Source): Promise<readonly Known[]>;
   ends?(source: Source, cx: Cx): AsyncIterable<number>;
 }[] = [
-  { format: ext, blank: extBlank, own: ownOf.ext, ends: extEnds },
+  { format: ext, blank: extBlank, own: ownOf.ext, known: extBitmaps, ends: extEnds },
   { format: xfs, blank: xfsBlank, own: ownOf.xfs },
   { format: ntfs, blank: ntfsBlank, own: ownOf.ntfs, tables: ntfsBitmap, ends: ntfsEnds },
   { format: fat },
@@ -66,6 +70,22 @@ export async function volumesOn(disk: Source, cx: Cx): Promise<Volume[]> {
     if (found !== undefined) out.push(found);
   }
   return out;
+}
+
+/** Where marks lie on a disk of which not enough has its place for a file system to be opened. */
+export async function positionsOn(disk: Source, cx: Cx): Promise<((mark: Mark) => number | undefined)[]> {
+  const out: ((mark: Mark) => number | undefined)[] = [];
+  for (const { source, start } of await partitionsOf(disk, cx)) {
+    for (const own of Object.values(ownOf)) {
+      const position = await own(source);
+      if (position !== undefined) out.push((mark) => placeIn(start, source.size, position(mark)));
+    }
+  }
+  return out;
+}
+
+function placeIn(start: number, size: number, at: number | undefined): number | undefined {
+  return at === undefined || at < 0 || at >= size ? undefined : start + at;
 }
 
 /** Where on a disk file systems may lie: in its partitions, or on the whole of it. */
@@ -86,13 +106,13 @@ export async function partitionsOf(disk: Source, cx: Cx): Promise<{ source: Sour
 }
 
 async function volumeAt(source: Source, start: number, cx: Cx): Promise<Volume | undefined> {
-  for (const { format, blank, ends, own, tables } of KINDS) {
+  for (const { format, blank, ends, known, own, tables } of KINDS) {
     if ((await format.probe(source, { ...cx, isKnown: true })) < SURE) continue;
     const node = await opened(format, source, cx);
     if (node === undefined) continue;
     const unit = node.facts.details?.blockSize ?? node.facts.details?.clusterSize;
     const position = await own?.(source);
-    const known = await tables?.(source);
+    const table = await tables?.(source);
     return {
       start,
       end: start + source.size,
@@ -101,12 +121,10 @@ async function volumeAt(source: Source, start: number, cx: Cx): Promise<Volume |
       unit: typeof unit === 'number' && unit >= 512 ? unit : 4096,
       isFree: async (at) => node.isFree?.(at - start),
       blank: (await blank?.(source)) ?? [],
-      tables: known && { ...known, at: known.at + start },
+      tables: table && { ...table, at: table.at + start },
+      known: ((await known?.(source)) ?? []).map((one) => ({ ...one, at: one.at + start })),
       ends: () => ends?.(source, { ...cx, isKnown: true }),
-      positionOf: (mark) => {
-        const at = position?.(mark);
-        return at === undefined || at < 0 || at >= source.size ? undefined : start + at;
-      },
+      positionOf: (mark) => placeIn(start, source.size, position?.(mark)),
     };
   }
   return undefined;

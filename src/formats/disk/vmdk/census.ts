@@ -32,6 +32,8 @@ export interface Census {
   isLost(table: number): boolean;
   /** Sectors of grains for them. */
   readonly orphans: readonly number[];
+  /** Sectors of all grains that no table claims, where something is in one of them. */
+  readonly loose: readonly number[];
   /** Tables with each kind of trouble, the first of them. */
   readonly firstTrouble: number;
   isShared(value: number): boolean;
@@ -141,6 +143,7 @@ class Count {
       lost: this.#gone,
       isLost: (t) => this.#lost.has(t),
       orphans: shape.byOrder && isFull(loose.count, this.#gone * shape.perTable) ? loose.sectors : [],
+      loose: loose.sectors,
       isShared: (value) => this.#isShared(this.#map.sector(value)),
       isOff: (value) => this.#unit > 1 && this.#isOff(this.#map.sector(value)),
     };

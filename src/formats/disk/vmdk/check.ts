@@ -10,7 +10,12 @@ const TABLES_AT_ONCE = 16384;
 
 /** A damage for each kind of trouble that the census of an extent shows. */
 export async function told(map: GrainMap): Promise<Damage[]> {
-  return map.tables.count * map.shape.perTable <= TABLES_AT_ONCE * 512 ? troubles(map) : [];
+  return isCounted(map) ? troubles(map) : [];
+}
+
+/** Whether the census of an extent is taken when it is opened. */
+export function isCounted({ shape, tables }: GrainMap): boolean {
+  return tables.count * shape.perTable <= TABLES_AT_ONCE * 512;
 }
 
 async function troubles(map: GrainMap): Promise<Damage[]> {

@@ -3,10 +3,12 @@ import type { Damage } from '../../../core/damage.ts';
 import { type Certainty, INFERRED, VERIFIED, weaker } from '../../../core/run.ts';
 import { viewOf } from '../../../core/struct.ts';
 import { checkGrains, told } from './check.ts';
-import { directoryDamage, lostIn, singleTables, withFound } from './delta.ts';
+import { deltaMap } from './delta.ts';
 import { MAX_TABLES } from './directory.ts';
-import { GrainMap, type Shape } from './grains.ts';
+import type { Shape } from './grains.ts';
 import type { Layer, Place, Wish } from './layer.ts';
+import { lostOf } from './lost.ts';
+import type { Copy } from './merge.ts';
 import { COWD_ENTRIES, COWD_HEADER_SECTORS, cowdHeader, SECTOR } from './structs.ts';
 import { UNREADABLE, Window } from './window.ts';
 
@@ -39,16 +41,11 @@ export async function openCowd(place: Place, wish: Wish): Promise<Layer | undefi
   const size = Math.floor(place.source.size / SECTOR);
   const first = directory + Math.ceil((count * 4) / SECTOR);
   const places = await placesOf(place, directory, count, first, size);
-  const before = lostIn(places);
-  const isWiped = before === 0 && places.every((v) => v === 0) && size > first;
-  const found = before > 0 || isWiped ? await findTables(place, first, new Set(places)) : [];
-  const single = withFound(places, found);
-  damage.push(...directoryDamage(place, directory, before, single));
   const window = new Window(place.source, SPAN);
-  const tables = singleTables(single, async (sector) => ({
+  const words = async (sector: number): Promise<Copy> => ({
     words: await window.words(sector * SECTOR, COWD_ENTRIES),
     isSure: true,
-  }));
+  });
   const shape: Shape = {
     what: 'COWD',
     sectors,
@@ -65,7 +62,8 @@ export async function openCowd(place: Place, wish: Wish): Promise<Layer | undefi
     scale: 1,
     byOrder: false,
   };
-  const map = new GrainMap(place, shape, tables, wish, most);
+  const find = (): Promise<number[]> => findTables(place, first, new Set(places));
+  const map = await deltaMap(place, { places, shape, words, find }, directory, wish, most, damage);
   damage.push(...(await told(map)));
   return {
     sectors,
@@ -74,6 +72,8 @@ export async function openCowd(place: Place, wish: Wish): Promise<Layer | undefi
     notices: [],
     details: { grainSize: grain * SECTOR },
     check: (signal) => checkGrains(map, damage, signal),
+    // The header counts the sectors that were ever given out.
+    lost: () => lostOf(map, wish, free > first && free === size),
   };
 }
 

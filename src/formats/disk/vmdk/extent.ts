@@ -3,6 +3,7 @@ import type { Candidate, Cx } from '../../../core/format.ts';
 import type { Source } from '../../../core/source.ts';
 import { isCowd, openCowd } from './cowd.ts';
 import { findDirectories } from './directory.ts';
+import { headlessIn } from './headless.ts';
 import { openHosted } from './hosted.ts';
 import type { Layer, Place, Wish } from './layer.ts';
 import { footerOf, isHosted } from './plan.ts';
@@ -32,7 +33,7 @@ export async function traceOf(source: Source, name: string, place: Place): Promi
   if (!/\.vmdk$/i.test(name) || /-(flat|ctk|rdmp?|f\d{3})\.vmdk$/i.test(name)) return undefined;
   if ((await footerOf(place)) !== undefined) return 'SPARSE';
   const pair = await findDirectories(place, 4);
-  return pair?.spare === undefined ? undefined : 'SPARSE';
+  return pair?.spare !== undefined || (await headlessIn(place)) !== undefined ? 'SPARSE' : undefined;
 }
 
 /** Opens an extent as what it is, else as what it should be. */
@@ -44,7 +45,7 @@ export async function openExtent(place: Place, kind: Kind, wish: Wish): Promise<
 
 /** The file of the source itself. */
 export function ownPlace(source: Source, cx: Cx): Place {
-  return { source, damage: (...args) => cx.damage(...args), signal: cx.signal };
+  return { source, damage: (...args) => cx.damage(...args), signal: cx.signal, cx };
 }
 
 /** A file beside the source. */
@@ -53,5 +54,6 @@ export function placeOf({ source, locator }: Candidate, cx: Cx): Place {
     source,
     damage: (at, code, expected, actual, effect) => ({ code, at: `${locator}@${at}`, expected, actual, effect }),
     signal: cx.signal,
+    cx,
   };
 }

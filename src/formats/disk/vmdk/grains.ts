@@ -81,6 +81,8 @@ const BYTES_PER_ENTRY = 6;
 /** Stands for the number of a table that is not there. */
 const NO_TABLE = -1;
 const LOST_WHOLE: Table = lostTable(1);
+/** So many times the size of a disk no grain of it lies behind its start. */
+const FAR = 2;
 /** A grain's codec and inputs in memory. */
 const MADE_COST = 512;
 
@@ -119,6 +121,15 @@ export class GrainMap implements Mapping {
     return sector >= this.shape.first && sector * SECTOR < this.place.source.size;
   };
 
+  /** An entry that no host writes, also where the file was cut off: its grain would lie across others, or far behind all. */
+  #isWild = (value: number): boolean => {
+    if (value === UNREADABLE) return true;
+    const { first, grain, origin, sectors } = this.shape;
+    const sector = this.sector(value);
+    if (origin > 0 && !this.shape.isCompressed && (sector - origin) % grain !== 0) return true;
+    return sector > FAR * (first + sectors);
+  };
+
   /** Where the grain of an entry lies. */
   sector(value: number): number {
     return this.shape.base + value * this.shape.scale;
@@ -129,7 +140,7 @@ export class GrainMap implements Mapping {
     const state = this.tables.state(i);
     if (state !== 'there') return state === 'none' ? undefined : lostTable(this.shape.perTable);
     const [a, b] = await this.tables.load(i);
-    return merged(a, b, this.shape.copies, this.isLegal);
+    return merged(a, b, this.shape.copies, this.isLegal, this.#isWild);
   }
 
   runs(from: number, end: number, out: RunList): number {

@@ -5,6 +5,7 @@ import { checkGrains, told } from './check.ts';
 import { type Directory, MAX_TABLES, readDirectory, tablesOf } from './directory.ts';
 import { GrainMap, type Shape } from './grains.ts';
 import type { Layer, Place, Wish } from './layer.ts';
+import { lostOf } from './lost.ts';
 import { BEHIND_TEXT, GRAIN, type Plan, planOf } from './plan.ts';
 import { MAX_WALKED, type Walk, walk, withWalk } from './stream.ts';
 import { SECTOR } from './structs.ts';
@@ -85,6 +86,7 @@ async function build(place: Place, plan: Plan, wish: Wish): Promise<Built | unde
     notices: plan.notices,
     details: { extentVersion: plan.version, grainSize: grain * SECTOR, ...(isCompressed && { compressed: true }) },
     check: (signal) => checkGrains(map, damage, signal),
+    lost: () => lostOf(map, wish, false),
   };
 }
 

@@ -14,6 +14,7 @@ import { contentId, type Descriptor, isDescriptor, parseDescriptor, SECTOR } fro
 import { type Kind, kindOf, openExtent, ownPlace, traceOf } from './extent.ts';
 import { BELOW, joined, type Layer, type Part, UNKNOWN, type Wish, ZEROS } from './layer.ts';
 import { mender } from './mend.ts';
+import { withLost } from './place.ts';
 import { cowdHeader, seHeader, seVolatile, sparseHeader } from './structs.ts';
 import { Window } from './window.ts';
 
@@ -33,6 +34,7 @@ export const vmdk: Format = {
     'Raw device mappings are named; their bytes are on another disk.',
     'The journal of a seSparse delta is not replayed; where one waits, nothing of the delta is more than inferred.',
     'A seSparse delta whose constant header is lost is missing bytes; its backmap is not read.',
+    'Grains that no table claims are put where the file systems of the guest have something, in the order in which they lie, which is guessed; not in disks with a parent, nor above 4 GiB of them.',
     'Encrypted disks are named, not decrypted.',
     'Descriptors are made anew for flat files and snapshot deltas, not for split extents (-s001, -f001).',
   ],
@@ -61,7 +63,8 @@ export const vmdk: Format = {
       cx.damage(gap.offset, 'vmdk.unreadable', 'readable text', gap.code, 'extents named there are not known'),
     );
     const { parts, layers } = await assemble(descriptor, source, isDelta(descriptor), damage, cx);
-    return diskNode({ descriptor, parts, layers, damage, textAt: 0, isWhole: false }, cx);
+    const whole = await withLost({ parts, layers }, damage, cx);
+    return diskNode({ descriptor, parts: whole, layers, damage, textAt: 0, isWhole: false }, cx);
   },
 };
 
@@ -111,7 +114,11 @@ async function openAlone(source: Source, kind: Kind | undefined, cx: Cx): Promis
     const effect = 'the header decides, and what it says is inferred';
     damage.push(cx.damage(text!.at, 'vmdk.extent-capacity', `${layer.sectors} sectors`, `${own}`, effect));
   }
-  return diskNode({ descriptor, parts, layers: [layer], damage, textAt: text?.at ?? 0, isWhole: true, kind: is }, cx);
+  const whole = await withLost({ parts, layers: [layer] }, damage, cx);
+  return diskNode(
+    { descriptor, parts: whole, layers: [layer], damage, textAt: text?.at ?? 0, isWhole: true, kind: is },
+    cx,
+  );
 }
 
 interface Opened {

@@ -1,5 +1,6 @@
 /** What all extents of a disk have in common: a mapping of their own, what they leave open, what is wrong with them. */
 import type { Damage } from '../../../core/damage.ts';
+import type { Cx } from '../../../core/format.ts';
 import type { Segment } from '../../../core/map-source.ts';
 import {
   ABSENT,
@@ -12,6 +13,7 @@ import {
   ZERO,
 } from '../../../core/run.ts';
 import type { Mapping, Source } from '../../../core/source.ts';
+import type { Lost } from './lost.ts';
 
 /** Bytes of an extent, and where to say what is wrong with them. */
 export interface Place {
@@ -19,6 +21,8 @@ export interface Place {
   /** Damage at `at` bytes from the start of the extent's file. */
   damage(at: number, code: string, expected: string, actual: string, effect: string): Damage;
   readonly signal: AbortSignal;
+  /** For file systems of the guest, where they tell what belongs where. */
+  readonly cx: Cx;
 }
 
 /** What an extent means where it holds nothing. */
@@ -47,6 +51,8 @@ export interface Layer {
   readonly notices: readonly string[];
   readonly details: Readonly<Record<string, string | number | boolean>>;
   check(signal: AbortSignal): AsyncIterable<Damage>;
+  /** What lost its table, where it may be brought back by what the guest says. */
+  lost?(): Promise<Lost | undefined>;
 }
 
 export interface Wish {

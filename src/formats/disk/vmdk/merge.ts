@@ -24,6 +24,9 @@ export const TABLE_LOST = 7;
 export const ALIGN = 8;
 export const ORDER = 9;
 
+/** Entries that stand in one sector, or in half of one: what overwrites one of them overwrites the others. */
+export const NEIGHBOURS = 64;
+
 export interface Table {
   /** Sector of each grain; 0: nothing here; 1: zeros, where the extent knows that. */
   readonly at: Uint32Array;
@@ -70,6 +73,7 @@ export function merged(
   b: Copy | undefined,
   expected: 1 | 2,
   isLegal: (v: number) => boolean,
+  isWild: (v: number) => boolean,
 ): Merged {
   const first = a ?? b;
   if (first === undefined) throw new Error('a table without copies');
@@ -78,6 +82,7 @@ export function merged(
   const table = { at: new Uint32Array(count), certainty: new Uint8Array(count), code: new Uint8Array(count) };
   const sound = (copy: Copy | undefined): boolean => copy?.isSure === true && copy.words.every(isLegal);
   const [isFirst, isSecond] = [sound(first), sound(second)];
+  const wild = new Uint8Array(count);
   let differ = 0;
   let illegal = 0;
   for (let i = 0; i < count; i++) {
@@ -101,6 +106,7 @@ export function merged(
       code = TABLE_LOST;
     } else if (!isLegal(value)) {
       illegal++;
+      wild[i] = Number(isWild(value));
       value = 0;
       certainty = LOST;
       code = RANGE;
@@ -109,7 +115,26 @@ export function merged(
     table.certainty[i] = certainty;
     table.code[i] = code;
   }
-  return { ...table, differ, illegal };
+  return { ...table, differ, illegal: illegal + loseNeighbours(table, wild) };
+}
+
+/** Where most entries are none that a host would ever write, those that could be some are so by chance. */
+function loseNeighbours({ at, certainty, code }: Table, wild: Uint8Array): number {
+  let more = 0;
+  for (let from = 0; from < at.length; from += NEIGHBOURS) {
+    const end = Math.min(at.length, from + NEIGHBOURS);
+    let bad = 0;
+    for (let i = from; i < end; i++) bad += wild[i];
+    if (bad * 2 <= end - from) continue;
+    for (let i = from; i < end; i++) {
+      if (certainty[i] === LOST) continue;
+      more++;
+      at[i] = 0;
+      certainty[i] = LOST;
+      code[i] = RANGE;
+    }
+  }
+  return more;
 }
 
 /** Entries are never taken back, so one that is set is newer than one that is not. */

@@ -5,6 +5,7 @@ import { hex } from '../../../core/damage.ts';
 import { type Certainty, GUESSED, INFERRED, VERIFIED, weaker } from '../../../core/run.ts';
 import type { Values } from '../../../core/struct.ts';
 import { findDirectories, MAX_TABLES } from './directory.ts';
+import { headlessIn } from './headless.ts';
 import type { Place, Wish } from './layer.ts';
 import { walk } from './stream.ts';
 import {
@@ -208,7 +209,7 @@ async function planWithout(place: Place, wish: Wish, damage: Damage[], header?: 
   const found = wish.isStream === true ? undefined : await findDirectories(place, (ENTRIES * 4) / SECTOR);
   const own = header !== undefined && header.capacity > 0 && header.capacity <= 2 ** 40 ? header.capacity : undefined;
   const isStream = wish.isStream ?? (header !== undefined && (header.flags & COMPRESSED) !== 0);
-  if (found === undefined && !isStream && wish.sectors === undefined) return undefined;
+  if (found === undefined && !isStream && wish.sectors === undefined) return planByGuest(place, damage, header);
   const room = (found?.tables ?? 0) * ENTRIES * GRAIN;
   const known = wish.sectors ?? (own !== undefined && (room === 0 || own <= room) ? own : undefined);
   let sectors = known ?? room;
@@ -232,6 +233,28 @@ async function planWithout(place: Place, wish: Wish, damage: Damage[], header?: 
     version: header?.version ?? 0,
   };
   return plan.main === 0 && !isStream ? lostPlan(plan) : plan;
+}
+
+/** The plan for grains alone, of which one is the start of a disk. */
+async function planByGuest(place: Place, damage: Damage[], header?: Header): Promise<Plan | undefined> {
+  const guest = await headlessIn(place);
+  if (guest === undefined) return undefined;
+  const effect = `the start of a disk stands at ${guest.at}: its size is that of ${guest.what}${guest.isExact ? '' : ', or larger'}`;
+  damage.push(place.damage(0, 'vmdk.header', 'a header and grain tables', 'neither', effect));
+  return lostPlan({
+    sectors: guest.sectors,
+    grain: GRAIN,
+    perTable: ENTRIES,
+    main: 0,
+    spare: 0,
+    origin: 0,
+    isCompressed: false,
+    zeroed: false,
+    most: GUESSED,
+    damage,
+    notices: [],
+    version: header?.version ?? 0,
+  });
 }
 
 /** Directories are gone as well: they stood where hosts put them, behind a descriptor or the header. */

@@ -4,10 +4,11 @@ import { hex } from '../../../core/damage.ts';
 import { type Certainty, INFERRED, VERIFIED, weaker } from '../../../core/run.ts';
 import { bits, viewOf } from '../../../core/struct.ts';
 import { checkGrains, told } from './check.ts';
-import { directoryDamage, lostIn, singleTables, withFound } from './delta.ts';
+import { deltaMap } from './delta.ts';
 import { MAX_TABLES } from './directory.ts';
-import { GrainMap, type Shape } from './grains.ts';
+import type { Shape } from './grains.ts';
 import type { Layer, Place, Wish } from './layer.ts';
+import { lostOf } from './lost.ts';
 import type { Copy } from './merge.ts';
 import { SE_ENTRIES, SE_MAGIC, SE_VOLATILE_MAGIC, SECTOR, seHeader, seVolatile } from './structs.ts';
 import { UNREADABLE, Window } from './window.ts';
@@ -53,14 +54,8 @@ export async function openSeSparse(place: Place, wish: Wish): Promise<Layer | un
   }
   if (wish.sectors !== undefined && wish.sectors !== sectors) most = weaker(most, INFERRED);
   const places = await placesOf(place, directory, region, count, Math.floor(size));
-  const before = lostIn(places);
-  const isWiped = before === 0 && places.every((v) => v === 0);
-  const room = Math.min(grainsOffset, Math.floor(size));
-  const found = before > 0 || isWiped ? await findTables(place, region, room, new Set(places)) : [];
-  const single = withFound(places, found);
-  damage.push(...directoryDamage(place, directory, before, single));
   const window = new Window(place.source, SPAN);
-  const tables = singleTables(single, (sector) => tableAt(window, sector));
+  const words = (sector: number): Promise<Copy> => tableAt(window, sector);
   const shape: Shape = {
     what: 'seSparse',
     sectors,
@@ -77,7 +72,9 @@ export async function openSeSparse(place: Place, wish: Wish): Promise<Layer | un
     scale: GRAIN,
     byOrder: false,
   };
-  const map = new GrainMap(place, shape, tables, wish, most);
+  const find = (): Promise<number[]> =>
+    findTables(place, region, Math.min(grainsOffset, Math.floor(size)), new Set(places));
+  const map = await deltaMap(place, { places, shape, words, find }, directory, wish, most, damage);
   damage.push(...(await told(map)));
   return {
     sectors,
@@ -86,6 +83,7 @@ export async function openSeSparse(place: Place, wish: Wish): Promise<Layer | un
     notices: [],
     details: { grainSize: GRAIN * SECTOR },
     check: (signal) => checkGrains(map, damage, signal),
+    lost: () => lostOf(map, wish, false),
   };
 }
 

@@ -1,10 +1,12 @@
 /** What file systems have taken and may never have written, so that nothing need stand there: journals, unused inodes. */
 import type { Source } from '../../../core/source.ts';
-import { primary as extPrimary } from '../ext/geometry.ts';
+import { primary as extPrimary, firstOf, type Geometry, hasCopy } from '../ext/geometry.ts';
 import { Groups } from '../ext/groups.ts';
-import { INODE_UNINIT } from '../ext/structs.ts';
+import { INCOMPAT_META_BG, INODE_UNINIT } from '../ext/structs.ts';
 import { byteOf, primary as xfsPrimary } from '../xfs/geometry.ts';
 
+/** The volume has room to grow. */
+const COMPAT_RESIZE = 0x10;
 /** Groups of which this is looked up. */
 const MAX_GROUPS = 65_536;
 const EXTENT_MAGIC = 0xf30a;
@@ -31,6 +33,7 @@ export async function extBlank(source: Source): Promise<Blank[]> {
     const end = group.inodeTable * g.blockSize + table;
     out.push([end - Math.min(unused, g.super.inodesPerGroup) * g.inodeSize, end]);
   }
+  out.push(...spareDescriptors(g));
   // The superblock keeps the map of the journal; where that is a tree, its first leaf is enough to know most of it.
   const map = new DataView(
     g.super.journalBackup.buffer,
@@ -42,6 +45,20 @@ export async function extBlank(source: Source): Promise<Blank[]> {
     const at = EXTENT_BYTES * (i + 1);
     const first = map.getUint16(at + 6, true) * 2 ** 32 + map.getUint32(at + 8, true);
     out.push([(first + (i === 0 ? 1 : 0)) * g.blockSize, (first + map.getUint16(at + 4, true)) * g.blockSize]);
+  }
+  return out;
+}
+
+/** Room for more group descriptors, which is kept beside all copies of these; only the first of it is ever written to. */
+function spareDescriptors(g: Geometry): Blank[] {
+  const { compat, incompat, reservedGdt } = g.super;
+  const out: Blank[] = [];
+  if ((compat & COMPAT_RESIZE) === 0 || (incompat & INCOMPAT_META_BG) !== 0) return out;
+  const used = Math.ceil(g.groups / g.descriptorsPerBlock);
+  for (let n = 1; n < Math.min(g.groups, MAX_GROUPS); n++) {
+    if (!hasCopy(g, n)) continue;
+    const from = firstOf(g, n) + 1 + used;
+    out.push([from * g.blockSize, (from + reservedGdt) * g.blockSize]);
   }
   return out;
 }
