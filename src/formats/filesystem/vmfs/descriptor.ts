@@ -139,6 +139,15 @@ function doubtsOf(
   return out;
 }
 
+/**
+ * Whether what stands in a slot is not the descriptor that belongs there: another one, or no descriptor at all. Its
+ * address is not that of the slot, and its position or its type speak against it, too.
+ */
+export function isForeign(fd: Descriptor): boolean {
+  const failed = (code: string): boolean => fd.doubts.some((doubt) => doubt.code === code);
+  return failed('vmfs.fd.address') && (failed('vmfs.fd.self-address') || failed('vmfs.fd.type'));
+}
+
 /** VMFS3 has no shift of its own: the block size says it. Where both speak they have to agree. */
 function shiftOf(g: Geometry, meta: FdMetadata, at: number): { shift: number; doubt?: Doubt } {
   const logarithm = Math.log2(meta.blockSize);
