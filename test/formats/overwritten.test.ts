@@ -102,6 +102,24 @@ test.each(VERSIONS)('VMFS%i: a file that lost its lock alone is listed once, und
   for await (const left of orphans!.children!()) expect.unreachable(left.locator);
 });
 
+test.each(VERSIONS)('VMFS%i: a length that no pointers could lead to is damage, not a size', async (version) => {
+  const store = made(version);
+  const lock = version === 6 ? 4096 : 512;
+  for (const name of ['/web/one.iso', '/web/sub/three.txt']) {
+    const { at, file } = slotOf(store, name);
+    // Bit 50 of the length: a petabyte.
+    const node = await nodeAt(stackOf(store, [put(at + lock + 0x14 + 6, new Uint8Array([4]))]), name);
+    expect(node.damage.map(({ code }) => code)).toEqual(['vmfs.fd.length']);
+    const source = await node.bytes!();
+    expect(source.size).toBe(node.facts.size);
+    expect(source.size).toBeLessThan(512 * 2 ** 20);
+    const had = new Uint8Array(file.size);
+    expect(await source.read(0, had)).toEqual([]);
+    expect(Buffer.compare(had, file.content!.read(0, file.size))).toBe(0);
+    expect(await gradesOf(node)).toEqual([INFERRED]);
+  }
+});
+
 test('a disk descriptor made anew has the name of the one that is lost, so that the machine finds it', async () => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'salvor-overwritten-'));
   const disks = [{ bytes: 4 * 2 ** 20, fill: 1, partitioned: true }];
