@@ -44,6 +44,9 @@ export interface Item {
   readonly renamed: boolean;
 }
 
+/** Files of one directory that wait until its other files have their names. */
+const MAX_NAME_ONLY = 4096;
+
 interface Level {
   readonly node: Node;
   readonly path: string;
@@ -54,6 +57,10 @@ interface Level {
   readonly pieces: Pieces;
   /** Raw names of those pieces that were given out. */
   readonly given: Set<string>;
+  /** Files that are known by name only and come last: what is made anew in place of one gets its name. */
+  readonly nameOnly: Node[];
+  /** Whether all of its children but those were seen. */
+  ended: boolean;
   inMachine: boolean;
   inPaths: boolean;
   /** Whether this directory was given out already. */
@@ -80,10 +87,15 @@ export async function* walk(
       levels.push(root);
     }
     const level = levels[levels.length - 1];
-    const node = level.children.now?.() ?? (await nextOf(level.children));
+    const node = level.ended ? level.nameOnly.shift() : (level.children.now?.() ?? (await nextOf(level.children)));
     if (node === undefined) {
-      if (selection.mend === true) yield* mended(level, room);
-      levels.pop();
+      if (level.ended) levels.pop();
+      else if (selection.mend === true) yield* mended(level, room);
+      level.ended = true;
+      continue;
+    }
+    if (!level.ended && selection.mend === true && isNameOnly(node) && level.nameOnly.length < MAX_NAME_ONLY) {
+      level.nameOnly.push(node);
       continue;
     }
     const isDirectory = node.kind === 'directory' || node.kind === 'filesystem';
@@ -109,6 +121,11 @@ export async function* walk(
     const lower = levelOf(stack, node, path, inner, new Names(), selection);
     levels.push({ ...lower, inMachine, inPaths, out: wanted });
   }
+}
+
+/** Whether a file has no bytes at all to be copied. */
+function isNameOnly(node: Node): boolean {
+  return node.kind === 'file' && node.bytes === undefined;
 }
 
 async function nextOf(children: Listing<Node>): Promise<Node | undefined> {
@@ -142,7 +159,7 @@ function levelOf(stack: Stack, node: Node, path: string, inner: string, names: N
   const inMachine = wanted.machine === undefined || isNamed(wanted, node);
   const inPaths = wanted.paths === undefined;
   const children = childrenWith(stack, node, depthOf(node, wanted));
-  const seen = { pieces: new Pieces(), given: new Set<string>() };
+  const seen = { pieces: new Pieces(), given: new Set<string>(), nameOnly: [], ended: false };
   return { node, path, inner, children, names, ...seen, inMachine, inPaths, out: false };
 }
 

@@ -5,7 +5,7 @@
 import { hex } from '../../core/damage.ts';
 import type { Found } from '../../core/finder.ts';
 import type { Cx, Format } from '../../core/format.ts';
-import { slice } from '../../core/map-source.ts';
+import { data, missing, segments, slice } from '../../core/map-source.ts';
 import { type Node, NotThis } from '../../core/node.ts';
 import { INFERRED, type Why } from '../../core/run.ts';
 import type { Source } from '../../core/source.ts';
@@ -41,7 +41,7 @@ export const lost: Format = {
   async probe(source, cx) {
     const found = await starts(source, cx);
     if (found.length === 0) return 0;
-    return found.some((start) => start > 0) ? 10 : 5;
+    return found.some((start) => start !== 0) ? 10 : 5;
   },
   async open(source, cx) {
     const places = await livePlaces(source, cx);
@@ -116,10 +116,10 @@ async function starts(source: Source, cx: Cx): Promise<number[]> {
   const votes = cx.found?.whole(source) === true ? votesFound(cx.found, source) : await votesNear(source);
   const out: number[] = [];
   const ranked = [...votes]
-    .filter(([at, count]) => at >= 0 && at < source.size - DATA_AT && count >= ENOUGH_VOTES)
+    .filter(([at, count]) => at > -DATA_AT && at < source.size - DATA_AT && count >= ENOUGH_VOTES)
     .sort((a, b) => b[1] - a[1]);
   for (const [start] of ranked.slice(0, MAX_STARTS)) {
-    const rest = slice(source, start, source.size - start, INFERRED, whyOf(source, start));
+    const rest = partitionAt(source, start, source.size - start);
     if ((await vmfsLvm.probe(rest, NO_CX)) > 0) out.push(start);
   }
   return out.sort((a, b) => a - b);
@@ -176,7 +176,7 @@ function voteOf(view: DataView, at: number, position: number, vote: (start: numb
 }
 
 async function place(source: Source, start: number, all: readonly number[], cx: Cx): Promise<Node> {
-  const member = await readMember(slice(source, start, source.size - start, INFERRED), '');
+  const member = await readMember(partitionAt(source, start, source.size - start), '');
   const next = all.find((other) => other > start) ?? source.size;
   const stated = member === undefined || member.headerLost ? next - start : member.header.totalBytes;
   const length = Math.min(stated, source.size - start);
@@ -194,14 +194,28 @@ async function place(source: Source, start: number, all: readonly number[], cx: 
     facts: { size: length, details: { type: 'VMFS', start } },
     damage: [],
     notices: [
-      sure
-        ? `Its partition entry must have been: first sector ${first}, ${sectors} sectors.`
-        : `Its partition entry started at sector ${first}; its length is lost with the LVM header.`,
-      ...(sure ? [`For sfdisk on a copy of the disk: start=${first}, size=${sectors}, type=${guid}`] : []),
-      ...(sure ? [`For partedUtil setptbl: "1 ${first} ${first + sectors - 1} ${guid.replaceAll('-', '')} 0"`] : []),
+      start < 0
+        ? `The first ${-start} bytes of its partition are not here: the copy was begun too late, or cut.`
+        : sure
+          ? `Its partition entry must have been: first sector ${first}, ${sectors} sectors.`
+          : `Its partition entry started at sector ${first}; its length is lost with the LVM header.`,
+      ...(sure && start >= 0
+        ? [`For sfdisk on a copy of the disk: start=${first}, size=${sectors}, type=${guid}`]
+        : []),
+      ...(sure && start >= 0
+        ? [`For partedUtil setptbl: "1 ${first} ${first + sectors - 1} ${guid.replaceAll('-', '')} 0"`]
+        : []),
     ],
-    bytes: async () => slice(source, start, length, INFERRED, whyOf(source, start)),
+    bytes: async () => partitionAt(source, start, length),
   };
+}
+
+/** A partition from its start on, which may lie before the bytes that are here. */
+function partitionAt(source: Source, start: number, length: number): Source {
+  const why = whyOf(source, start);
+  if (start >= 0) return slice(source, start, length, INFERRED, why);
+  const before = missing(-start, { ...why, code: 'lost.before' });
+  return segments([before, data(source, 0, length + start, INFERRED, why)]);
 }
 
 function whyOf(source: Source, start: number): Why {

@@ -3,6 +3,7 @@ import type { Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { readU64, TOO_LARGE, viewOf } from '../../../core/struct.ts';
 import { addressText } from './address.ts';
+import { levelsOf } from './blocks.ts';
 import type { Geometry } from './geometry.ts';
 import { FD_SIGNATURE, type FdMetadata, fdMetadata, LOCK_FD, lock, TYPE_RDM, ZLA_INLINE } from './structs.ts';
 
@@ -30,6 +31,9 @@ export interface Descriptor extends FdMetadata {
   readonly why: Why;
 }
 
+/** Larger than any file that a host makes: they end at 62 TiB. */
+const MAX_FILE_BYTES = 64 * 2 ** 40;
+
 /** Smallest and largest block shift that any version uses: 512 bytes to 512 MiB. */
 const MIN_SHIFT = 9;
 const MAX_SHIFT = 29;
@@ -56,17 +60,26 @@ export function decodeDescriptor(
   const doubts = doubtsOf(g, meta, { type, self }, place.at, address);
   const { shift, doubt } = shiftOf(g, meta, place.at);
   if (doubt !== undefined) doubts.push(doubt);
+  // Inline files have their bytes there; copying those of thousands of files would be most of the memory.
+  const pointers = meta.zla === ZLA_INLINE ? NO_POINTERS : pointersOf(g, block, offset);
+  const most = mostOf(g, meta, 2 ** shift, pointers);
+  const length = Number.isFinite(meta.length) && meta.length > most ? most : meta.length;
+  if (length !== meta.length) {
+    const expected = `at most ${most} bytes, which is as far as its pointers lead`;
+    const lengthAt = place.at + g.lockBytes + F.length.at;
+    doubts.push({ at: lengthAt, code: 'vmfs.fd.length', expected, actual: numberText(meta.length) });
+  }
   const what = `VMFS${g.version} file descriptor ${addressText(address)}`;
   const code = doubts[0]?.code;
   const why: Why = { what, source: place.source, at: place.sourceAt, ...(code !== undefined && { code }) };
   return {
     ...meta,
+    length,
     at: place.at,
     source: place.source,
     sourceAt: place.sourceAt,
     unit: 2 ** shift,
-    // Inline files have their bytes there; copying those of thousands of files would be most of the memory.
-    pointers: meta.zla === ZLA_INLINE ? NO_POINTERS : pointersOf(g, block, offset),
+    pointers,
     lostPointers: NONE_LOST,
     doubts,
     why,
@@ -106,6 +119,27 @@ function metadataOf(view: DataView, start: number): FdMetadata {
 const NO_POINTERS = new Uint32Array(0);
 const NONE_LOST: readonly (readonly [number, number])[] = [];
 
+/**
+ * The most bytes that a file can have. One wrong bit of a length makes petabytes of a text: nothing could be recovered
+ * to a disk on which such a file does not fit.
+ */
+function mostOf(g: Geometry, meta: FdMetadata, unit: number, pointers: Uint32Array): number {
+  if (meta.type === TYPE_RDM) return Number.POSITIVE_INFINITY;
+  if (meta.zla === ZLA_INLINE) return g.inlineBytes;
+  const levels = levelsOf(meta.zla);
+  // Nothing of it can be had: as many bytes are missing as it has blocks, or as its own pointers could lead to.
+  if (levels === undefined) return Math.min(MAX_FILE_BYTES, Math.max(g.pointers, meta.blocks) * unit);
+  const most = Math.min(MAX_FILE_BYTES, g.pointers * unit * g.pointersPerBlock ** levels);
+  if (levels > 0 || meta.length <= most) return most;
+  let used = g.pointers;
+  while (used > 1 && pointers.subarray((used - 1) * g.pointerWords, used * g.pointerWords).every(isZero)) used--;
+  return used * unit;
+}
+
+function isZero(word: number): boolean {
+  return word === 0;
+}
+
 function pointersOf(g: Geometry, block: Uint8Array, offset: number): Uint32Array {
   // A copy, because the block goes back to a cache and because views need alignment.
   const area = block.slice(offset + g.pointersAt, offset + g.pointersAt + g.pointers * g.pointerWords * 4);
@@ -133,10 +167,16 @@ function doubtsOf(
   if (g.version === 6 && meta.signature !== FD_SIGNATURE) {
     doubt(metaAt + 0x64, 'vmfs.fd.signature', 'the letters dmdf', addressText(meta.signature));
   }
-  if (meta.zla === ZLA_INLINE && meta.type !== TYPE_RDM && meta.length > g.inlineBytes) {
-    doubt(metaAt + 0x14, 'vmfs.fd.length', `at most ${g.inlineBytes} bytes of inline data`, numberText(meta.length));
-  }
   return out;
+}
+
+/**
+ * Whether what stands in a slot is not the descriptor that belongs there: another one, or no descriptor at all. Its
+ * address is not that of the slot, and its position or its type speak against it, too.
+ */
+export function isForeign(fd: Descriptor): boolean {
+  const failed = (code: string): boolean => fd.doubts.some((doubt) => doubt.code === code);
+  return failed('vmfs.fd.address') && (failed('vmfs.fd.self-address') || failed('vmfs.fd.type'));
 }
 
 /** VMFS3 has no shift of its own: the block size says it. Where both speak they have to agree. */

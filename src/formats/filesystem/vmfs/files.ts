@@ -1,5 +1,5 @@
 /** Files and directories of a VMFS volume as nodes. */
-import type { Damage } from '../../../core/damage.ts';
+import { type Damage, hex } from '../../../core/damage.ts';
 import { MAX_DAMAGES } from '../../../core/limits.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import type { Facts, Kind, Node } from '../../../core/node.ts';
@@ -9,7 +9,7 @@ import { latin1 } from '../../../core/struct.ts';
 import { bare, childNamed, type Place, whyNotWalked } from '../posix.ts';
 import { addressText, fdAddress } from './address.ts';
 import { levelsOf } from './blocks.ts';
-import { type Descriptor, type Doubt, numberText } from './descriptor.ts';
+import { type Descriptor, type Doubt, isForeign, numberText } from './descriptor.ts';
 import { type Entry, flatEntries } from './directory.ts';
 import { hashedEntries } from './directory6.ts';
 import { rootAt, rootOf } from './rebuild-root.ts';
@@ -67,10 +67,12 @@ function describedNode(
   place: Place,
   base: number,
 ): Node | Promise<Node> {
-  if (fd === undefined) {
+  // The size, the times and the blocks of something else are nothing to go by, not even as inferred.
+  if (fd === undefined || isForeign(fd)) {
     const expected = `file descriptor ${addressText(entry.address)}`;
     const effect = `${printable(entry.name)} is known by name only; its bytes are missing`;
-    const damage = volume.cx.damage(base + entry.at, 'vmfs.fd.missing', expected, 'an empty or absent slot', effect);
+    const actual = fd === undefined ? 'an empty or absent slot' : foreignText(fd);
+    const damage = volume.cx.damage(base + entry.at, 'vmfs.fd.missing', expected, actual, effect);
     return { ...bare(place, KINDS[entry.type] ?? 'file'), damage: [damage] };
   }
   const doubts: Doubt[] = [];
@@ -87,6 +89,12 @@ function describedNode(
   const node = fileNode(volume, fd, place, doubts);
   if (node.kind !== 'symlink' && node.kind !== 'rdm') return node;
   return withContent(volume, fd, node);
+}
+
+/** What stands where a descriptor should be: another one, or bytes that were never one. */
+function foreignText(fd: Descriptor): string {
+  const what = KINDS[fd.type] === undefined ? 'other bytes' : `what calls itself ${addressText(fd.address)}`;
+  return `${what} at ${hex(fd.at)} of the volume`;
 }
 
 /** Links and device mappings are told by what is in them. */

@@ -4,7 +4,7 @@
  * better is known, and what is not certain is said. Source: vmfs.md section 8.7.
  */
 import { levelsOf } from './blocks.ts';
-import type { Descriptor } from './descriptor.ts';
+import { type Descriptor, isForeign } from './descriptor.ts';
 import type { Geometry } from './geometry.ts';
 import type { Chain } from './residue-pointers.ts';
 import { TYPE_REGULAR, ZLA_SUB_BLOCK } from './structs.ts';
@@ -72,8 +72,10 @@ export function isUnread({ zla, type, length, pointers, lostPointers }: Descript
   return Number.isFinite(length) && length > 0 && pointers.every((word) => word === 0);
 }
 
-/** Whether what a descriptor says of its file could not be read. Its pointers may be there. */
-export function isBlank({ address, type, length, doubts }: Descriptor): boolean {
+/** Whether what a descriptor says of its file could not be read, or was overwritten. Its pointers may be there. */
+export function isBlank(fd: Descriptor): boolean {
+  const { address, type, length, doubts } = fd;
+  if (isForeign(fd)) return doubts.some(({ code }) => code === 'vmfs.fd.type'); // else it is another file's
   return address === 0 && type === 0 && length === 0 && doubts.some(({ code }) => code === 'vmfs.fd.unreadable');
 }
 

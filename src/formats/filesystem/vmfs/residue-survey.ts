@@ -8,7 +8,7 @@ import { GUESSED, INFERRED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { addressText, fdAddress, fdNumbers } from './address.ts';
 import { type Bitmap, bitmaps } from './bitmaps.ts';
-import { type Descriptor, numberText } from './descriptor.ts';
+import { type Descriptor, isForeign, numberText } from './descriptor.ts';
 import { flatEntries } from './directory.ts';
 import { hashedEntries } from './directory6.ts';
 import { type AfterImage, afterImages } from './journal.ts';
@@ -101,7 +101,8 @@ export class Survey {
   readonly unread: Descriptor[] = [];
   /** Limits that were reached. */
   readonly damage: Damage[] = [];
-  readonly #reachable = new Set<number>();
+  /** Descriptors that entries name, and the generation that the entry asks for. */
+  readonly #reachable = new Map<number, number>();
   readonly #names = new Map<number, { readonly name: string; readonly directory: number }>();
   #goneBytes = 0;
 
@@ -152,14 +153,14 @@ export class Survey {
 
   async #walkTree(): Promise<void> {
     const root = fdAddress(0, 0);
-    this.#reachable.add(root);
+    this.#reachable.set(root, 1);
     this.paths.set(root, []);
     const queue = [root];
     const six = this.volume.geometry.version === 6;
     for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
       const fd = next === root ? await rootOf(this.volume) : await this.volume.descriptor(next);
       const path = this.paths.get(next)!;
-      if (fd === undefined || path.length >= MAX_PATH_DEPTH) continue;
+      if (fd === undefined || isForeign(fd) || path.length >= MAX_PATH_DEPTH) continue;
       const source = this.volume.source(fd, false);
       // What is wrong with a directory is said where it is listed.
       const quiet = (): void => {};
@@ -171,12 +172,12 @@ export class Survey {
           listed.add(name);
           // A name whose descriptor is lost leads nowhere; what it meant may still be found.
           const meant = type === TYPE_DIRECTORY ? undefined : await this.volume.descriptor(address);
-          if (type !== TYPE_DIRECTORY && (meant === undefined || isBlank(meant))) {
+          if (type !== TYPE_DIRECTORY && (meant === undefined || isBlank(meant) || isForeign(meant))) {
             if (this.traces.length < MAX_NAMES)
               this.traces.push({ ...entry, how: 'empty', directory: next, before: next });
             continue;
           }
-          this.#reachable.add(address);
+          this.#reachable.set(address, entry.generation);
           if (this.#names.size < MAX_NAMES && !this.#names.has(address))
             this.#names.set(address, { name, directory: next });
           if (name.endsWith('.vmdk') && this.disks.length < MAX_DISKS) {
@@ -205,7 +206,7 @@ export class Survey {
     for await (const [cluster, bitmap] of bitmaps(this.volume, fdc)) {
       if (bitmap !== undefined) this.#bitmaps.set(cluster, bitmap);
       for (const fd of await this.volume.descriptorsOf(cluster, () => true)) {
-        if (this.#reachable.has(fd.address) && isItself(fd)) {
+        if (this.#isNamed(fd)) {
           await this.live.add(this.volume, fd);
           if (isUnread(fd) && this.unread.length < MAX_UNREAD) this.unread.push(fd);
         } else if (fd.type === TYPE_SYSTEM) await this.live.add(this.volume, fd);
@@ -215,6 +216,12 @@ export class Survey {
     }
   }
 
+  /** Whether an entry names it: by its number, and by its generation where only its lock was lost. */
+  #isNamed(fd: Descriptor): boolean {
+    const generation = this.#reachable.get(fd.address);
+    return generation !== undefined && (isItself(fd) || (isThere(fd) && generation === fd.generation));
+  }
+
   /** What the journal remembers and no slot says: files whose descriptors were cleared, or their pointers. */
   async #readJournal(): Promise<void> {
     const { volume } = this;
@@ -222,7 +229,7 @@ export class Survey {
     await this.#journalEntries(images);
     for (const fd of await versionsIn(volume, images)) {
       const slot = await volume.descriptor(fd.address);
-      const isLive = slot !== undefined && this.#reachable.has(fd.address) && isItself(slot);
+      const isLive = slot !== undefined && this.#isNamed(slot);
       // An older state of a file that lives is no file of its own.
       if (isLive && slot.generation === fd.generation) continue;
       const known = await Promise.all(this.at(fd.address).map(async (one) => this.descriptor(one)));
