@@ -20,6 +20,8 @@ const PIECES: Readonly<Record<number, string>> = {
 
 /** All kinds of hits whose `base` is where the logical volume's byte 0 lies. */
 export const VMFS_KINDS: readonly string[] = ['vmfs.header', 'vmfs.heartbeat', ...Object.values(PIECES)];
+/** Those of resource clusters. */
+export const CLUSTER_KINDS: readonly string[] = Object.values(PIECES).filter((kind) => kind.includes('.cluster.'));
 const LOCKS = Object.keys(PIECES).map(Number);
 
 /** Locks, heartbeats and the header; `base` is where the logical volume's byte 0 lies. */
