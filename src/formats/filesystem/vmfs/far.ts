@@ -16,6 +16,7 @@ import {
   FS_MAGIC,
   type FsHeader,
   fsHeader,
+  type ResourceHeader,
   resourceHeader,
 } from './structs.ts';
 
@@ -37,6 +38,9 @@ const LOCK_FAMILY = 0x10c0000;
 const FIRST_KIND = 2;
 const LAST_KIND = 8;
 const SUB_BLOCKS = 3;
+const SECOND_LEVEL = 6;
+/** Sub-blocks of a cluster whose addresses have four bits for them: those of VMFS3, and of volumes that began as one. */
+const SPARSE = 16;
 /** Group sizes of VMFS3 and VMFS5. */
 const GROUP_3 = 32;
 const GROUP_5 = 64;
@@ -101,35 +105,37 @@ function header6(): FsHeader {
 
 /** VMFS3 and VMFS5 differ in the clusters of a group, and in their sub-blocks. */
 async function header35(volume: Source, rows: readonly Row[]): Promise<FsHeader> {
-  const clustersPerGroup = rows.some(isLong) || !rows.some(isShort) ? GROUP_5 : GROUP_3;
-  const sub = rows.filter(({ kind }) => kind === SUB_BLOCKS);
-  const stated = await statedSize(volume, sub);
-  const perCluster = sub[0]?.total ?? (clustersPerGroup === GROUP_5 ? 32 : 16);
-  const isDense = perCluster > 16;
-  const subBlockSize = stated ?? (isDense ? 8192 : 65536);
-  const major = clustersPerGroup === GROUP_5 ? 14 : 4;
-  return { ...blank(), major, config: isDense ? DENSE_SUB_BLOCKS : 0, clustersPerGroup, subBlockSize };
+  const stated = await Promise.all(rows.filter(({ cluster }) => cluster === 0).map((row) => statedBy(volume, row)));
+  const sub = rows.find(({ kind }) => kind === SUB_BLOCKS);
+  const size = stated.find((one) => one?.kind === SUB_BLOCKS)?.header.size;
+  const group = stated.find((one) => one !== undefined)?.header.clustersPerGroup ?? groupSize(rows, sub?.total);
+  const perCluster = sub?.total ?? (group === GROUP_3 ? SPARSE : SPARSE + 1);
+  const isDense = perCluster > SPARSE;
+  const subBlockSize = size === 8192 || size === 65536 ? size : isDense ? 8192 : 65536;
+  const isFive = group > GROUP_3 || rows.some(({ kind }) => kind === SECOND_LEVEL);
+  const config = isDense ? DENSE_SUB_BLOCKS : 0;
+  return { ...blank(), major: isFive ? 14 : 4, config, clustersPerGroup: group, subBlockSize };
 }
 
-/** Whether a row goes on where a group of VMFS3 ends. */
-function isLong({ cluster, count }: Row): boolean {
-  return (cluster % GROUP_3) + count > GROUP_3;
+/** Clusters in a group, by where rows of them end. */
+function groupSize(rows: readonly Row[], subBlocks: number | undefined): number {
+  // A row that goes on where a group of VMFS3 ends, or one that ends there where one of VMFS5 does not.
+  if (rows.some(({ cluster, count }) => (cluster % GROUP_3) + count > GROUP_3)) return GROUP_5;
+  if (rows.some(({ cluster, count }) => (cluster + count) % GROUP_5 === GROUP_3)) return GROUP_3;
+  return subBlocks !== undefined && subBlocks <= SPARSE ? GROUP_3 : GROUP_5;
 }
 
-/** Whether a row ends where a group of VMFS3 does and one of VMFS5 does not. */
-function isShort({ cluster, count }: Row): boolean {
-  return (cluster + count) % GROUP_5 === GROUP_3;
-}
-
-/** Bytes of a sub-block, where the header of their file is left. */
-async function statedSize(volume: Source, rows: readonly Row[]): Promise<number | undefined> {
-  const first = rows.find(({ cluster }) => cluster === 0);
-  if (first === undefined || first.at < CLUSTERS_AT) return undefined;
+/** The header of the resource file whose first cluster this is, where it is left. */
+async function statedBy(
+  volume: Source,
+  { at, kind, total }: Row,
+): Promise<{ readonly kind: number; readonly header: ResourceHeader } | undefined> {
+  if (at < CLUSTERS_AT) return undefined;
   const block = new Uint8Array(resourceHeader.size);
-  await volume.read(first.at - CLUSTERS_AT, block);
+  if ((await volume.read(at - CLUSTERS_AT, block)).length > 0) return undefined;
   const header = resourceHeader.decode(block);
-  const sound = resourceHeader.violations(header).length === 0 && header.perCluster === first.total;
-  return sound && (header.size === 8192 || header.size === 65536) ? header.size : undefined;
+  const isSound = resourceHeader.violations(header).length === 0 && header.perCluster === total;
+  return isSound ? { kind, header } : undefined;
 }
 
 /** Rows of clusters that agree on the start, as a scan found them; as far as a quick look goes where there was none. */
