@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import type { Found, Hit } from '../../src/core/finder.ts';
 import { slice } from '../../src/core/map-source.ts';
+import { MemorySource } from '../../src/core/memory.ts';
 import type { Node } from '../../src/core/node.ts';
 import { VERIFIED } from '../../src/core/run.ts';
 import type { Source } from '../../src/core/source.ts';
@@ -10,16 +11,17 @@ import { sweepSource } from '../../src/scan/shard.ts';
 import { merged, Sweep } from '../../src/scan/sweep.ts';
 import { home } from '../../src/stack/home.ts';
 import { Stack } from '../../src/stack/stack.ts';
-import { faulty, put, zeroed } from '../faults/faults.ts';
+import { faulty, zeroed } from '../faults/faults.ts';
 import { seeded } from '../make/content.ts';
 import { machineEntries } from '../make/machines.ts';
 import { makeStore } from '../make/stores.ts';
 import type { Made } from '../make/types.ts';
 import { expectNoLie } from './gone.ts';
-import { evidenceOf } from './stores.ts';
 
 const MIB = 2 ** 20;
 const VERSIONS = [3, 5, 6] as const;
+type Fill = 'zeros' | 'noise';
+type Image = { readonly name: string; readonly source: Source };
 type Version = (typeof VERSIONS)[number];
 const DISK = { bytes: 4 * MIB, fill: 1, partitioned: true };
 /** Bytes that a scan of these small stores has to see. */
@@ -30,12 +32,18 @@ function made(version: Version, wrap: 'bare' | 'gpt'): Made {
   return makeStore(version, { seed: 8, members: [{ pes: 2, wrap }], entries });
 }
 
-/** The store without all that lies before the file of its sub-blocks. */
-function overwritten(store: Made, fill: 'zeros' | 'noise'): { name: string; source: Source } {
-  const [{ name, source }] = evidenceOf(store);
-  const end = store.truth.structures.find((one) => one.name === 'sbc.header')!.at;
-  const fault = fill === 'zeros' ? zeroed(0, end) : put(0, seeded(77, end).read(0, end));
-  return { name, source: faulty(source as Source, [fault]) };
+/** The store with `fill` in [0, end), and without what lies from `tail` on. */
+function overwritten(store: Made, fill: Fill, end = firstOf(store, 'sbc.header'), tail = store.members[0].size): Image {
+  const pieces = [{ at: 0, bytes: fill === 'zeros' ? new Uint8Array(end) : seeded(77, end).read(0, end) }];
+  for (const { at, bytes } of store.writes()) {
+    const kept = bytes.subarray(Math.max(0, end - at), Math.max(0, tail - at));
+    if (kept.length > 0) pieces.push({ at: Math.max(at, end), bytes: kept });
+  }
+  return { name: 'm0.img', source: new MemorySource(pieces, store.members[0].size) };
+}
+
+function firstOf(store: Made, name: string): number {
+  return store.truth.structures.find((one) => one.name === name)!.at;
 }
 
 /** What a scan finds. */
@@ -99,12 +107,10 @@ for (const version of VERSIONS) {
 
   test(`VMFS${version}: a partition whose table is lost as well is opened where it started`, async () => {
     const store = made(version, 'gpt');
-    const evidence = overwritten(store, 'noise');
     // The second table of a GPT is at the end.
-    const end = evidence.source.size - 34 * 512;
-    const source = faulty(evidence.source, [zeroed(end, evidence.source.size - end)]);
-    for (const found of [undefined, await scanned(source)]) {
-      const stack = new Stack([{ ...evidence, source }], { only: true, ...(found !== undefined && { found }) });
+    const evidence = overwritten(store, 'noise', undefined, store.members[0].size - 34 * 512);
+    for (const found of [undefined, await scanned(evidence.source)]) {
+      const stack = new Stack([evidence], { only: true, ...(found !== undefined && { found }) });
       const start = store.truth.members[0].partitionStart;
       expect((await home(stack)).locator).toContain(`lost/at${start}`);
       await expectRemains(store, stack);
@@ -131,4 +137,18 @@ test('clusters that lie elsewhere than they say open the volume where it would h
   const cut = MIB + 4096;
   const stack = new Stack([{ name, source: slice(source, cut, source.size - cut, VERIFIED) }], { only: true });
   expect((await home(stack)).locator).toContain(`lost/at-${cut}`);
+});
+
+test('sub-blocks of later groups come back where the first group is gone', async () => {
+  const filler = Array.from({ length: 2300 }, (_, i) => {
+    return { path: `/filler-${i}`, kind: 'file' as const, content: seeded(i, 2000) };
+  });
+  const entries = [...filler, ...machineEntries({ name: 'web', seed: 4, disks: [DISK] })];
+  const store = makeStore(5, { seed: 8, members: [{ pes: 2 }], entries });
+  const evidence = overwritten(store, 'noise', firstOf(store, 'sbc.cluster/64'));
+  const stack = new Stack([evidence], { only: true, found: await scanned(evidence.source) });
+  await expectRemains(store, stack);
+  const orphans = await filesBelow(await stack.child(await home(stack), '+orphan'), stack);
+  const log = orphans.find(({ rawName }) => rawName === 'vmware.log')!;
+  expect(Buffer.compare(await bytesOf(log), Buffer.from(contentOf(store, 'vmware.log')))).toBe(0);
 });

@@ -46,7 +46,7 @@ const GROUP_3 = 32;
 const GROUP_5 = 64;
 
 /** Headers of clusters that stand side by side. */
-interface Row {
+export interface Row {
   /** The low byte of their locks. */
   readonly kind: number;
   readonly isSix: boolean;
@@ -77,8 +77,7 @@ export async function hasFar(source: Source, base: number, cx: Cx): Promise<bool
 
 /** A header made from what clusters further on say; undefined where too few do. What they do not say is as usual. */
 export async function farHeader(volume: Source, cx: Cx): Promise<FarHeader | undefined> {
-  const rows: Row[] = [];
-  for await (const row of rowsOf(volume, 0, cx)) rows.push(row);
+  const rows = await farRows(volume, cx);
   // What a volume of another version left is not the one that most of it says.
   const six = sum(rows.filter(({ isSix }) => isSix));
   const isSix = six > sum(rows) - six;
@@ -86,6 +85,13 @@ export async function farHeader(volume: Source, cx: Cx): Promise<FarHeader | und
   const clusters = sum(own);
   if (clusters < ENOUGH) return undefined;
   return { header: isSix ? header6() : await header35(volume, own), clusters };
+}
+
+/** Clusters of the volume, as far as they were found. */
+export async function farRows(volume: Source, cx: Cx): Promise<Row[]> {
+  const rows: Row[] = [];
+  for await (const row of rowsOf(volume, 0, cx)) rows.push(row);
+  return rows;
 }
 
 function sum(rows: readonly Row[]): number {
