@@ -45,6 +45,7 @@ export const vmfs: Format = {
   gaps: [
     'Deleted files come back from descriptors, journals, directories and pointer blocks that survive in metadata areas.',
     'Records of the VMFS6 journal are not decoded: descriptors and directory blocks in it are found by their signatures.',
+    'Where all structures at its start are lost, a volume is known by clusters: on block borders of its first 96 MiB, or anywhere after a scan. Blocks are then taken to be of 1 MiB.',
     'Raw device mappings are listed; the data is on the mapped disk.',
     'A partly to-be-zeroed VMFS6 block reads as zeros, graded inferred.',
   ],
