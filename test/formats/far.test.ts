@@ -152,3 +152,24 @@ test('sub-blocks of later groups come back where the first group is gone', async
   const log = orphans.find(({ rawName }) => rawName === 'vmware.log')!;
   expect(Buffer.compare(await bytesOf(log), Buffer.from(contentOf(store, 'vmware.log')))).toBe(0);
 });
+
+test.each([1, 2, 4, 8])(
+  'VMFS3 with blocks of %i MiB: their size follows from descriptors, or from where files begin',
+  async (mib) => {
+    const entries = machineEntries({ name: 'web', seed: 4, disks: [DISK] });
+    const store = makeStore(3, { seed: 8, blockSize: mib * MIB, members: [{ pes: 4 }], entries });
+    // Only the system descriptors are gone, then all of them.
+    const regular = store.truth.files.filter(({ kind }) => kind === 'file');
+    const places = regular.map((one) => firstOf(store, `fd/0x${one.fdAddress.toString(16).padStart(8, '0')}`));
+    for (const end of [Math.min(...places), firstOf(store, 'fbb.header')]) {
+      const isDescribed = end <= Math.max(...places);
+      const evidence = overwritten(store, 'noise', end);
+      const stack = new Stack([evidence], { only: true, found: await scanned(evidence.source) });
+      const root = await home(stack);
+      expect(root.format).toBe('VMFS3 file system');
+      const { blockSize } = root.facts.details!;
+      if (isDescribed || mib === 1 || mib === 8) expect(blockSize).toBe(mib * MIB);
+      else expect([MIB, mib * MIB]).toContain(blockSize);
+    }
+  },
+);

@@ -7,7 +7,7 @@ import { flatten } from '../../../core/resolve.ts';
 import { DATA, RunList } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { readU64, viewOf } from '../../../core/struct.ts';
-import { CLUSTER_KINDS } from './find.ts';
+import { CLUSTER_KINDS, DESCRIPTOR_KIND } from './find.ts';
 import {
   CLUSTER_SIGNATURE,
   clusterMetadata,
@@ -15,6 +15,7 @@ import {
   DENSE_SUB_BLOCKS,
   FS_MAGIC,
   type FsHeader,
+  fdMetadata,
   fsHeader,
   type ResourceHeader,
   resourceHeader,
@@ -44,6 +45,13 @@ const SPARSE = 16;
 /** Group sizes of VMFS3 and VMFS5. */
 const GROUP_3 = 32;
 const GROUP_5 = 64;
+
+/** Those of VMFS3 and of volumes that began as one. */
+const BLOCK_SIZES_3 = [MIB, 2 * MIB, 4 * MIB, 8 * MIB];
+/** Descriptors that are asked for the size of a block. */
+const MAX_DESCRIPTORS = 64;
+/** One in so many volumes with small blocks has all its files on such borders as well. */
+const NO_CHANCE = 64;
 
 /** Headers of clusters that stand side by side. */
 export interface Row {
@@ -84,7 +92,7 @@ export async function farHeader(volume: Source, cx: Cx): Promise<FarHeader | und
   const own = rows.filter((row) => row.isSix === isSix);
   const clusters = sum(own);
   if (clusters < ENOUGH) return undefined;
-  return { header: isSix ? header6() : await header35(volume, own), clusters };
+  return { header: isSix ? header6() : await header35(volume, own, cx), clusters };
 }
 
 /** Clusters of the volume, as far as they were found. */
@@ -110,7 +118,7 @@ function header6(): FsHeader {
 }
 
 /** VMFS3 and VMFS5 differ in the clusters of a group, and in their sub-blocks. */
-async function header35(volume: Source, rows: readonly Row[]): Promise<FsHeader> {
+async function header35(volume: Source, rows: readonly Row[], cx: Cx): Promise<FsHeader> {
   const stated = await Promise.all(rows.filter(({ cluster }) => cluster === 0).map((row) => statedBy(volume, row)));
   const sub = rows.find(({ kind }) => kind === SUB_BLOCKS);
   const size = stated.find((one) => one?.kind === SUB_BLOCKS)?.header.size;
@@ -120,7 +128,31 @@ async function header35(volume: Source, rows: readonly Row[]): Promise<FsHeader>
   const subBlockSize = size === 8192 || size === 65536 ? size : isDense ? 8192 : 65536;
   const isFive = group > GROUP_3 || rows.some(({ kind }) => kind === SECOND_LEVEL);
   const config = isDense ? DENSE_SUB_BLOCKS : 0;
-  return { ...blank(), major: isFive ? 14 : 4, config, clustersPerGroup: group, subBlockSize };
+  const blockSize = (await describedSize(volume, cx)) ?? alignedSize(rows);
+  return { ...blank(), major: isFive ? 14 : 4, config, blockSize, clustersPerGroup: group, subBlockSize };
+}
+
+/** Bytes of a file block, as descriptors say that a scan found. */
+async function describedSize(volume: Source, cx: Cx): Promise<number | undefined> {
+  const block = new Uint8Array(fdMetadata.size);
+  const counts = new Map<number, number>();
+  const places = (await scanned(volume, 0, cx, [DESCRIPTOR_KIND])) ?? [];
+  for (const at of places.slice(0, MAX_DESCRIPTORS)) {
+    if (at < 0 || (await volume.read(at + SECTOR, block)).length > 0) continue;
+    const { blockSize } = fdMetadata.decode(block);
+    if (BLOCK_SIZES_3.includes(blockSize)) counts.set(blockSize, (counts.get(blockSize) ?? 0) + 1);
+  }
+  return [...counts].sort((a, b) => b[1] - a[1])[0]?.[0];
+}
+
+/** Bytes of a file block, where so many resource files begin on borders of it that these are no chance. */
+function alignedSize(rows: readonly Row[]): number {
+  const starts = rows.filter(({ cluster }) => cluster === 0).map(({ at }) => at - CLUSTERS_AT);
+  const fits = (size: number): boolean => {
+    const odds = (size / MIB) ** starts.length;
+    return odds >= NO_CHANCE && starts.every((start) => start % size === 0);
+  };
+  return BLOCK_SIZES_3.findLast(fits) ?? MIB;
 }
 
 /** Clusters in a group, by where rows of them end. */
@@ -146,7 +178,7 @@ async function statedBy(
 
 /** Rows of clusters that agree on the start, as a scan found them; as far as a quick look goes where there was none. */
 async function* rowsOf(source: Source, base: number, cx: Cx): AsyncGenerator<Row> {
-  const found = await scannedRows(source, base, cx);
+  const found = await scanned(source, base, cx, CLUSTER_KINDS);
   const end = Math.min(source.size - base, QUICK_LOOK);
   let read = 0;
   let done = 0;
@@ -170,8 +202,13 @@ function* lookedAt(end: number): Generator<number> {
   for (let at = CLUSTERS_AT; at < end; at += MIB) yield at;
 }
 
-/** Where in the volume a scan of what it lies on found clusters of it; undefined where nothing was scanned. */
-async function scannedRows(source: Source, base: number, { found }: Cx): Promise<number[] | undefined> {
+/** Where in the volume a scan of what it lies on found pieces of it; undefined where nothing was scanned. */
+async function scanned(
+  source: Source,
+  base: number,
+  { found }: Cx,
+  kinds: readonly string[],
+): Promise<number[] | undefined> {
   if (found === undefined || base >= source.size) return undefined;
   const list = new RunList(MAX_RUNS);
   await flatten(source, base, source.size, list);
@@ -179,7 +216,7 @@ async function scannedRows(source: Source, base: number, { found }: Cx): Promise
     const evidence = list.state(i) === DATA ? list.sourceOf(i) : undefined;
     if (evidence === undefined || !found.whole(evidence)) continue;
     const origin = list.at[i] - at;
-    const hits = CLUSTER_KINDS.flatMap((kind) => found.hits(evidence, kind)).filter((hit) => hit.base === origin);
+    const hits = kinds.flatMap((kind) => found.hits(evidence, kind)).filter((hit) => hit.base === origin);
     return hits.map((hit) => hit.at - origin).sort((a, b) => a - b);
   }
   return undefined;

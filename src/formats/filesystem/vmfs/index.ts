@@ -45,7 +45,7 @@ export const vmfs: Format = {
   gaps: [
     'Deleted files come back from descriptors, journals, directories and pointer blocks that survive in metadata areas.',
     'Records of the VMFS6 journal are not decoded: descriptors and directory blocks in it are found by their signatures.',
-    'Where all structures at its start are lost, a volume is known by clusters: on block borders of its first 96 MiB, or anywhere after a scan. Blocks are then taken to be of 1 MiB.',
+    'Where all structures at its start are lost, a volume is known by clusters: on block borders of its first 96 MiB, or anywhere after a scan. The size of blocks is then known from descriptors that are left, else likely at best.',
     'Raw device mappings are listed; the data is on the mapped disk.',
     'A partly to-be-zeroed VMFS6 block reads as zeros, graded inferred.',
   ],
@@ -104,7 +104,6 @@ interface StandIn {
 
 const NONE: Partial<StandIn> & { readonly effect: string } = { effect: '' };
 const LOST = 'label and UUID are lost, and all bytes are inferred';
-const USUAL = 'what they do not say is taken as usual, blocks of 1 MiB';
 
 async function bySystem(volume: Source): Promise<StandIn | undefined> {
   const header = await rebuiltHeader(volume);
@@ -116,7 +115,8 @@ async function byOthers(volume: Source, cx: Cx): Promise<StandIn | undefined> {
   const far = await farHeader(volume, cx);
   if (far === undefined) return undefined;
   const { header, clusters } = far;
-  const effect = `the layout follows from ${clusters} resource clusters that know their own positions; ${USUAL}; ${LOST}`;
+  const usual = `what they do not say is taken as usual, with blocks of ${header.blockSize / 2 ** 20} MiB`;
+  const effect = `the layout follows from ${clusters} resource clusters that know their own positions; ${usual}; ${LOST}`;
   return { header, effect };
 }
 
