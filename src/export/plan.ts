@@ -186,7 +186,9 @@ function nothing(options: RecoverOptions): ExportError {
   }
   const none = options.guests === true ? 'No file system that is known is inside the disks.' : 'There are no files.';
   const why = globsGiven === '' ? none : `No path matches ${globsGiven}.`;
-  return new ExportError('nothing', `${why} See what is there with "salvor tree".`);
+  const isShallow = globsGiven === '' && options.guests !== true && options.deep !== true;
+  const deeper = isShallow ? 'What no directory leads to any more is looked for with --deep. ' : '';
+  return new ExportError('nothing', `${why} ${deeper}See what is there with "salvor tree".`);
 }
 
 /** Looks at what lies in the target already. */

@@ -120,7 +120,8 @@ async function starts(source: Source, cx: Cx): Promise<number[]> {
     .sort((a, b) => b[1] - a[1]);
   for (const [start] of ranked.slice(0, MAX_STARTS)) {
     const rest = partitionAt(source, start, source.size - start);
-    if ((await vmfsLvm.probe(rest, NO_CX)) > 0) out.push(start);
+    if ((await vmfsLvm.probe(rest, { ...NO_CX, ...(cx.found !== undefined && { found: cx.found }) })) > 0)
+      out.push(start);
   }
   return out.sort((a, b) => a - b);
 }

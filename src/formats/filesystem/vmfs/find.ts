@@ -6,9 +6,10 @@ import { FS_HEADER_AT, FS_MAGIC, HEARTBEAT_FREE, HEARTBEAT_IN_USE } from './stru
 /** Volumes are at most 64 TiB by VMware's own limit; twice that is no position any more. */
 const MAX_POSITION = 2 ** 47;
 const SECTOR = 512;
+export const DESCRIPTOR_KIND = 'vmfs.descriptor';
 /** The low byte of a lock's type, as the piece it begins. */
 const PIECES: Readonly<Record<number, string>> = {
-  1: 'vmfs.descriptor',
+  1: DESCRIPTOR_KIND,
   2: 'vmfs.cluster.fbb',
   3: 'vmfs.cluster.sbc',
   4: 'vmfs.cluster.pbc',
@@ -20,6 +21,8 @@ const PIECES: Readonly<Record<number, string>> = {
 
 /** All kinds of hits whose `base` is where the logical volume's byte 0 lies. */
 export const VMFS_KINDS: readonly string[] = ['vmfs.header', 'vmfs.heartbeat', ...Object.values(PIECES)];
+/** Those of resource clusters. */
+export const CLUSTER_KINDS: readonly string[] = Object.values(PIECES).filter((kind) => kind.includes('.cluster.'));
 const LOCKS = Object.keys(PIECES).map(Number);
 
 /** Locks, heartbeats and the header; `base` is where the logical volume's byte 0 lies. */

@@ -11,6 +11,7 @@ import { flatten } from '../../../core/resolve.ts';
 import { MISSING, RunList } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { CarvedOf } from './carve-node.ts';
+import { farHeader, hasFar } from './far.ts';
 import { rootNode } from './files.ts';
 import { vmfsFinder } from './find.ts';
 import { freedBlocks } from './freed.ts';
@@ -44,6 +45,7 @@ export const vmfs: Format = {
   gaps: [
     'Deleted files come back from descriptors, journals, directories and pointer blocks that survive in metadata areas.',
     'Records of the VMFS6 journal are not decoded: descriptors and directory blocks in it are found by their signatures.',
+    'Where all structures at its start are lost, a volume is known by clusters: on block borders of its first 96 MiB, or anywhere after a scan. The size of blocks is then known from descriptors that are left, else likely at best.',
     'Raw device mappings are listed; the data is on the mapped disk.',
     'A partly to-be-zeroed VMFS6 block reads as zeros, graded inferred.',
   ],
@@ -52,10 +54,11 @@ export const vmfs: Format = {
     { table: heartbeat, at: HEARTBEATS_AT, times: SHOWN_HEARTBEATS },
   ],
   find: vmfsFinder,
-  async probe(source) {
+  async probe(source, cx) {
     const header = await readHeader(source);
     if (header !== undefined) return fsHeader.violations(header).length === 0 ? 95 : 40;
     if (await hasTraces(source, 0)) return 30;
+    if (cx.isKnown !== true && (await hasFar(source, 0, cx))) return 20;
     return (await startIsLost(source)) ? 8 : 0;
   },
   async open(source, cx) {
@@ -85,12 +88,41 @@ export async function maskLive(source: Source, cx: Cx, mask: Mask): Promise<bool
 
 /** The header is lost: descriptors that know their own positions say how the volume is laid out. */
 async function openWithoutHeader(source: Source, cx: Cx): Promise<Node> {
-  const header = (await rebuiltHeader(source)) ?? ((await startIsLost(source)) ? standIn() : undefined);
+  const { header, effect } =
+    (await bySystem(source)) ?? (await byOthers(source, cx)) ?? (await byNothing(source)) ?? NONE;
   if (header === undefined) throw new NotThis('no VMFS file-system header 2 MiB into it, and no system descriptors');
   const volume = await Volume.open(source, header, cx, 'vmfs.header-lost');
-  const effect = 'the layout follows from the system descriptors; label and UUID are lost, and all bytes are inferred';
   volume.damage.push(cx.damage(FS_HEADER_AT, 'vmfs.header-lost', 'a VMFS file-system header', 'none', effect));
   return filesystemNode(volume, cx);
+}
+
+/** A header that stands in for a lost one, and what follows from that. */
+interface StandIn {
+  readonly header: FsHeader;
+  readonly effect: string;
+}
+
+const NONE: Partial<StandIn> & { readonly effect: string } = { effect: '' };
+const LOST = 'label and UUID are lost, and all bytes are inferred';
+
+async function bySystem(volume: Source): Promise<StandIn | undefined> {
+  const header = await rebuiltHeader(volume);
+  return header && { header, effect: `the layout follows from the system descriptors; ${LOST}` };
+}
+
+/** The system descriptors are lost too: others say where the first one was, clusters further on say the rest. */
+async function byOthers(volume: Source, cx: Cx): Promise<StandIn | undefined> {
+  const far = await farHeader(volume, cx);
+  if (far === undefined) return undefined;
+  const { header, clusters } = far;
+  const usual = `what they do not say is taken as usual, with blocks of ${header.blockSize / 2 ** 20} MiB`;
+  const effect = `the layout follows from ${clusters} resource clusters that know their own positions; ${usual}; ${LOST}`;
+  return { header, effect };
+}
+
+async function byNothing(source: Source): Promise<StandIn | undefined> {
+  if (!(await startIsLost(source))) return undefined;
+  return { header: standIn(), effect: `no metadata is left; blocks of 1 MiB are taken for usual; ${LOST}` };
 }
 
 /** Whether the device that held the start of the volume, and with it all metadata, is not there. */

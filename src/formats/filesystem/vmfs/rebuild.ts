@@ -2,12 +2,14 @@
  * System files whose descriptors are lost: found again by cluster headers and descriptors that know their own
  * positions. Source: vmfs.md section 8.4. What rests on them is inferred.
  */
+import type { Cx } from '../../../core/format.ts';
 import { data, missing, type Segment, segments } from '../../../core/map-source.ts';
 import { INFERRED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { readU64, viewOf } from '../../../core/struct.ts';
 import { fdNumbers } from './address.ts';
 import type { Geometry } from './geometry.ts';
+import { laterGroups } from './rebuild-later.ts';
 import { openResource, type ResourceFile, type ResourceKind } from './resource.ts';
 import { CLUSTER_SIGNATURE, LOCK_FD } from './structs.ts';
 
@@ -31,9 +33,15 @@ const LOCK_TYPES: Readonly<Record<ResourceKind, { 3: number; 6: number }>> = {
 };
 
 /** The bytes of a system file, put together without its descriptor; undefined where no trace of it is left. */
-export async function rebuiltFile(g: Geometry, volume: Source, kind: ResourceKind): Promise<Source | undefined> {
+export async function rebuiltFile(
+  g: Geometry,
+  volume: Source,
+  kind: ResourceKind,
+  cx: Cx,
+): Promise<Source | undefined> {
   const start = await clusterHeader(g, volume, kind, 0, CLUSTERS_AT % g.blockSize);
-  if (start === undefined) return kind === 'fdc' ? rebuiltDescriptors(g, volume, undefined) : undefined;
+  if (start === undefined)
+    return kind === 'fdc' ? rebuiltDescriptors(g, volume, undefined) : laterGroups(g, volume, kind, cx);
   const first = start - CLUSTERS_AT;
   const head = await openResource(g, kind, slice(volume, first, volume.size - first, kind));
   if (kind === 'fdc') return rebuiltDescriptors(g, volume, head);

@@ -177,7 +177,7 @@ export class Volume {
       fd.length > 0 &&
       fd.length <= this.volume.size;
     if (!sure) {
-      const rebuilt = await rebuiltFile(g, this.volume, kind);
+      const rebuilt = await rebuiltFile(g, this.volume, kind, this.cx);
       const effect = rebuilt === undefined ? lossOf(kind) : 'it is put together from what knows its own position in it';
       const actual = gaps.length > 0 ? gaps[0].code : 'none that makes sense';
       const expected = `the file descriptor of .${kind}.sf, ${addressText(fdAddress(0, number))}`;

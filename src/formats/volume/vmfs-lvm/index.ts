@@ -6,6 +6,7 @@ import { data, missing, type Segment, segments } from '../../../core/map-source.
 import { type Node, NotThis } from '../../../core/node.ts';
 import { type Certainty, INFERRED, STATED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
+import { hasFar } from '../../filesystem/vmfs/far.ts';
 import { hasHeader, hasTraces } from '../../filesystem/vmfs/traces.ts';
 import { lvmFinder } from './find.ts';
 import { withoutGuest } from './guest.ts';
@@ -23,10 +24,11 @@ export const vmfsLvm: Format = {
     { table: volumeDescriptor, at: HEADER_AT + 512 },
   ],
   find: lvmFinder,
-  async probe(source) {
+  async probe(source, cx) {
     const member = await readMember(source, '');
     if (member !== undefined) return member.headerLost ? 70 : 90;
-    return (await isBare(source)) ? 40 : 0;
+    if (await isBare(source)) return 40;
+    return cx.isKnown !== true && (await hasFar(source, DATA_AT, cx)) ? 20 : 0;
   },
   async identity(source) {
     const member = await readMember(source, '');
@@ -51,7 +53,7 @@ async function isBare(source: Source): Promise<boolean> {
 
 /** The LVM is lost altogether: the volume is taken for one of a single device. */
 async function withoutHead(source: Source, cx: Cx): Promise<Member | undefined> {
-  if (!(await isBare(source))) return undefined;
+  if (!(await isBare(source)) && !(await hasFar(source, DATA_AT, cx))) return undefined;
   // The two layouts of the tables differ; the one whose table makes sense is taken.
   const six = bareMember(source, cx.source, 6);
   return (await readExtents(six)).length > 0 ? six : bareMember(source, cx.source, 5);
