@@ -14,10 +14,9 @@ export interface Row {
   readonly met: boolean | undefined;
   /** MB. */
   readonly memory: number | undefined;
+  /** MB that the job may take, where it is measured. */
+  readonly memoryBar?: number;
 }
-
-/** Peak resident memory that no job may pass, in MB. */
-export const MEMORY_BAR = 200;
 
 type Runs = ReadonlyMap<string, readonly number[]>;
 
@@ -43,7 +42,15 @@ export function beyond(job: string, runs: Runs, peer: string, limit: number, mem
 /** A row as one line of text. */
 export function textOf(row: Row): string {
   const times = `${median(row.salvor).toFixed(0)} ms, ${row.peer} ${median(row.peerRuns).toFixed(0)} ms`;
-  const memory = row.memory === undefined ? '' : `, ${row.memory.toFixed(0)} MB`;
+  const memory = row.memory === undefined ? '' : `, ${memoryOf(row)} MB`;
   const verdict = row.met === undefined ? '' : row.met ? ' (met)' : ' (MISSED)';
   return `${row.job}: ${times}: ${row.result}, bar ${row.bar}${verdict}${memory}`;
+}
+
+/** What a row took of what it may take. */
+export function memoryOf({ memory, memoryBar }: Row): string {
+  if (memory === undefined) return '';
+  if (memoryBar === undefined) return memory.toFixed(0);
+  const said = `${memory.toFixed(0)} of ${memoryBar}`;
+  return memory <= memoryBar ? said : `**${said}**`;
 }

@@ -35,9 +35,9 @@ async function main(names: readonly string[]): Promise<number> {
   try {
     for (const job of jobs) {
       for await (const result of job.run(place)) {
-        console.log(typeof result === 'string' ? result : textOf(result));
         if (typeof result === 'string') notes.push(result);
-        else rows.push(result);
+        else rows.push({ ...result, memoryBar: job.memory });
+        console.log(typeof result === 'string' ? result : textOf(rows.at(-1)!));
       }
     }
   } finally {

@@ -15,6 +15,7 @@ const FLAT = '/dense/dense-flat.vmdk';
 export const copy: Job = {
   id: 'copy',
   gib: 9,
+  memory: 200,
   async *run(place) {
     for (const version of [5, 6] as const) yield* copyOf(place, version);
   },

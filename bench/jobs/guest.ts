@@ -19,6 +19,7 @@ const CARVED_BYTES: number = 2 * 1024 ** 3;
 export const guest: Job = {
   id: 'guest',
   gib: 8,
+  memory: 400,
   async *run(place) {
     yield* listings(place);
     yield* small(place);

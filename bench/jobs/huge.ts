@@ -15,6 +15,7 @@ const START = 'salvor --version';
 export const huge: Job = {
   id: 'huge',
   gib: 2,
+  memory: 200,
   async *run(place) {
     for (const version of [5, 6] as const) {
       yield* members(place, version);
@@ -52,6 +53,7 @@ function inProcess(version: 5 | 6): Row {
 export const start: Job = {
   id: 'start',
   gib: 0,
+  memory: 200,
   async *run() {
     const system = salvorOnSystemNode(['--version']);
     if (system === undefined) {

@@ -8,6 +8,8 @@ export interface Job {
   readonly id: string;
   /** Free disk space that it needs, in GiB. */
   readonly gib: number;
+  /** Peak resident memory that its runs may take, summed over processes, in MB. */
+  readonly memory: number;
   /** Rows, and sentences about what was skipped and why. */
   run(place: Workplace): AsyncIterable<Row | string>;
 }

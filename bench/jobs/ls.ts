@@ -12,6 +12,7 @@ const ROUNDS = 9;
 export const ls: Job = {
   id: 'ls',
   gib: 1,
+  memory: 200,
   async *run(place) {
     for (const version of [5, 6] as const) yield* lsOf(place, version);
   },

@@ -18,6 +18,7 @@ const FORMATS = ['raw', 'qcow2', 'vmdk'] as const;
 export const nbd: Job = {
   id: 'nbd',
   gib: 7,
+  memory: 250,
   async *run(place) {
     const reason = whyNot('qemu-nbd', 'nbdcopy', 'qemu-img');
     if (reason !== undefined) {

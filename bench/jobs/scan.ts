@@ -12,6 +12,7 @@ const ROUNDS = 5;
 export const scan: Job = {
   id: 'scan',
   gib: SIZE + 2,
+  memory: 300,
   async *run(place) {
     const [image] = await place.images(dense(5, SIZE));
     const kept = place.path('case');

@@ -16,6 +16,7 @@ const SHARE = 0.8;
 export const sparse: Job = {
   id: 'sparse',
   gib: 3,
+  memory: 200,
   async *run(place) {
     if (!knows('recover')) {
       yield 'sparse: skipped, because this build has no recover';

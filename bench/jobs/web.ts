@@ -46,6 +46,7 @@ const ASKED = [
 export const web: Job = {
   id: 'web',
   gib: SCANNED + 6,
+  memory: 500,
   async *run(place) {
     if (isThere) yield* large(place);
     else yield 'web: the browser part was skipped, because chromium is not installed';
