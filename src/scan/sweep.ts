@@ -1,12 +1,12 @@
 /** One pass over a window of bytes with all finders. Windows start and end at sectors, also in memory. */
 import type { Finder, Hit } from '../core/finder.ts';
-import { blocksAt, type Probe, probesOf } from './table.ts';
+import { blocksAt, nextIn, type Pass, passesOf, STEP } from './table.ts';
 
 export class Sweep {
-  readonly #probes: readonly Probe[];
+  readonly #passes: readonly Pass[];
 
   constructor(finders: readonly Finder[]) {
-    this.#probes = probesOf(finders);
+    this.#passes = passesOf(finders);
   }
 
   /**
@@ -20,14 +20,12 @@ export class Sweep {
     emit: (hit: Hit) => void,
   ): void {
     const pairs = new Uint16Array(window.buffer, window.byteOffset, window.length >>> 1);
-    for (const probe of this.#probes) {
-      const { at, step, bits } = probe;
-      // Windows start anywhere; blocks are aligned on the evidence.
-      const first = (step - (base % step)) % step;
-      for (let place = (first + at) >>> 1; place < pairs.length; place += step >>> 1) {
-        const pair = pairs[place];
-        if ((bits[pair >>> 5] & (1 << (pair & 31))) === 0) continue;
-        for (const found of blocksAt(probe, window, 2 * place - at, base)) {
+    // Windows start anywhere; sectors are those of the evidence.
+    const first = ((STEP - (base % STEP)) % STEP) >>> 1;
+    for (const pass of this.#passes) {
+      for (let at = first; at < pairs.length; at += STEP / 2) {
+        at = nextIn(pass, pairs, at);
+        for (const found of blocksAt(pass, window, 2 * at, base)) {
           const block = blockOf(window, base, found.at, found.finder.need) ?? more(found.at, found.finder.need);
           if (block !== undefined) found.finder.examine(block, found.at, emit);
         }
