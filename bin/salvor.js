@@ -35,6 +35,8 @@ function main() {
   if (newEnough(process.version)) {
     // Where that folder cannot be written to, the program is compiled each time, as without it.
     require('module').enableCompileCache(compiled);
+    // Threads and processes that are started from here ask for it by this.
+    process.env.NODE_COMPILE_CACHE = process.env.NODE_COMPILE_CACHE || compiled;
     import(require('url').pathToFileURL(entry).href).catch((error) => {
       fail(`the program could not be loaded: ${error?.message || error}`);
     });

@@ -4,6 +4,9 @@ import type { Shard, Swept } from './shard.ts';
 
 const FILE = new URL(import.meta.url.endsWith('.ts') ? './scan-worker.ts' : './scan-worker.js', import.meta.url);
 
+/** Shards of one thread: the one it sweeps, and the next, so that it never waits for what is done with its answers. */
+const WAITING = 2;
+
 /**
  * Sweeps all `shards` with so many threads; `take` gets each answer as it comes, in no order, and is waited for.
  * Rejects with what `take` threw. Shards that were not begun when `signal` fires are left.
@@ -19,12 +22,20 @@ export async function sweepShards(
     if (next >= shards.length) return;
     const worker = new Worker(FILE);
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-    try {
-      while (next < shards.length && !signal.aborted) {
+    const answers = answersOf(worker);
+    const given: Shard[] = [];
+    const give = (): void => {
+      while (given.length < WAITING && next < shards.length && !signal.aborted) {
         const shard = shards[next++];
-        const answer = answerOf(worker);
+        given.push(shard);
         worker.postMessage(shard);
-        const swept = await answer;
+      }
+    };
+    try {
+      for (give(); given.length > 0; ) {
+        const swept = await answers();
+        const shard = given.shift()!;
+        give();
         await take(shard, swept);
       }
     } finally {
@@ -35,16 +46,22 @@ export async function sweepShards(
   await Promise.all(Array.from({ length: Math.min(threads, shards.length) }, one));
 }
 
-function answerOf(worker: Worker): Promise<Swept> {
-  return new Promise((resolve, reject) => {
-    const settle = (end: () => void): void => {
-      worker.off('message', answered);
-      worker.off('error', failed);
-      end();
-    };
-    const answered = (swept: Swept): void => settle(() => resolve(swept));
-    const failed = (error: unknown): void => settle(() => reject(error));
-    worker.on('message', answered);
-    worker.on('error', failed);
+/** Answers of a thread one after the other, in the order of its shards. */
+function answersOf(worker: Worker): () => Promise<Swept> {
+  const come: Swept[] = [];
+  let failed: { error: unknown } | undefined;
+  let wake = (): void => {};
+  worker.on('message', (swept: Swept) => {
+    come.push(swept);
+    wake();
   });
+  worker.on('error', (error) => {
+    failed = { error };
+    wake();
+  });
+  return async () => {
+    while (come.length === 0 && failed === undefined) await new Promise<void>((resolve) => (wake = resolve));
+    if (failed !== undefined) throw failed.error;
+    return come.shift()!;
+  };
 }
