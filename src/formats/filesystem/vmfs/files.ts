@@ -124,8 +124,8 @@ function fileNode(
   const bytes = async () => volume.source(fd, doubted, checked ? await volume.census() : undefined);
   node.bytes = bytes;
   if (!isDirectory) return node;
-  const children = () => childrenOf(volume, fd, place, damage);
-  return { ...node, children, child: (rawName) => childNamed(children(), rawName) };
+  const children = (only?: string) => childrenOf(volume, fd, place, damage, only);
+  return { ...node, children: () => children(), child: (rawName) => childNamed(children(rawName), rawName) };
 }
 
 /** What a descriptor says of its file, whether it lives or not. */
@@ -173,7 +173,14 @@ async function targetOf(volume: Volume, fd: Descriptor): Promise<string> {
   return latin1(block, 0, block.length);
 }
 
-async function* childrenOf(volume: Volume, fd: Descriptor, place: Place, damage: Damage[]): AsyncGenerator<Node> {
+/** The nodes of a directory, or of the one entry that is asked for: the descriptors of all others stay unread. */
+async function* childrenOf(
+  volume: Volume,
+  fd: Descriptor,
+  place: Place,
+  damage: Damage[],
+  only?: string,
+): AsyncGenerator<Node> {
   const above = [...place.above, fd.address];
   const source = volume.source(fd, false);
   const window = await firstPlace(volume, source);
@@ -203,6 +210,7 @@ async function* childrenOf(volume: Volume, fd: Descriptor, place: Place, damage:
       const before = names.get(entry.name) ?? 0;
       names.set(entry.name, before + 1);
       const rawName = before === 0 ? entry.name : `${entry.name};${before + 1}`;
+      if (only !== undefined && rawName !== only) continue;
       const locator = `${place.locator}/${encodeName(rawName)}`;
       const node = entryNode(volume, entry, { locator, rawName, above }, window);
       yield node instanceof Promise ? await node : node;
