@@ -1,6 +1,6 @@
 /** salvor cat: the bytes of one thing on standard output. */
 import type { Command } from 'commander';
-import { common, health, INTACT, type Target, UNCERTAIN, UsageError, withNode } from './command.ts';
+import { common, health, INTACT, type Target, UNCERTAIN, UsageError, withDisk } from './command.ts';
 import { damageLines, drained, note } from './output.ts';
 
 const BLOCK = 1024 * 1024;
@@ -15,7 +15,7 @@ export function register(program: Command): void {
     .option('--at <offset>', 'first byte to write', Number, 0)
     .option('--length <bytes>', 'how many bytes to write', Number)
     .addHelpText('after', EXAMPLES)
-    .action((args: string[], options) => withNode(args, options, (target, signal) => cat(target, options, signal)));
+    .action((args: string[], options) => withDisk(args, options, (target, signal) => cat(target, options, signal)));
 }
 
 const EXAMPLES = `

@@ -10,7 +10,8 @@ import { ExportError } from '../export/error.ts';
 import { GlobError } from '../export/glob.ts';
 import { ServeError } from '../serve/error.ts';
 import type { Choice } from '../stack/chains.ts';
-import { home } from '../stack/home.ts';
+import { disksMeant } from '../stack/disk-alone.ts';
+import { diskIn, home } from '../stack/home.ts';
 import { type Found, LocatorError, locate, splitArgument } from '../stack/locate.ts';
 import { Stack } from '../stack/stack.ts';
 import { note } from './output.ts';
@@ -147,6 +148,35 @@ export function withNode(
     const found = inner === undefined ? { node: await home(stack) } : await locate(stack, inner);
     return action({ stack, ...found }, signal);
   });
+}
+
+/** Disks that are named where one has to be chosen. */
+const NAMED_DISKS = 8;
+
+/**
+ * As withNode, for commands on the bytes of a disk: sources alone stand for the disk that they are or hold, whatever
+ * lies on it.
+ */
+export function withDisk(
+  args: readonly string[],
+  options: CommonOptions,
+  action: (target: Target, signal: AbortSignal) => Promise<number>,
+): Promise<void> {
+  return withStack(args, options, async (stack, inner, signal) => {
+    const found = inner === undefined ? { node: await diskMeant(stack) } : await locate(stack, inner);
+    return action({ stack, ...found }, signal);
+  });
+}
+
+async function diskMeant(stack: Stack): Promise<Node> {
+  const disks = await disksMeant(stack);
+  if (disks.length === 0) throw new UsageError('No disk is in what was named. List what is there with: salvor ls');
+  if (disks.length > 1) {
+    const named = disks.slice(0, NAMED_DISKS).map(({ locator }) => locator);
+    const more = disks.length > named.length ? ', …' : '';
+    throw new UsageError(`There are ${disks.length} disks: ${named.join(', ')}${more}. Name one of them.`);
+  }
+  return (await diskIn(stack, disks[0])) ?? disks[0];
 }
 
 /** As withNode; with `guests` what is named is the inside of all disks at and below it. */
