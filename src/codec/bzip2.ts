@@ -1,6 +1,8 @@
-/** Blocks of bzip2: unpacked as far as it takes to hold their checksums against their bytes. */
+/** Blocks of bzip2: unpacked, and their checksums held against their bytes. */
+import type { Codec } from '../core/made.ts';
 import { Bits } from './bits.ts';
 import { HIGH_FIRST } from './crc32.ts';
+import { SHARED } from './shared-ids.ts';
 
 const BLOCK_HIGH = 0x314159;
 const BLOCK_LOW = 0x265359;
@@ -15,20 +17,52 @@ interface BzipPart {
   readonly end: number;
   /** Of a block: its checksum, which agrees. Of the end: the one it gives for all blocks together. */
   readonly crc: number;
+  /** Bytes that a block gives. */
+  readonly length: number;
 }
 
-/** The block, or the end of a stream, at bit `from`; undefined where neither stands there whole, or its checksum differs. */
-export function bzipPart(bytes: Uint8Array, from: number, mostOutput: number): BzipPart | undefined {
+/** Bytes of a stream that come before its first block: the letters, and the size of its blocks. */
+const HEAD = 4;
+
+/** A whole stream, block by block: what stands before the first block that is damaged. */
+export const bzip2Unit: Codec = {
+  name: 'bzip2',
+  shared: [SHARED.bzip2],
+  make(input, size) {
+    const out = new Uint8Array(size);
+    let n = 0;
+    for (let at = HEAD * 8; n < size; ) {
+      const room = out.subarray(n);
+      const part = bzipPart(input, at, MAX_BLOCK, room);
+      // Of a block that does not fit nothing is taken: its checksum is for all of it.
+      if (part?.kind !== 'block' || part.length > room.length) break;
+      n += part.length;
+      at = part.end;
+    }
+    return out.subarray(0, n);
+  },
+};
+
+/** Bytes of a block before its first runs are undone, at the largest of the nine sizes. */
+const MAX_BLOCK = 900_000;
+
+/**
+ * The block, or the end of a stream, at bit `from`; undefined where neither stands there whole, or its checksum differs.
+ * Its bytes are put into `into`, as far as there is room.
+ */
+export function bzipPart(bytes: Uint8Array, from: number, mostOutput: number, into?: Uint8Array): BzipPart | undefined {
   const bits = new Bits(bytes, from);
   const [high, low] = [bits.take(24), bits.take(24)];
   const crc = (bits.take(16) * 65_536 + bits.take(16)) >>> 0;
-  if (high === END_HIGH && low === END_LOW) return bits.isPast ? undefined : { kind: 'end', end: bits.at, crc };
+  if (high === END_HIGH && low === END_LOW)
+    return bits.isPast ? undefined : { kind: 'end', end: bits.at, crc, length: 0 };
   if (high !== BLOCK_HIGH || low !== BLOCK_LOW) return undefined;
   if (bits.take(1) === 1) return undefined; // a scheme of the first versions, which nobody writes any more
   const origin = bits.take(24);
   const last = transformed(bits, mostOutput);
   if (last === undefined || bits.isPast || origin >= last.length) return undefined;
-  return checksum(last, origin) === crc ? { kind: 'block', end: bits.at, crc } : undefined;
+  const plain = unsorted(last, origin, into);
+  return plain.crc === crc ? { kind: 'block', end: bits.at, crc, length: plain.length } : undefined;
 }
 
 interface Code {
@@ -137,20 +171,23 @@ function symbolOf(bits: Bits, { limit, shift, symbols }: Code): number {
   return -1;
 }
 
-/** The checksum of the bytes that a last column stands for, runs undone. */
-function checksum(last: Uint8Array, origin: number): number {
+/** The bytes that a last column stands for, runs undone: their checksum, their number, and as many as fit `into`. */
+function unsorted(last: Uint8Array, origin: number, into?: Uint8Array): { crc: number; length: number } {
   const starts = new Uint32Array(257);
   for (const byte of last) starts[byte + 1]++;
   for (let i = 0; i < 256; i++) starts[i + 1] += starts[i];
   const next = new Uint32Array(last.length);
   for (let i = 0; i < last.length; i++) next[starts[last[i]]++] = i;
   let crc = -1;
+  let length = 0;
   let [at, before, same] = [next[origin], -1, 0];
   for (let i = 0; i < last.length; i++) {
     const byte = last[at];
     at = next[at];
     if (same === 4) {
       for (let k = 0; k < byte; k++) crc = (crc << 8) ^ HIGH_FIRST[(crc >>> 24) ^ before];
+      into?.fill(before, length, length + byte);
+      length += byte;
       same = 0;
       before = -1;
       continue;
@@ -158,6 +195,8 @@ function checksum(last: Uint8Array, origin: number): number {
     same = byte === before ? same + 1 : 1;
     before = byte;
     crc = (crc << 8) ^ HIGH_FIRST[(crc >>> 24) ^ byte];
+    if (into !== undefined && length < into.length) into[length] = byte;
+    length++;
   }
-  return ~crc >>> 0;
+  return { crc: ~crc >>> 0, length };
 }

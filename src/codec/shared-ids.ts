@@ -1,2 +1,12 @@
 /** What threads know codecs by: the first number of `Codec.shared`. */
-export const SHARED = { deflate: 1, zstd: 2, grain: 3, lznt1: 4, xpress: 5, lzo: 6 } as const;
+export const SHARED = {
+  deflate: 1,
+  zstd: 2,
+  grain: 3,
+  lznt1: 4,
+  xpress: 5,
+  lzo: 6,
+  zlib: 7,
+  bzip2: 8,
+  adc: 9,
+} as const;

@@ -1,5 +1,7 @@
 /** zlib streams: inflated with a limit. Their own checksum has to agree. */
 import { inflateSync } from 'node:zlib';
+import type { Codec } from '../core/made.ts';
+import { SHARED } from './shared-ids.ts';
 
 const NOTHING = new Uint8Array(0);
 /** The largest piece of output that is made room for before anything came. */
@@ -19,6 +21,9 @@ export function inflateZlib(input: Uint8Array, size: number): Uint8Array {
     return NOTHING;
   }
 }
+
+/** One whole zlib stream as a unit: all of it, or nothing. */
+export const zlibUnit: Codec = { name: 'zlib', shared: [SHARED.zlib], make: inflateZlib };
 
 /** Whether two bytes can start a zlib stream: deflate, a window of 32 KiB at most, and the check of both. */
 export function startsZlib(first: number, second: number): boolean {

@@ -3,6 +3,7 @@ import type { Finder } from '../core/finder.ts';
 import type { Format } from '../core/format.ts';
 import type { Packer } from '../core/packer.ts';
 import type { Writer } from '../core/writer.ts';
+import { dmg } from './disk/dmg/index.ts';
 import { parallels } from './disk/parallels/index.ts';
 import { qcow1 } from './disk/qcow1.ts';
 import { qcow2 } from './disk/qcow2/index.ts';
@@ -74,6 +75,7 @@ export const formats: readonly Format[] = [
   vhd,
   vhdx,
   parallels,
+  dmg,
   split,
   recognised,
   packedWhole,
