@@ -6,8 +6,9 @@ import { flatten } from '../../src/core/resolve.ts';
 import { INFERRED, RunList } from '../../src/core/run.ts';
 import type { Source } from '../../src/core/source.ts';
 import { Stack } from '../../src/stack/stack.ts';
+import { seeded } from '../make/content.ts';
 import { type Disk, disk, type MadeDisk } from '../make/disk/content.ts';
-import { bundle, makeParallels } from '../make/disk/parallels.ts';
+import { bundle, makeParallels, partsBundle } from '../make/disk/parallels.ts';
 import { makeVdi } from '../make/disk/vdi.ts';
 import { makeVhd } from '../make/disk/vhd.ts';
 import { makeVhdx } from '../make/disk/vhdx.ts';
@@ -167,4 +168,34 @@ test('a Parallels bundle says in its descriptor which image lies on which', asyn
   expect(bytes.equals(through([{ disk: layer }, { disk: base }]))).toBe(true);
   const alone = await opened({ 'now.hds': makeParallels(layer) });
   expect(await weakest(alone.source)).toBe(INFERRED);
+});
+
+test('a bundle by its descriptor is the state that is in use', async () => {
+  const text = { bytes: bundle(['root.hds', 'now.hds']), parts: [] };
+  const files = { 'DiskDescriptor.xml': text, 'root.hds': makeParallels(base), 'now.hds': makeParallels(top) };
+  const { node, bytes, lost } = await opened(files);
+  expect([node.kind, lost]).toEqual(['disk', 0]);
+  expect(bytes.equals(through([{ disk: top }, { disk: base }]))).toBe(true);
+});
+
+test('a bundle in parts is all of them in a row, and what is not there is missing', async () => {
+  const [first, second] = [seeded(31, MIB).read(0, MIB), seeded(32, MIB / 2).read(0, MIB / 2)];
+  const sectors = (part: Uint8Array): number => part.length / 512;
+  const image = makeParallels(base);
+  const descriptor = partsBundle([
+    { name: 'a.hds', sectors: sectors(first) },
+    { name: 'b.hds', sectors: base.size / 512 },
+    { name: 'c.hds', sectors: sectors(second) },
+  ]);
+  const text = { bytes: descriptor, parts: [] };
+  const parts = { 'a.hds': { bytes: first, parts: [] }, 'c.hds': { bytes: second, parts: [] } };
+  const wanted = Buffer.concat([first, base.raw, second]);
+  const whole = await opened({ 'DiskDescriptor.xml': text, ...parts, 'b.hds': image });
+  expect([whole.lost, whole.node.damage]).toEqual([0, []]);
+  expect(whole.bytes.equals(wanted)).toBe(true);
+  const without = await opened({ 'DiskDescriptor.xml': text, ...parts });
+  expect(without.node.damage.map(({ code }) => code)).toEqual(['parallels.image']);
+  expect(without.lost).toBe(base.size);
+  wanted.fill(0, MIB, MIB + base.size);
+  expect(without.bytes.equals(wanted)).toBe(true);
 });

@@ -18,6 +18,22 @@ export function makeParallels(disk: Disk, old = false): MadeDisk {
   return { bytes: out, parts: [{ name: 'table', at: 64, length: 4 * count }] };
 }
 
+/** A descriptor of a disk that is cut into parts, each a file of so many sectors without snapshots. */
+export function partsBundle(files: readonly { readonly name: string; readonly sectors: number }[]): Uint8Array {
+  let from = 0;
+  const storages = files.map(({ name, sectors }) => {
+    const image = `<Image><GUID>{5fbaabe3-6958-40ff-92a7-860e329aab41}</GUID><Type>Plain</Type><File>${name}</File></Image>`;
+    const ends = `<Start>${from}</Start>\n<End>${from + sectors}</End><Blocksize>63</Blocksize>`;
+    from += sectors;
+    return `<Storage>${ends}${image}</Storage>`;
+  });
+  const shot =
+    '<Shot><GUID>{5fbaabe3-6958-40ff-92a7-860e329aab41}</GUID><ParentGUID>{00000000-0000-0000-0000-000000000000}</ParentGUID></Shot>';
+  return Buffer.from(
+    `<?xml version='1.0'?><Parallels_disk_image><StorageData>${storages.join('')}</StorageData><Snapshots>${shot}</Snapshots></Parallels_disk_image>`,
+  );
+}
+
 /** A descriptor of these images, each of which lies on the one before. */
 export function bundle(files: readonly string[]): Uint8Array {
   const id = (i: number): string => `{0000000${i}-1111-2222-3333-444444444444}`;

@@ -1,5 +1,6 @@
 /** DiskDescriptor.xml of a Parallels bundle: which file lies on which. */
 import type { Source } from '../../../core/source.ts';
+import { latin1 } from '../../../core/struct.ts';
 import { readText } from '../../text.ts';
 
 /** A descriptor is a text of a few kilobytes. */
@@ -13,6 +14,26 @@ export interface Bundle {
   readonly parents: ReadonlyMap<string, string>;
   /** Parts that the disk is cut into; each has files of its own. */
   readonly parts: number;
+  /** The parts, in the order of the disk. */
+  readonly storage: readonly Storage[];
+  /** The state of the disk that is in use: nobody's parent. */
+  readonly top: string | undefined;
+}
+
+/** A stretch of the disk, and its files by identifier. */
+export interface Storage {
+  /** Sectors. */
+  readonly from: number;
+  readonly end: number;
+  readonly files: ReadonlyMap<string, string>;
+}
+
+/** Names as they are compared: that of the text in a bundle. */
+export const DESCRIPTOR = 'DiskDescriptor.xml';
+
+/** Whether the first bytes of a file can be those of a descriptor. */
+export function maybeDescriptor(start: Uint8Array): boolean {
+  return /^(\xef\xbb\xbf)?\s*<(\?xml|Parallels_disk_image)/.test(latin1(start, 0, start.length));
 }
 
 /** Undefined where this is no descriptor. */
@@ -22,17 +43,29 @@ export async function readBundle(source: Source): Promise<Bundle | undefined> {
   if (!raw.includes('<Parallels_disk_image')) return undefined;
   const files = new Map<string, string>();
   const parents = new Map<string, string>();
+  const shots: string[] = [];
   const value = (text: string, tag: string): string =>
     new RegExp(`<${tag}>\\s*([^<]{0,1024}?)\\s*</${tag}>`).exec(text)?.[1] ?? '';
-  for (const image of pieces(raw, 'Image')) {
-    const file = unescaped(value(image, 'File'));
-    if (file !== '' && !/[\\/]/.test(file)) files.set(value(image, 'GUID').toLowerCase(), file);
-  }
+  const storage = pieces(raw, 'Storage').map((part) => {
+    const own = new Map<string, string>();
+    for (const image of pieces(part, 'Image')) {
+      const file = unescaped(value(image, 'File'));
+      if (file === '' || /[\\/]/.test(file)) continue;
+      own.set(value(image, 'GUID').toLowerCase(), file);
+      files.set(value(image, 'GUID').toLowerCase(), file);
+    }
+    return { from: Number(value(part, 'Start')), end: Number(value(part, 'End')), files: own };
+  });
   for (const shot of pieces(raw, 'Shot')) {
     const parent = value(shot, 'ParentGUID').toLowerCase();
-    if (!NONE.test(parent)) parents.set(value(shot, 'GUID').toLowerCase(), parent);
+    const guid = value(shot, 'GUID').toLowerCase();
+    shots.push(guid);
+    if (!NONE.test(parent)) parents.set(guid, parent);
   }
-  return { files, parents, parts: pieces(raw, 'Storage').length };
+  const said = value(raw, 'TopGUID').toLowerCase();
+  const below = new Set(parents.values());
+  const top = shots.includes(said) ? said : (shots.find((guid) => !below.has(guid)) ?? [...files.keys()][0]);
+  return { files, parents, parts: storage.length, storage: storage.sort((a, b) => a.from - b.from), top };
 }
 
 /** What stands between a tag and its end, for all of them. */

@@ -3,13 +3,14 @@ import type { Damage } from '../../../core/damage.ts';
 import { hex } from '../../../core/damage.ts';
 import type { Finder } from '../../../core/finder.ts';
 import { textKey } from '../../../core/finder.ts';
-import type { Cx, Format } from '../../../core/format.ts';
+import type { Candidate, Cx, Format } from '../../../core/format.ts';
 import { type Backing, type Node, NotThis } from '../../../core/node.ts';
 import { ABSENT, type Certainty, INFERRED, STATED, ZERO } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { latin1, struct, text, u32, u64, type Values, viewOf } from '../../../core/struct.ts';
 import { blankPage, blockMap, census, faults, type Layout, type Page, PRESENT, UNREAD } from '../blocks.ts';
-import { type Bundle, readBundle } from './descriptor.ts';
+import { openBundle } from './bundle.ts';
+import { type Bundle, DESCRIPTOR, maybeDescriptor, readBundle } from './descriptor.ts';
 
 const SECTOR = 512;
 const ENTRY = 4;
@@ -45,19 +46,26 @@ export const parallels: Format = {
   title: 'Parallels disk',
   spec: 'headers and tables of images that QEMU and Parallels made',
   gaps: [
-    'Disks that are cut into several parts are shown part by part; plain parts are what they are: plain sectors.',
+    'Of a disk that is cut into several parts and has snapshots, each part is had without what lies below it.',
     'A header or a table that is lost is not made up for.',
     'Without DiskDescriptor.xml beside it, an image does not say whether it lies on another one: what is empty is inferred.',
   ],
   laid: [{ table: header, at: 0 }],
-  names: ['.hds', '.hdd'],
+  names: ['.hds', '.hdd', DESCRIPTOR.toLowerCase()],
   find: finder,
   async probe(source) {
-    const found = headerOf(await startOf(source));
-    return found === undefined ? 0 : 95;
+    const start = await startOf(source);
+    if (headerOf(start) !== undefined) return 95;
+    return maybeDescriptor(start) && (await readBundle(source)) !== undefined ? 95 : 0;
   },
   async open(source, cx) {
-    const found = headerOf(await startOf(source));
+    const start = await startOf(source);
+    const bundle = maybeDescriptor(start) ? await readBundle(source) : undefined;
+    if (bundle !== undefined) {
+      const title = parallels.title;
+      return openBundle(bundle, cx, title, (image, damage) => ofBundle(image, cx, damage));
+    }
+    const found = headerOf(start);
     if (found === undefined) throw new NotThis('no Parallels header');
     const damage: Damage[] = [];
     for (const one of header.violations(found)) {
@@ -70,6 +78,21 @@ export const parallels: Format = {
 };
 
 type Header = Values<typeof header.fields>;
+
+/** An image as part of a bundle: a header and blocks, or plain sectors. Its damage is the bundle's, too. */
+async function ofBundle(image: Candidate, cx: Cx, damage: Damage[]): Promise<Node> {
+  const own = { ...cx, source: image.locator };
+  const isImage = headerOf(await startOf(image.source)) !== undefined;
+  const node = isImage ? await parallels.open(image.source, own) : plain(image.source, own);
+  damage.push(...node.damage);
+  return node;
+}
+
+function plain(source: Source, cx: Cx): Node {
+  const names = { name: 'parallels', rawName: 'parallels', locator: cx.self, format: parallels.title };
+  const facts = { size: source.size };
+  return { ...names, kind: 'disk', state: 'live', facts, damage: [], bytes: async () => source };
+}
 
 async function startOf(source: Source): Promise<Uint8Array> {
   const start = new Uint8Array(Math.min(source.size, header.size));
@@ -87,7 +110,7 @@ function headerOf(start: Uint8Array): Header | undefined {
 
 async function diskNode(h: Header, source: Source, damage: Damage[], cx: Cx): Promise<Node> {
   const own = await ownBundle(cx);
-  if (own !== undefined && own.bundle.parts > 1) {
+  if (own !== undefined && own.bundle.parts > 1 && !cx.self.includes(DESCRIPTOR)) {
     const effect = 'this is one part of the disk, not all of it';
     damage.push(cx.damage(0, 'parallels.split', 'a disk in one part', `${own.bundle.parts} parts`, effect));
   }
