@@ -8,7 +8,7 @@ import type { Writer } from '../core/writer.ts';
 import { type Converted, convert, ExportError, Threads } from '../export/index.ts';
 import { packers, writers } from '../formats/index.ts';
 import { notRead } from '../stack/bootable.ts';
-import { diskIn } from '../stack/home.ts';
+import { diskIn } from '../stack/disk-alone.ts';
 import {
   type CommonOptions,
   common,

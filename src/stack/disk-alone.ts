@@ -1,7 +1,22 @@
-/** Which disk a person means who names sources and nothing in them. */
+/** Which disk a person means who names sources and nothing in them, and what of a node is a disk. */
+import type { Format } from '../core/format.ts';
 import type { Node } from '../core/node.ts';
+import { diskEndings, plainEndings } from '../formats/index.ts';
 import { disksOf } from './disks.ts';
-import type { Stack } from './stack.ts';
+import { type Stack, SURE } from './stack.ts';
+
+/** Endings of files that are never their own bytes. */
+const ENDINGS: readonly string[] = diskEndings.filter((ending) => !plainEndings.includes(ending));
+
+/** What is converted of a node: the disk it is or holds, else its own bytes; undefined where it has none. */
+export async function diskIn(stack: Stack, node: Node): Promise<Node | undefined> {
+  if (node.kind === 'disk' || (await isPlain(stack, node))) return node;
+  const inside = node.children === undefined ? await stack.inside(node) : undefined;
+  if (inside?.kind === 'disk') return inside;
+  // Directories have bytes of their own in some file systems, which are no disk's.
+  if (node.children !== undefined) return undefined;
+  return node.bytes === undefined ? undefined : node;
+}
 
 /**
  * The disks that the sources are taken as a whole: an image or a device is itself one, whatever lies on it; a directory
@@ -17,8 +32,26 @@ export async function disksMeant(stack: Stack): Promise<readonly Node[]> {
   return [...out.values()];
 }
 
+/**
+ * Whether evidence is a plain image, without what lies on it being looked for: no format of disks and no archive knows
+ * its bytes. Searching for lost volumes would take longer than opening the disk.
+ */
+async function isPlain(stack: Stack, node: Node): Promise<boolean> {
+  if (node.kind !== 'evidence' || ENDINGS.some((ending) => node.rawName.toLowerCase().endsWith(ending))) return false;
+  const quick = await stack.claims(node, true);
+  if (quick === undefined || quick.some(({ format }) => isContainer(format))) return false;
+  if (quick.length > 0 && quick[0].score >= SURE) return true;
+  return (await stack.claims(node, false, isContainer))?.length === 0;
+}
+
 /** Whether a file is one of those that are named by their ending and hold others, such as a tar: its bytes are no disk's. */
 async function isArchive(stack: Stack, root: Node): Promise<boolean> {
+  if (await isPlain(stack, root)) return false;
   const format = await stack.formatOf(root);
-  return format?.layer === 'filesystem' && format.names !== undefined;
+  return format !== undefined && format.layer !== 'disk' && isContainer(format);
+}
+
+/** Formats whose bytes are not those of a disk: disks of their own, and archives. */
+function isContainer({ layer, names }: Format): boolean {
+  return layer === 'disk' || (layer === 'filesystem' && names !== undefined);
 }

@@ -61,13 +61,3 @@ function choice(stack: Stack, all: ReadonlyMap<string, Node>): Node {
     },
   };
 }
-
-/** What is converted of a node: the disk it is or holds, else its own bytes; undefined where it has none. */
-export async function diskIn(stack: Stack, node: Node): Promise<Node | undefined> {
-  if (node.kind === 'disk') return node;
-  const inside = node.children === undefined ? await stack.inside(node) : undefined;
-  if (inside?.kind === 'disk') return inside;
-  // Directories have bytes of their own in some file systems, which are no disk's.
-  if (node.children !== undefined) return undefined;
-  return node.bytes === undefined ? undefined : node;
-}

@@ -9,13 +9,14 @@ import { slice } from '../core/map-source.ts';
 import { type Node, NotThis } from '../core/node.ts';
 import { VERIFIED } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
-import { formats, plainEndings } from '../formats/index.ts';
+import { formats } from '../formats/index.ts';
 import { CARVED, carvedFolder } from './carve.ts';
 import { Chains, type Choice, type Link, type Trial } from './chains.ts';
 import { Evidence, type NamedSource } from './evidence.ts';
 import { Members } from './members.ts';
 import { MENDED, mendedFolder } from './mend.ts';
 import { siblingsByName } from './siblings.ts';
+import { worthALook } from './worth.ts';
 
 export interface OpenOptions {
   /** Use the given sources only, not other files beside them. */
@@ -35,14 +36,17 @@ const MAX_INTERIORS = 256;
 /** Those that are asked only where no other format knows the bytes come last. */
 const IN_ORDER = [...formats].sort((a, b) => Number(a.lastResort ?? 0) - Number(b.lastResort ?? 0));
 
-interface Ranked {
+/** A format that knows some bytes, and how sure it is of them. */
+export interface Claim {
   readonly format: Format;
   readonly score: number;
-  readonly cx: Cx;
 }
 
+type Ranked = Claim & { readonly cx: Cx };
+type Which = (format: Format) => boolean;
+
 /** What is left of a format is never surer of itself than this. */
-const SURE = 50;
+export const SURE = 50;
 
 export class Stack {
   readonly evidence: Evidence;
@@ -270,10 +274,17 @@ export class Stack {
     return quick.length > 0 && quick[0].score >= SURE ? quick : this.#asked(node, source, false);
   }
 
-  async #asked(node: Node, source: Source, isKnown: boolean): Promise<Ranked[]> {
+  /** What `which` formats say of a node's bytes, the surest first; `isKnown` as in Cx. Undefined where one is forced. */
+  async claims(node: Node, isKnown: boolean, which?: Which): Promise<readonly Claim[] | undefined> {
+    const source = this.#options.as === undefined ? await node.bytes?.() : undefined;
+    return source && this.#asked(node, source, isKnown, which);
+  }
+
+  async #asked(node: Node, source: Source, isKnown: boolean, which?: Which): Promise<Ranked[]> {
     const out: Ranked[] = [];
     for (const format of IN_ORDER) {
-      if (!worthALook(node, format) || (format.lastResort && (isKnown || out.length > 0))) continue;
+      if (which?.(format) === false || !worthALook(node, format) || (format.lastResort && (isKnown || out.length > 0)))
+        continue;
       const cx = this.#cx(node, format);
       const score = await format.probe(source, { ...cx, isKnown });
       if (score > 0) out.push({ format, score, cx });
@@ -376,15 +387,4 @@ function folderOf(node: Node): Node | undefined {
 /** A node that is only a way to other bytes: it has bytes and no children. */
 export function passesThrough(node: Node): boolean {
   return node.bytes !== undefined && node.children === undefined && (node.kind === 'disk' || node.kind === 'volume');
-}
-
-/** Files in a directory are looked into where their name promises something; anything else always is. */
-function worthALook(node: Node, format: Format): boolean {
-  if (node.kind === 'file') {
-    const name = node.rawName.toLowerCase();
-    const isPlain = plainEndings.some((ending) => name.endsWith(ending));
-    if (isPlain && (format.layer === 'volume' || format.layer === 'filesystem')) return true;
-    return format.names?.some((ending) => name.endsWith(ending)) ?? false;
-  }
-  return node.kind === 'evidence' || node.kind === 'partition' || node.kind === 'disk' || node.kind === 'volume';
 }
