@@ -2,6 +2,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { Command } from 'commander';
+import { sentence } from '../core/damage.ts';
 import type { Node } from '../core/node.ts';
 import type { Packer } from '../core/packer.ts';
 import type { Writer } from '../core/writer.ts';
@@ -97,7 +98,7 @@ async function run(
     if (warning !== undefined) note(warning);
     if (json) printJson(done);
     else print(summary(done, disk, path.dirname(out)).join('\n'));
-    if (warning !== undefined) return UNCERTAIN;
+    if (warning !== undefined || (done.size === 0 && disk.damage.length > 0)) return UNCERTAIN;
     return done.gaps.length > 0 || !['verified', 'stated'].includes(done.certainty.worst) ? UNCERTAIN : INTACT;
   } catch (error) {
     line.end();
@@ -134,7 +135,8 @@ function summary(done: Converted, disk: Node, folder: string): string[] {
   const files = done.files.map((file) => `${shown(file.path)} (${size(file.size)})`).join(', ');
   const lines = [`Wrote ${disk.locator}, ${size(done.size)}, to ${files}.`];
   const less = (['inferred', 'guessed', 'missing'] as const).filter((grade) => bytes[grade] > 0);
-  if (less.length === 0) lines.push('All of it is stated by live metadata that passed its checks.');
+  if (done.size === 0 && disk.damage.length > 0) lines.push(`Nothing of it was had. ${sentence(disk.damage[0])}`);
+  else if (less.length === 0) lines.push('All of it is stated by live metadata that passed its checks.');
   else
     lines.push(
       `Of its bytes ${less.map((grade) => `${size(bytes[grade])} are ${grade}`).join(', ')} (${done.reasons

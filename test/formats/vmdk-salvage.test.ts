@@ -101,6 +101,18 @@ test('streams', { timeout: 120_000 }, async () => {
   }
 });
 
+test.skipIf(qemuAbsent !== undefined)('a small disk without its header is not the text inside it', async () => {
+  const truth = new Uint8Array(4 * MIB);
+  truth.fill(0x5a, MIB, MIB + 100_000);
+  const files = converted(truth, 'monolithicSparse');
+  const bytes = files['d.vmdk'].slice();
+  expect(bytes.length).toBeLessThan(MIB);
+  bytes.fill(0, 0, 512);
+  const judged = await judge(vmdk, { 'd.vmdk': bytes }, 'd.vmdk', truth);
+  expect([judged.lost, lies(judged)]).toEqual([0, 0]);
+  expect(judged.right.inferred).toBe(truth.length);
+});
+
 const text = (type: string, kind: string, file: string): Uint8Array =>
   Buffer.from(
     `# Disk DescriptorFile\nversion=1\nCID=00000002\nparentCID=ffffffff\ncreateType="${type}"\n# Extent description\nRW ${SECTORS} ${kind} "${file}"\n`,

@@ -29,11 +29,21 @@ export interface Descriptor {
 
 const EXTENT = /^\s*(RW|RDONLY|NOACCESS)\s+(\d+)\s+([A-Z]+)(?:\s+"([^"]*)"(?:\s+(\d+))?.*)?\s*$/i;
 
-/** Whether these bytes are a descriptor: its first line, or what must follow it, says so. */
+/**
+ * Whether these bytes are a descriptor: its first line, or what must follow it, says so. One behind zeros is none: it is
+ * the text inside an extent whose header was overwritten.
+ */
 export function isDescriptor(raw: string): boolean {
+  const text = upToZero(raw);
   return (
-    /^\s*# Disk DescriptorFile/i.test(raw) || (/^\s*(version|CID)\s*=/im.test(raw) && /^\s*createType\s*=/im.test(raw))
+    /^\s*# Disk DescriptorFile/i.test(text) ||
+    (/^\s*(version|CID)\s*=/im.test(text) && /^\s*createType\s*=/im.test(text))
   );
+}
+
+function upToZero(raw: string): string {
+  const end = raw.indexOf('\0');
+  return end < 0 ? raw : raw.slice(0, end);
 }
 
 /** Whether a value is a content id; some writers leave out zeros at the start. */
@@ -47,7 +57,7 @@ export function contentId(value: string): string {
 }
 
 export function parseDescriptor(raw: string): Descriptor {
-  const text = raw.replace(/\0[\s\S]*$/, '');
+  const text = upToZero(raw);
   const extents: ExtentLine[] = [];
   const refused: { at: number; line: string }[] = [];
   const positions = new Map<string, number>();
