@@ -1,0 +1,160 @@
+/** Which kernel and initramfs a Linux starts with, by the menu of its boot loader. Source: the Boot Loader Specification. */
+import { printable } from '../../core/locator.ts';
+import type { Node } from '../../core/node.ts';
+import type { Stack } from '../stack.ts';
+import { namesAt, pathNode, textAt } from './files.ts';
+
+/** What the loader starts where nobody chooses. */
+export interface BootEntry {
+  /** Paths as the entry has them: of the kernel, and of what is loaded with it. */
+  readonly kernel: string;
+  readonly initrds: readonly string[];
+  /** What says so. */
+  readonly from: string;
+}
+
+interface Item extends BootEntry {
+  /** Names that a choice may be kept under. */
+  readonly names: readonly string[];
+  /** Its place in the menu itself; undefined inside of others. */
+  readonly place?: number;
+}
+
+const ENTRIES = ['boot/loader/entries', 'loader/entries'];
+const MENUS = ['boot/grub2/grub.cfg', 'grub2/grub.cfg', 'boot/grub/grub.cfg', 'grub/grub.cfg'];
+const OTHERS = ['boot/extlinux.conf', 'extlinux.conf', 'boot/extlinux/extlinux.conf', 'extlinux/extlinux.conf'];
+const KEPT = ['boot/grub2/grubenv', 'grub2/grubenv', 'boot/grub/grubenv', 'grub/grubenv'];
+const MAX_ENTRIES = 256;
+/** File systems whose menus are looked at. */
+const MAX_PLACES = 16;
+
+/** The entry that is started, where a menu says that; `roots`: the system's own file system first. */
+export async function bootEntry(stack: Stack, roots: readonly Node[]): Promise<BootEntry | undefined> {
+  const places = roots.slice(0, MAX_PLACES);
+  const kept = await keptIn(stack, places);
+  for (const root of places)
+    for (const folder of ENTRIES) {
+      const found = chosenOf(await entriesIn(stack, root, folder), kept);
+      if (found !== undefined) return found;
+    }
+  for (const root of places)
+    for (const path of MENUS) {
+      const text = await textAt(stack, root, path);
+      const found = text === undefined ? undefined : chosenIn(text, kept, `${path} of ${root.locator}`);
+      if (found !== undefined) return found;
+    }
+  for (const root of places)
+    for (const path of OTHERS) {
+      const text = await textAt(stack, root, path);
+      const found = text === undefined ? undefined : linuxOf(text, `${path} of ${root.locator}`);
+      if (found !== undefined) return found;
+    }
+  return undefined;
+}
+
+/** What GRUB was told to start, in the block that it keeps settings in. */
+async function keptIn(stack: Stack, roots: readonly Node[]): Promise<string | undefined> {
+  for (const root of roots)
+    for (const path of KEPT) {
+      const saved = /^saved_entry=(.+)$/m.exec((await textAt(stack, root, path)) ?? '')?.[1];
+      if (saved !== undefined) return saved.trim();
+    }
+  return undefined;
+}
+
+/** Entries of one folder, a file each, the newest first as loaders list them. */
+async function entriesIn(stack: Stack, root: Node, folder: string): Promise<Item[]> {
+  const names = (await namesAt(stack, root, folder)).filter((name) => name.endsWith('.conf'));
+  const out: Item[] = [];
+  for (const name of names.sort(newestFirst).slice(0, MAX_ENTRIES)) {
+    const text = (await textAt(stack, root, `${folder}/${name}`)) ?? '';
+    const kernel = /^linux(?:efi)?\s+(\S+)/m.exec(text)?.[1];
+    if (kernel === undefined) continue;
+    const initrds = [...text.matchAll(/^initrd\s+(.+)$/gm)].flatMap(([, paths]) => pathsIn(paths));
+    const title = /^title\s+(.+)$/m.exec(text)?.[1].trim();
+    const own = name.slice(0, -'.conf'.length);
+    const from = `${folder}/${printable(name)} of ${root.locator}`;
+    const called = title === undefined ? [own] : [own, title];
+    out.push({ names: called, kernel, initrds, from, place: out.length });
+  }
+  return out;
+}
+
+/** Rescue entries come last, whatever they are called. */
+function newestFirst(a: string, b: string): number {
+  const isRescue = (name: string): boolean => /-0-rescue/.test(name);
+  return Number(isRescue(a)) - Number(isRescue(b)) || b.localeCompare(a, 'en', { numeric: true });
+}
+
+function chosenOf(items: readonly Item[], kept: string | undefined): BootEntry | undefined {
+  const last = kept?.split('>').pop();
+  const named = items.find(({ names }) => last !== undefined && names.includes(last));
+  const numbered = /^\d{1,3}$/.test(kept ?? '') ? items.find(({ place }) => place === Number(kept)) : undefined;
+  return named ?? numbered ?? items[0];
+}
+
+const ITEM = /^\s*(menuentry|submenu)\s+(?:'([^']*)'|"([^"]*)")/;
+const OWN_NAME = /(?:menuentry_id_option|--id)\s+['"]([^'"]+)['"]/;
+
+/** The entry of a menu of GRUB that it starts by itself. */
+function chosenIn(text: string, kept: string | undefined, from: string): BootEntry | undefined {
+  const items = itemsOf(text, from);
+  const said = [...text.matchAll(/^\s*set default="([^"\n]*)"/gm)].map(([, value]) => value);
+  const isKept = said.some((value) => value.includes('saved_entry'));
+  const plain = said.find((value) => value !== '' && !value.includes('$'));
+  return chosenOf(items, isKept ? (kept ?? plain) : plain);
+}
+
+function itemsOf(text: string, from: string): Item[] {
+  const out: { names: string[]; kernel: string; initrds: string[]; place?: number }[] = [];
+  let level = 0;
+  let place = 0;
+  let inside: (typeof out)[number] | undefined;
+  for (const line of text.split('\n')) {
+    const [, kind, single, double] = ITEM.exec(line) ?? [];
+    if (kind !== undefined) {
+      const own = OWN_NAME.exec(line)?.[1];
+      const names = [single ?? double, ...(own === undefined ? [] : [own])];
+      const isTop = level === 0;
+      inside = { names, kernel: '', initrds: [], ...(isTop && kind === 'menuentry' && { place }) };
+      if (isTop) place++;
+      if (kind === 'menuentry' && out.length < MAX_ENTRIES) out.push(inside);
+    }
+    const [, command, rest] = /^\s*(linux|initrd)(?:efi|16)?\s+(.+)$/.exec(line) ?? [];
+    if (command === 'linux' && inside?.kernel === '') inside.kernel = pathsIn(rest)[0] ?? '';
+    if (command === 'initrd' && inside !== undefined) inside.initrds.push(...pathsIn(rest));
+    if (/\{\s*$/.test(line)) level++;
+    if (/^\s*\}\s*$/.test(line)) level = Math.max(0, level - 1);
+  }
+  return out.filter(({ kernel }) => kernel !== '').map((item) => ({ ...item, from }));
+}
+
+/** The first entry of a menu of extlinux, or the one that it is told to start. */
+function linuxOf(text: string, from: string): BootEntry | undefined {
+  const wanted = /^\s*DEFAULT\s+(\S+)/im.exec(text)?.[1];
+  const items = text.split(/^\s*LABEL\s+/im).slice(1, MAX_ENTRIES);
+  const chosen = items.find((item) => item.split(/\s/, 1)[0] === wanted) ?? items[0];
+  const kernel = /^\s*(?:KERNEL|LINUX)\s+(\S+)/im.exec(chosen ?? '')?.[1];
+  if (chosen === undefined || kernel === undefined) return undefined;
+  const initrds = (/^\s*INITRD\s+(\S+)/im.exec(chosen)?.[1] ?? '').split(',').filter((path) => path !== '');
+  return { kernel, initrds, from };
+}
+
+/** Paths in a line, without what a loader puts in front of them, and without what it sets itself. */
+function pathsIn(text: string): string[] {
+  return text
+    .trim()
+    .split(/\s+/)
+    .map((word) => word.replace(/^\([^)]*\)/, ''))
+    .filter((word) => word.startsWith('/'));
+}
+
+/** A file that an entry names: its paths begin at any of the file systems, or at the folder that one is mounted at. */
+export async function fileOfEntry(stack: Stack, roots: readonly Node[], path: string): Promise<Node | undefined> {
+  for (const root of roots.slice(0, MAX_PLACES)) {
+    const own = await pathNode(stack, root, path);
+    if (own?.kind === 'file') return own;
+  }
+  const inBoot = roots[0] === undefined ? undefined : await pathNode(stack, roots[0], `boot/${path}`);
+  return inBoot?.kind === 'file' ? inBoot : undefined;
+}
