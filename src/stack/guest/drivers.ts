@@ -62,6 +62,7 @@ async function seenDrivers(
     const file = await fileOfEntry(stack, roots, path);
     if (file !== undefined) files.push(file);
   }
+  const started = files.length === 0 ? undefined : entry;
   for (const path of files.length > 0 || newest === undefined ? [] : usualPlaces(newest)) {
     const file = await fileOfEntry(stack, roots, path);
     if (file !== undefined) files.push(file);
@@ -70,7 +71,7 @@ async function seenDrivers(
   if (files.length === 0) return undefined;
   const modules = new Set<string>();
   const notes: string[] = [];
-  let version = /vmlinu[xz]-(.+)$/.exec(entry?.kernel ?? '')?.[1] ?? newest;
+  let version = /vmlinu[xz]-(.+)$/.exec(started?.kernel ?? '')?.[1] ?? newest;
   for (const file of files) {
     const source = await file.bytes?.();
     if (source === undefined) continue;
@@ -90,7 +91,7 @@ async function seenDrivers(
   const kinds = MODULES.filter(isDriven).map(([, kind]) => kind);
   const where = `in ${files.map(({ locator }) => locator).join(' and ')}`;
   const built = text === undefined ? '' : ' or built into its kernel';
-  const from = `${where}${built}${entry === undefined ? '' : `, which ${entry.from} starts`}`;
+  const from = `${where}${built}${started === undefined ? '' : `; ${started.from} starts it`}`;
   if (kinds.length > 0) return { drivers: inferred(kinds, from), notes, isWhole };
   const others = FOREIGN.filter(has);
   const held = others.length === 0 ? '' : `, but ${others.join(', ')}`;

@@ -21,9 +21,11 @@ interface Item extends BootEntry {
 }
 
 const ENTRIES = ['boot/loader/entries', 'loader/entries'];
-const MENUS = ['boot/grub2/grub.cfg', 'grub2/grub.cfg', 'boot/grub/grub.cfg', 'grub/grub.cfg'];
+const MENUS = ['boot/grub2/grub.cfg', 'grub2/grub.cfg', 'boot/grub/grub.cfg', 'grub/grub.cfg', '@/boot/grub2/grub.cfg'];
 const OTHERS = ['boot/extlinux.conf', 'extlinux.conf', 'boot/extlinux/extlinux.conf', 'extlinux/extlinux.conf'];
-const KEPT = ['boot/grub2/grubenv', 'grub2/grubenv', 'boot/grub/grubenv', 'grub/grubenv'];
+const KEPT = ['boot/grub2/grubenv', 'grub2/grubenv', 'boot/grub/grubenv', 'grub/grubenv', '@/boot/grub2/grubenv'];
+/** What a loader that is none of GRUB was told, beside its entries. */
+const LOADER = ['loader/loader.conf', 'boot/loader/loader.conf'];
 const MAX_ENTRIES = 256;
 /** File systems whose menus are looked at. */
 const MAX_PLACES = 16;
@@ -52,12 +54,17 @@ export async function bootEntry(stack: Stack, roots: readonly Node[]): Promise<B
   return undefined;
 }
 
-/** What GRUB was told to start, in the block that it keeps settings in. */
+/** What the loader was told to start: of GRUB in the block that it keeps settings in. */
 async function keptIn(stack: Stack, roots: readonly Node[]): Promise<string | undefined> {
   for (const root of roots)
     for (const path of KEPT) {
       const saved = /^saved_entry=(.+)$/m.exec((await textAt(stack, root, path)) ?? '')?.[1];
       if (saved !== undefined) return saved.trim();
+    }
+  for (const root of roots)
+    for (const path of LOADER) {
+      const wanted = /^default\s+(\S+)/m.exec((await textAt(stack, root, path)) ?? '')?.[1];
+      if (wanted !== undefined) return wanted.replace(/\.conf$/, '');
     }
   return undefined;
 }
@@ -88,7 +95,9 @@ function newestFirst(a: string, b: string): number {
 
 function chosenOf(items: readonly Item[], kept: string | undefined): BootEntry | undefined {
   const last = kept?.split('>').pop();
-  const named = items.find(({ names }) => last !== undefined && names.includes(last));
+  const isMeant = (name: string): boolean =>
+    name === last || (last?.endsWith('*') === true && name.startsWith(last.slice(0, -1)));
+  const named = items.find(({ names }) => names.some(isMeant));
   const numbered = /^\d{1,3}$/.test(kept ?? '') ? items.find(({ place }) => place === Number(kept)) : undefined;
   return named ?? numbered ?? items[0];
 }

@@ -36,7 +36,13 @@ export async function guestOf(stack: Stack, machine: Bootable): Promise<GuestFac
   const found: Found[] = [];
   for (const { disk, root } of homes) {
     const own = await systemRoot(stack, root);
-    const facts = (await windowsOn(stack, own)) ?? (await linuxOn(stack, own, homes.map(({ root: one }) => one)));
+    const facts =
+      (await windowsOn(stack, own)) ??
+      (await linuxOn(
+        stack,
+        own,
+        homes.map(({ root: one }) => one),
+      ));
     if (facts !== undefined) found.push({ disk, root: own, facts });
   }
   const own = found[0];

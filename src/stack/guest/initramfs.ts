@@ -72,5 +72,7 @@ async function unpackedNames(
     if (names.feed(piece) < piece.length) return `what is packed in it (${what}) is damaged`;
     if (made > MAX_UNPACKED) return `only the first ${MAX_UNPACKED} bytes of what is packed in it are read`;
   }
-  return names.isWhole ? undefined : `what is packed in it (${what}) is damaged or cut off behind the first ${made} bytes that it gives`;
+  return names.isWhole
+    ? undefined
+    : `what is packed in it (${what}) is damaged or cut off behind the first ${made} bytes that it gives`;
 }

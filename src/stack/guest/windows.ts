@@ -97,9 +97,14 @@ async function productOf(hive: Hive, from: string): Promise<Pick<GuestFacts, 'pr
 }
 
 async function systemOf(hive: Hive, from: string): Promise<Pick<GuestFacts, 'drivers' | 'hostname' | 'localTime'>> {
-  const current = await hive.value('Select', 'Current');
-  const set = `ControlSet${String(typeof current === 'number' ? current : 1).padStart(3, '0')}`;
-  if ((await hive.key(set)) === undefined) return {};
+  // The loader takes the default; the current one is that of the last start.
+  const sets = [await hive.value('Select', 'Default'), await hive.value('Select', 'Current'), 1];
+  let set: string | undefined;
+  for (const number of sets.filter((one) => typeof one === 'number' && one > 0)) {
+    const name = `ControlSet${String(number).padStart(3, '0')}`;
+    if (set === undefined && (await hive.key(name)) !== undefined) set = name;
+  }
+  if (set === undefined) return {};
   const name = await hive.value(`${set}\\Control\\ComputerName\\ComputerName`, 'ComputerName');
   const universal = await hive.value(`${set}\\Control\\TimeZoneInformation`, 'RealTimeIsUniversal');
   const kinds: StorageKind[] = [];

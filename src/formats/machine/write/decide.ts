@@ -126,6 +126,10 @@ export function kindOf(model: MachineModel, disk: MachineDisk | undefined): Stor
   return disk.bus === 'usb' || disk.bus === 'floppy' ? undefined : disk.bus;
 }
 
+/** Where it is known what drives a guest, and no platform's controller is among that. */
+const LAST =
+  'it may not find its disks there: start a Linux by the rescue or fallback entry of its menu and make its initramfs anew, and give a Windows the driver first';
+
 function fitsOn(platform: Platform, kind: StorageKind, count: number): boolean {
   const room = platform.room[kind];
   return room !== undefined && count <= (room.taken === undefined ? room.units : room.units - 1) * room.controllers;
@@ -170,7 +174,8 @@ function storageOf(
     drivers === undefined
       ? ''
       : `; no driver of what ${platform.title} has was seen to start with the guest (${drivers.from})`;
-  const last = fallback === 'ide' ? 'a guest of that age knows IDE' : 'nearly all guests know SATA';
+  const known = fallback === 'ide' ? 'a guest of that age knows IDE' : 'nearly all guests know SATA';
+  const last = (drivers?.value.length ?? 0) === 0 ? known : LAST;
   return chosen(fallback, `${why}${driven}; ${last}`);
 }
 
