@@ -5,6 +5,7 @@
 import { type MachineDisk, uuidOf } from '../core/machine.ts';
 import type { Node } from '../core/node.ts';
 import { diskEndings, isNamedLikeDisk, plainEndings } from '../formats/index.ts';
+import { givenNamed } from './given.ts';
 import { siblingNode } from './siblings.ts';
 import type { Stack } from './stack.ts';
 
@@ -66,7 +67,8 @@ async function byName(stack: Stack, config: Node, file: string): Promise<Node | 
   // Folders that machines keep their snapshots and images in, one level below the configuration.
   const folder = file.includes('\\') || file.startsWith('/') ? file.split(/[\\/]/).at(-2) : undefined;
   const nested = folder === undefined ? undefined : await siblingNode(stack, config, `${folder}/${base}`, false);
-  return nested ?? inVolumes(stack, base);
+  const elsewhere = config.kind === 'evidence' ? await givenNamed(stack, base) : undefined;
+  return nested ?? elsewhere ?? inVolumes(stack, base);
 }
 
 /** A part of a volume that has this name: a logical volume is a disk. */
