@@ -55,12 +55,14 @@ async function withGiven(stack: Stack, machine: Bootable): Promise<Bootable> {
   const alone = given.length === 0 ? undefined : await disksAlone(stack, given);
   if (alone !== undefined) return { ...machine, disks: alone.disks };
   const tips = await tipsGiven(stack);
-  if (tips.length === 0) return machine;
-  const said = `its configuration names no disk. ${tipsSaid(tips)}`;
+  if (tips.length === 0 && machine.doubts === undefined) return machine;
+  const why = machine.doubts === undefined ? '' : ` (${machine.doubts[0]})`;
+  const said = `its configuration names no disk${why}. ${tipsSaid(tips)}`;
   return { ...machine, lost: [...machine.lost, said] };
 }
 
 function tipsSaid(tips: readonly Tip[]): string {
+  if (tips.length === 0) return 'No disk of a format that is known was given';
   const list = tips
     .slice(0, NAMED)
     .map(({ node, isOver }) => `${shown(node.locator)}${isOver ? ' (over others)' : ''}`);
