@@ -25,7 +25,10 @@ export async function pickMachine(stack: Stack, inner: string | undefined, vm: s
     .slice(0, NAMED)
     .map(({ name, config }) => `"${shown(name)}" (${shown(config.locator)})`)
     .join(', ');
-  if (named.length > 1) throw new UsageError(`There are ${named.length}: ${list}. Say which one with --vm NAME.`);
+  if (named.length > 1)
+    throw new UsageError(
+      `There are ${named.length}: ${list}. Say which one with --vm NAME, or name its place as the source.`,
+    );
   if (machines.length > 0)
     throw new UsageError(`No machine is called "${shown(vm ?? '')}". There are: ${list}.`, NOTHING);
   const numbered = await numberedMachines(stack, from);
@@ -56,8 +59,7 @@ async function withGiven(stack: Stack, machine: Bootable): Promise<Bootable> {
   if (alone !== undefined) return { ...machine, disks: alone.disks };
   const tips = await tipsGiven(stack);
   if (tips.length === 0 && machine.doubts === undefined) return machine;
-  const why = machine.doubts === undefined ? '' : ` (${machine.doubts[0]})`;
-  const said = `its configuration names no disk${why}. ${tipsSaid(tips)}`;
+  const said = `its configuration names no disk. ${tipsSaid(tips)}`;
   return { ...machine, lost: [...machine.lost, said] };
 }
 

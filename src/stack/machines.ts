@@ -111,14 +111,15 @@ function isTorn({ node, model, config }: Machine): boolean {
 }
 
 /** The last copy of a configuration that is damaged itself, where the copy is not. */
-function wholeCopy(copies: readonly Machine[], { config, name, model }: Machine): Machine | undefined {
+function wholeCopy(copies: readonly Machine[], { config, name, model, folder }: Machine): Machine | undefined {
   const own = config.rawName.toLowerCase();
   // Where not even the machine's identity is left in it, the names of the two files say that they belong together.
   const isOf = (copy: Machine): boolean =>
     model.uuid === undefined && name !== copy.name
       ? copy.config.rawName.toLowerCase().startsWith(own)
       : model.uuid === undefined || copy.model.uuid?.value === model.uuid.value;
-  return copies.findLast((copy) => copy.node.damage.length === 0 && isOf(copy));
+  const whole = copies.filter((copy) => copy.node.damage.length === 0 && isOf(copy));
+  return whole.findLast((copy) => copy.folder?.locator === folder?.locator) ?? whole.at(-1);
 }
 
 /** Copies of configurations of which the machine's own is not there, the last one of each. */
