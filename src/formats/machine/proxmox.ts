@@ -28,7 +28,7 @@ import { machineNode, ownName } from './node.ts';
 
 const MOST = 1024 * 1024;
 const MIB = 1024 * 1024;
-const LINE = /^([a-z][a-z0-9_-]{0,40}):\s*(.*?)\s*$/;
+const LINE = /^([a-z][a-z0-9_-]{0,40}):\s*(.*)$/;
 const SECTION = /^\[([A-Za-z0-9_.:-]{1,128})\]\s*$/;
 const DISK = /^(ide|sata|scsi|virtio)(\d{1,2})$/;
 const CARD = /^net(\d{1,2})$/;
@@ -93,7 +93,7 @@ function sectionsOf(text: string): Map<string, Section> {
       continue;
     }
     const match = LINE.exec(line);
-    if (match !== null) section.set(match[1], match[2]); // the last of several wins
+    if (match !== null) section.set(match[1], match[2].trimEnd()); // the last of several wins
   }
   return out;
 }

@@ -110,7 +110,7 @@ async function toldDrivers(stack: Stack, root: Node, newest: string | undefined)
   const folder = `lib/modules/${newest}`;
   const builtin = modulesIn((await textAt(stack, root, `${folder}/modules.builtin`)) ?? '');
   const conf = await textAt(stack, root, 'etc/initramfs-tools/initramfs.conf');
-  const listed = /^\s*MODULES\s*=\s*"?(\w+)/m.exec(conf ?? '')?.[1];
+  const listed = /^[ \t]*MODULES\s*=\s*"?(\w+)/m.exec(conf ?? '')?.[1];
   const dracut = await dracutOf(stack, root);
   const isForAll = listed === 'most' || dracut?.isForAll === true;
   const features = await featuresOf(stack, root);
@@ -180,7 +180,7 @@ const FEATURES: Readonly<Record<string, readonly string[]>> = {
 
 async function featuresOf(stack: Stack, root: Node): Promise<{ words: string; modules: Set<string> } | undefined> {
   const text = await textAt(stack, root, 'etc/mkinitfs/mkinitfs.conf');
-  const words = /^\s*features\s*=\s*"([^"\n]*)"/m.exec(text ?? '')?.[1].split(/\s+/);
+  const words = /^[ \t]*features\s*=\s*"([^"\n]*)"/m.exec(text ?? '')?.[1].split(/\s+/);
   if (words === undefined) return undefined;
   const known = words.filter((word) => Object.hasOwn(FEATURES, word));
   return { words: known.join(', '), modules: new Set(known.flatMap((word) => FEATURES[word])) };
@@ -198,9 +198,9 @@ async function dracutOf(stack: Stack, root: Node): Promise<{ isForAll: boolean; 
   let isForAll = false;
   const added = new Set<string>();
   for (const text of texts) {
-    const host = [...text.matchAll(/^\s*hostonly\s*=\s*"?(\w+)/gm)].at(-1)?.[1];
+    const host = [...text.matchAll(/^[ \t]*hostonly\s*=\s*"?(\w+)/gm)].at(-1)?.[1];
     if (host !== undefined) isForAll = host === 'no';
-    for (const [, words] of text.matchAll(/^\s*(?:add_drivers|force_drivers)\s*\+?=\s*"([^"\n]*)"/gm))
+    for (const [, words] of text.matchAll(/^[ \t]*(?:add_drivers|force_drivers)\s*\+?=\s*"([^"\n]*)"/gm))
       for (const word of words.split(/\s+/)) if (word !== '') added.add(word.replaceAll('-', '_'));
   }
   return { isForAll, added };

@@ -108,7 +108,7 @@ const OWN_NAME = /(?:menuentry_id_option|--id)\s+['"]([^'"]+)['"]/;
 /** The entry of a menu of GRUB that it starts by itself. */
 function chosenIn(text: string, kept: string | undefined, from: string): BootEntry | undefined {
   const items = itemsOf(text, from);
-  const said = [...text.matchAll(/^\s*set default="([^"\n]*)"/gm)].map(([, value]) => value);
+  const said = [...text.matchAll(/^[ \t]*set default="([^"\n]*)"/gm)].map(([, value]) => value);
   const isKept = said.some((value) => value.includes('saved_entry'));
   const plain = said.find((value) => value !== '' && !value.includes('$'));
   return chosenOf(items, isKept ? (kept ?? plain) : plain);
@@ -140,12 +140,12 @@ function itemsOf(text: string, from: string): Item[] {
 
 /** The first entry of a menu of extlinux, or the one that it is told to start. */
 function linuxOf(text: string, from: string): BootEntry | undefined {
-  const wanted = /^\s*DEFAULT\s+(\S+)/im.exec(text)?.[1];
-  const items = text.split(/^\s*LABEL\s+/im).slice(1, MAX_ENTRIES);
+  const wanted = /^[ \t]*DEFAULT\s+(\S+)/im.exec(text)?.[1];
+  const items = text.split(/^[ \t]*LABEL\s+/im).slice(1, MAX_ENTRIES);
   const chosen = items.find((item) => item.split(/\s/, 1)[0] === wanted) ?? items[0];
-  const kernel = /^\s*(?:KERNEL|LINUX)\s+(\S+)/im.exec(chosen ?? '')?.[1];
+  const kernel = /^[ \t]*(?:KERNEL|LINUX)\s+(\S+)/im.exec(chosen ?? '')?.[1];
   if (chosen === undefined || kernel === undefined) return undefined;
-  const initrds = (/^\s*INITRD\s+(\S+)/im.exec(chosen)?.[1] ?? '').split(',').filter((path) => path !== '');
+  const initrds = (/^[ \t]*INITRD\s+(\S+)/im.exec(chosen)?.[1] ?? '').split(',').filter((path) => path !== '');
   return { kernel, initrds, from };
 }
 

@@ -125,7 +125,7 @@ async function modeOf(
   }
   if (facts.family?.value !== 'linux') return undefined;
   const fstab = (await textAt(stack, root, 'etc/fstab')) ?? '';
-  if (/^\s*[^#\s]\S*\s+\/(boot\/)?efi\s/m.test(fstab))
+  if (/^[ \t]*[^#\s]\S*\s+\/(boot\/)?efi\s/m.test(fstab))
     return inferred('efi', `etc/fstab of ${root.locator} mounts an EFI partition`);
   for (const { root: one } of homes) {
     for (const folder of ['boot/grub', 'grub', 'boot/grub2', 'grub2']) {
