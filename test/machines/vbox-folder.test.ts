@@ -141,3 +141,29 @@ test('disks in other folders are found where these are given, too', async () => 
   const alone = await salvor('plan', join(own, 'web01.vbox'), '--target', 'kvm');
   expect(alone.err).toContain('give the whole folder of the machine as the source');
 });
+
+test('what is written for VirtualBox again keeps the board, the card and the clock that the guest had', async () => {
+  const own = VBOX.replace(
+    '<Memory RAMSize="512"/>',
+    '<Memory RAMSize="512"/><Firmware type="EFI"/><Network><Adapter slot="0" enabled="true" MACAddress="0800275A1B2C" type="82540EM"><NAT/></Adapter></Network>',
+  );
+  const from = folder('again', { 'web01.vbox': own, ...DISKS });
+  const out = join(dir, 'again-out');
+  await salvor('recover', from, '--target', 'virtualbox', '--out', out);
+  const written = fs.readFileSync(join(out, 'web01.vbox'), 'utf8');
+  expect(written).toContain('<Chipset type="PIIX3"/>');
+  expect(written).toContain('type="82540EM"');
+  expect(written).toContain('MACAddress="0800275A1B2C"');
+  // Without a word on it, VirtualBox runs the clock in local time.
+  expect(written).toContain('<RTC localOrUTC="local"/>');
+  const stack = new Stack([out]);
+  const [machine] = await machinesIn(stack, undefined);
+  expect([machine.model.board?.value, machine.model.firmware.value, machine.model.cards[0].word]).toEqual([
+    'pc',
+    'efi',
+    '82540EM',
+  ]);
+  expect(machine.disks[0].broken).toBeUndefined();
+  expect(machine.disks[0].notes).toBeUndefined();
+  stack.close();
+});

@@ -154,12 +154,18 @@ function modelOf(machine: Element, media: ReadonlyMap<string, Medium>, copy: str
     ...(tpm !== undefined && tpm !== 'None' && { tpm: stated(tpm, 'Hardware/TrustedPlatformModule') }),
     ...(processors !== undefined && { processors: stated(processors, 'Hardware/CPU/@count') }),
     ...(mib !== undefined && { memory: stated(mib * MIB, 'Hardware/Memory/@RAMSize') }),
-    ...(chipset !== undefined && { board: stated(chipset === 'ICH9' ? 'q35' : 'pc', 'Hardware/Chipset') }),
+    board:
+      chipset === undefined
+        ? inferred('pc', 'what VirtualBox takes where <Chipset> says nothing')
+        : stated(chipset === 'ICH9' ? 'q35' : 'pc', 'Hardware/Chipset'),
     ...(guest !== '' && {
       guest: stated(guest, 'Machine/@OSType'),
       family: inferred(familyOf(guest), 'Machine/@OSType'),
     }),
-    ...(clock !== undefined && { localTime: stated(clock === 'local', 'Hardware/RTC') }),
+    localTime:
+      clock === undefined
+        ? inferred(true, 'what VirtualBox takes where <RTC> says nothing: local time')
+        : stated(clock === 'local', 'Hardware/RTC'),
     controllers,
     disks,
     cards: cardsOf(under(hardware, 'Network')),
