@@ -117,6 +117,22 @@ test('dumps in logs of every age are read: with values in quotes and without, pa
     }
 });
 
+test('a .conf of Proxmox that is cut off in a line, or ends in zeros, is in doubt', async () => {
+  const conf = 'memory: 4096\nname: web\nscsi0: local-lvm:vm-100-disk-0,size=8G\n';
+  const read = async (text: string): Promise<Machine> => {
+    const stack = new Stack([{ name: '100.conf', source: new MemorySource(Buffer.from(text)) }]);
+    const [found] = await machinesIn(stack, undefined);
+    stack.close();
+    return found;
+  };
+  expect(codes((await read(conf)).node)).toEqual([]);
+  for (const torn of [conf.slice(0, -3), conf.slice(0, -12), `${conf}${'\0'.repeat(40)}`]) {
+    const { node, model } = await read(torn);
+    expect(codes(node)).toEqual(['proxmox.torn']);
+    expect(model.disks[0].file === '' || model.name.certainty < 3).toBe(true);
+  }
+});
+
 test('texts of hardly anything but blanks are read at once', async () => {
   const blanks = ' '.repeat(900_000);
   const before = performance.now();

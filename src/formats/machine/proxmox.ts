@@ -56,9 +56,17 @@ export const proxmox: Format = {
     const model = confModel(Buffer.from(raw, 'latin1').toString('utf8'), numberOf(ownName(cx)));
     const effect = 'settings that stood there are not known';
     const damage = gaps.map((gap) => cx.damage(gap.offset, 'proxmox.unreadable', 'readable text', gap.code, effect));
+    // Zeros in place of text are no settings, and Proxmox ends each line that it writes.
+    const text = raw.replace(/\0+$/, '');
+    const [at, actual] =
+      text.includes('\0') || text.length < raw.length ? [raw.indexOf('\0'), 'zeros'] : [raw.length, 'the end'];
+    if (gaps.length === 0 && (actual === 'zeros' || !raw.endsWith('\n')))
+      damage.push(cx.damage(at, 'proxmox.torn', 'text up to the end of its last line', actual, TORN));
     return machineNode(cx, proxmox.title, source.size, [model], damage);
   },
 };
+
+const TORN = 'it may be cut off: its last setting may be torn, and others lacking';
 
 /** The machine that a text describes; `number` is what it is called by. */
 export function confModel(text: string, number: string | undefined): MachineModel {
