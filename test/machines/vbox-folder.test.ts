@@ -21,7 +21,7 @@ afterAll(() => fs.rmSync(dir, { recursive: true, force: true }));
 /** A VDI of three blocks; a letter fills a block, a dot leaves it out. */
 function vdi(own: number, parent: number | undefined, blocks: string): Uint8Array {
   const raw = new Uint8Array(blocks.length * BLOCK);
-  const there = [...blocks].flatMap((c, i) => (c === '.' ? [] : [i]));
+  const there = blocks.split('').flatMap((c, i) => (c === '.' ? [] : [i]));
   for (const i of there) raw.fill(blocks.charCodeAt(i), i * BLOCK, (i + 1) * BLOCK);
   const disk = { size: raw.length, block: BLOCK, raw, order: there, zero: [], absent: [] };
   const link = parent === undefined ? {} : { link: guidBytes(id(parent)), linkModified: guidBytes(id(9)) };
