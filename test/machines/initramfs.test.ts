@@ -145,6 +145,9 @@ describe.skipIf(ext2progsAbsent !== undefined)('the entry that is started', () =
     expect((await guest([...BASE, ...saved])).drivers?.value).toEqual(['virtio']);
     const small = `DEFAULT old\nLABEL new\n  LINUX vmlinuz-${KERNEL}\n  INITRD initramfs-${KERNEL}.img\nLABEL old\n  LINUX vmlinuz-${OLD}\n  INITRD initramfs-${OLD}.img\n`;
     expect((await guest([...BASE, file('boot/extlinux.conf', small)])).drivers?.value).toEqual(['virtio']);
+    // A menu on an EFI partition; here that is the same file system.
+    const efi = file('EFI/redhat/grub.cfg', `set default="1"\n${item('Rocky', KERNEL)}${item('Older', OLD)}`);
+    expect((await guest([...BASE, efi])).drivers?.value).toEqual(['virtio']);
     const alone = await guest(BASE);
     expect(alone.drivers?.value).toEqual(['pvscsi']);
     expect(alone.drivers?.from).not.toContain('starts it');

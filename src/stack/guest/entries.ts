@@ -29,6 +29,8 @@ const LOADER = ['loader/loader.conf', 'boot/loader/loader.conf'];
 const MAX_ENTRIES = 256;
 /** File systems whose menus are looked at. */
 const MAX_PLACES = 16;
+/** Folders on an EFI partition that are looked into. */
+const MAX_VENDORS = 32;
 
 /** The entry that is started, where a menu says that; `roots`: the system's own file system first. */
 export async function bootEntry(stack: Stack, roots: readonly Node[]): Promise<BootEntry | undefined> {
@@ -40,7 +42,7 @@ export async function bootEntry(stack: Stack, roots: readonly Node[]): Promise<B
       if (found !== undefined) return found;
     }
   for (const root of places)
-    for (const path of MENUS) {
+    for (const path of [...MENUS, ...(await ofVendors(stack, root, 'grub.cfg'))]) {
       const text = await textAt(stack, root, path);
       const found = text === undefined ? undefined : chosenIn(text, kept, `${path} of ${root.locator}`);
       if (found !== undefined) return found;
@@ -57,7 +59,7 @@ export async function bootEntry(stack: Stack, roots: readonly Node[]): Promise<B
 /** What the loader was told to start: of GRUB in the block that it keeps settings in. */
 async function keptIn(stack: Stack, roots: readonly Node[]): Promise<string | undefined> {
   for (const root of roots)
-    for (const path of KEPT) {
+    for (const path of [...KEPT, ...(await ofVendors(stack, root, 'grubenv'))]) {
       const saved = /^saved_entry=(.+)$/m.exec((await textAt(stack, root, path)) ?? '')?.[1];
       if (saved !== undefined) return saved.trim();
     }
@@ -67,6 +69,12 @@ async function keptIn(stack: Stack, roots: readonly Node[]): Promise<string | un
       if (wanted !== undefined) return wanted.replace(/\.conf$/, '');
     }
   return undefined;
+}
+
+/** Where distributions keep a file of GRUB on an EFI partition: RHEL 7 and 8 all of its menu. */
+async function ofVendors(stack: Stack, root: Node, file: string): Promise<string[]> {
+  const names = await namesAt(stack, root, 'EFI');
+  return names.slice(0, MAX_VENDORS).map((name) => `EFI/${name}/${file}`);
 }
 
 /** Entries of one folder, a file each, the newest first as loaders list them. */
