@@ -153,6 +153,31 @@ describe.skipIf(ext2progsAbsent !== undefined)('the entry that is started', () =
     expect(alone.drivers?.from).not.toContain('starts it');
   });
 
+  test('is found in a menu of the first GRUB, with modules in lib itself', async () => {
+    const old = '2.6.18-398.el5';
+    const image = packed(
+      'gzip',
+      cpio([
+        ['init', utf8('#!/bin/nash')],
+        ...['sd_mod', 'mptspi', 'ext3'].map((one) => [`lib/${one}.ko`, body(1)] as const),
+      ]),
+    );
+    const base = [
+      file('etc/redhat-release', 'Red Hat Enterprise Linux Server release 5.11 (Tikanga)\n'),
+      file(`lib/modules/${old}/modules.dep`),
+      file(`boot/initrd-${old}.img`, image),
+      file('boot/initrd-rescue.img', packed('gzip', held(['ata/ata_piix', 'scsi/sd_mod'], old))),
+    ];
+    const menu = (choice: string): ExtEntry =>
+      file(
+        'boot/grub/menu.lst',
+        `# grub.conf\ndefault${choice}\ntimeout=5\ntitle Red Hat (${old})\n\troot (hd0,0)\n\tkernel /boot/vmlinuz-${old} ro root=/dev/x\n\tinitrd /boot/initrd-${old}.img\ntitle rescue\n\tkernel (hd0,0)/boot/vmlinuz\n\tinitrd (hd0,0)/boot/initrd-rescue.img\n`,
+      );
+    expect((await guest([...base, menu('=0')])).drivers?.value).toEqual(['lsilogic']);
+    expect((await guest([...base, menu(' 1')])).drivers?.value).toEqual(['ide']);
+    expect((await guest(base)).drivers?.value).toEqual(['lsilogic']);
+  });
+
   test('one that cannot be read to its end leaves the word to the settings', async () => {
     const torn = held(['scsi/vmw_pvscsi', 'scsi/sd_mod']).subarray(0, 50_000);
     const settings = file('etc/dracut.conf.d/x.conf', 'add_drivers+=" virtio_blk "\n');

@@ -46,7 +46,9 @@ export async function driversOf(stack: Stack, root: Node, homes: readonly Node[]
 /** Where initramfs lie that no menu names, by the version of their kernel. */
 function usualPlaces(version: string): string[] {
   const flavour = /-(\w+)$/.exec(version)?.[1] ?? 'linux';
-  const names = [`initramfs-${version}.img`, `initrd.img-${version}`, `initrd-${version}`, `initramfs-${version}`];
+  const names = ['initramfs-*.img', 'initrd.img-*', 'initrd-*', 'initrd-*.img', 'initramfs-*'].map((name) =>
+    name.replace('*', () => version),
+  );
   return [...names, `initramfs-${flavour}`, 'initramfs-linux.img'].map((name) => `/${name}`);
 }
 

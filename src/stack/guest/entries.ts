@@ -22,6 +22,8 @@ interface Item extends BootEntry {
 
 const ENTRIES = ['boot/loader/entries', 'loader/entries'];
 const MENUS = ['boot/grub2/grub.cfg', 'grub2/grub.cfg', 'boot/grub/grub.cfg', 'grub/grub.cfg', '@/boot/grub2/grub.cfg'];
+/** Those of the first GRUB, and of systems of before 2010 or so. */
+const LEGACY = ['boot/grub/menu.lst', 'grub/menu.lst', 'boot/grub/grub.conf', 'grub/grub.conf'];
 const OTHERS = ['boot/extlinux.conf', 'extlinux.conf', 'boot/extlinux/extlinux.conf', 'extlinux/extlinux.conf'];
 const KEPT = ['boot/grub2/grubenv', 'grub2/grubenv', 'boot/grub/grubenv', 'grub/grubenv', '@/boot/grub2/grubenv'];
 /** What a loader that is none of GRUB was told, beside its entries. */
@@ -45,6 +47,12 @@ export async function bootEntry(stack: Stack, roots: readonly Node[]): Promise<B
     for (const path of [...MENUS, ...(await ofVendors(stack, root, 'grub.cfg'))]) {
       const text = await textAt(stack, root, path);
       const found = text === undefined ? undefined : chosenIn(text, kept, `${path} of ${root.locator}`);
+      if (found !== undefined) return found;
+    }
+  for (const root of places)
+    for (const path of [...LEGACY, ...(await ofVendors(stack, root, 'grub.conf'))]) {
+      const text = await textAt(stack, root, path);
+      const found = text === undefined ? undefined : legacyOf(text, `${path} of ${root.locator}`);
       if (found !== undefined) return found;
     }
   for (const root of places)
@@ -144,6 +152,16 @@ function itemsOf(text: string, from: string): Item[] {
     if (/^\s*\}\s*$/.test(line)) level = Math.max(0, level - 1);
   }
   return out.filter(({ kernel }) => kernel !== '').map((item) => ({ ...item, from }));
+}
+
+/** The entry that the first GRUB starts: by its number. */
+function legacyOf(text: string, from: string): BootEntry | undefined {
+  const number = /^[ \t]*default[ \t]*[= \t][ \t]*(\d{1,3})/m.exec(text)?.[1];
+  const items = text.split(/^[ \t]*title[ \t]+/m).slice(1, MAX_ENTRIES);
+  const item = items[Number(number ?? 0)] ?? items[0] ?? '';
+  const [kernel] = pathsIn(/^[ \t]*kernel[ \t]+(.+)$/m.exec(item)?.[1] ?? '');
+  if (kernel === undefined) return undefined;
+  return { kernel, initrds: pathsIn(/^[ \t]*initrd[ \t]+(.+)$/m.exec(item)?.[1] ?? ''), from };
 }
 
 /** The first entry of a menu of extlinux, or the one that it is told to start. */

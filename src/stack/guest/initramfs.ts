@@ -8,7 +8,8 @@ import type { Source } from '../../core/source.ts';
 const MAX_PACKED: number = 512 * 1024 * 1024;
 const MAX_UNPACKED: number = 4 * 1024 * 1024 * 1024;
 const MAX_MODULES = 100_000;
-const MODULE = /(?:^|\/)lib\/modules\/([^/]+)\/.*?([^/]+)\.ko(?:\.\w+)?$/;
+/** In the oldest ones, modules lie in lib itself. */
+const MODULE = /(?:^|\/)lib\/(?:modules\/([^/]+)\/(?:.*\/)?)?([^/]+)\.ko(?:\.\w+)?$/;
 /** Archives of another kind that some builders put all of it into. */
 const INNER = /(?:squash|erofs)-?(?:fs)?-?root\.img$|root\.squash(?:fs)?$/;
 
@@ -30,7 +31,7 @@ export async function modulesHeld(source: Source): Promise<Held> {
     const [, kernel, module] = MODULE.exec(name) ?? [];
     if (module !== undefined && modules.size < MAX_MODULES) {
       modules.add(module.replaceAll('-', '_'));
-      kernels.add(kernel);
+      if (kernel !== undefined) kernels.add(kernel);
     }
     if (INNER.test(name)) inner ??= `its files lie in ${printable(name)} inside it, which is not read`;
   };
