@@ -16,15 +16,38 @@ export async function* givenDisks(stack: Stack): AsyncGenerator<Node> {
     if (++looked > MAX_LOOKED) return;
     if (node.kind === 'evidence') {
       if (level === 0 || isNamedLikeDisk(node.rawName)) yield node;
-    } else if (node.kind === 'directory' && level < MAX_LEVELS)
-      for await (const child of stack.children(node))
-        if (waiting.length < MAX_LOOKED) waiting.push({ node: child, level: level + 1 });
+    } else if (node.kind === 'directory' && level < MAX_LEVELS) {
+      try {
+        for await (const child of stack.children(node))
+          if (waiting.length < MAX_LOOKED) waiting.push({ node: child, level: level + 1 });
+      } catch (error) {
+        // A folder that cannot be listed offers nothing.
+        if (stack.signal.aborted) throw error;
+      }
+    }
   }
+}
+
+/** All of them by their names, once for all who ask. */
+const named = new WeakMap<Stack, Promise<ReadonlyMap<string, readonly Node[]>>>();
+
+async function byNames(stack: Stack): Promise<ReadonlyMap<string, readonly Node[]>> {
+  const out = new Map<string, Node[]>();
+  for await (const node of givenDisks(stack)) {
+    const same = out.get(node.rawName);
+    if (same === undefined) out.set(node.rawName, [node]);
+    else same.push(node);
+  }
+  return out;
 }
 
 /** A file of this name among what was given; undefined where there is none, or more than one. */
 export async function givenNamed(stack: Stack, name: string): Promise<Node | undefined> {
-  const found: Node[] = [];
-  for await (const node of givenDisks(stack)) if (node.rawName === name) found.push(node);
+  let all = named.get(stack);
+  if (all === undefined) {
+    all = byNames(stack);
+    named.set(stack, all);
+  }
+  const found = (await all).get(name) ?? [];
   return found.length === 1 ? found[0] : undefined;
 }
