@@ -217,12 +217,15 @@ export class Chains {
     return elsewhere ?? named;
   }
 
-  /** Of a parent that is known by nothing but its name: the one file of that name in all that was given. */
+  /** Of a parent that is known by its name alone: that file where it was given itself, or in a folder of the same name. */
   async #given(child: Node, backing: Backing): Promise<Link | undefined> {
     if (backing.identity !== undefined || child.kind !== 'evidence') return undefined;
     for (const name of backing.names) {
-      const file = await givenNamed(this.#stack, name.split('/').pop() ?? '');
-      const found = file?.locator === child.locator ? undefined : file && (await this.#opened(file, backing));
+      const [folder, base] = ['', ...name.split('/')].slice(-2);
+      const file = await givenNamed(this.#stack, base);
+      if (file === undefined || file.locator === child.locator) continue;
+      const isMeant = this.#stack.roots.includes(file) || this.#stack.parentOf(file)?.rawName === folder;
+      const found = isMeant ? await this.#opened(file, backing) : undefined;
       if (found !== undefined) return { ...found, how: 'named' };
     }
     return undefined;

@@ -138,8 +138,32 @@ test('disks in other folders are found where these are given, too', async () => 
   // Another disk of that name, which says something else of itself, is not taken.
   const wrong = folder('wrong', { 'web01.vdi': vdi(5, undefined, 'ZZZ') });
   expect((await letters(own, wrong)).text).toBe('?BC');
-  const alone = await salvor('plan', join(own, 'web01.vbox'), '--target', 'kvm');
+  // The configuration alone, with the folders that its disks lie in.
+  const config = join(own, 'web01.vbox');
+  expect((await letters(config, join(own, 'Snapshots'), other)).text).toBe('ABC');
+  const alone = await salvor('plan', config, '--target', 'kvm');
   expect(alone.err).toContain('give the whole folder of the machine as the source');
+});
+
+test('a disk of the same name in another machine’s folder is not taken', async () => {
+  const vmx = 'config.version = "8"\nvirtualHW.version = "14"\nguestOS = "debian10-64"\n';
+  const disk = (file: string): string =>
+    `${vmx}scsi0.present = "TRUE"\nscsi0:0.present = "TRUE"\nscsi0:0.fileName = "${file}"\n`;
+  const raw = Buffer.alloc(BLOCK, 'R');
+  const given = folder('two', {
+    'a/a.vmx': disk('disk.vmdk'),
+    'b/disk.vmdk':
+      '# Disk DescriptorFile\nversion=1\nCID=00000001\nparentCID=ffffffff\ncreateType="vmfs"\nRW 2048 VMFS "disk-flat.vmdk"\n',
+    'b/disk-flat.vmdk': raw,
+    'c/c.vmx': disk('/vmfs/volumes/old/b/disk.vmdk'),
+  });
+  const stack = new Stack([given]);
+  const machines = await machinesIn(stack, undefined);
+  const found = machines.map(({ config, disks }) => [config.rawName, disks[0].chain.map(({ locator }) => locator)]);
+  expect(found).toContainEqual(['a.vmx', []]);
+  // In full, and in a folder of that name: it is the one that is meant.
+  expect(found).toContainEqual(['c.vmx', [join(given, 'b/disk.vmdk')]]);
+  stack.close();
 });
 
 test('what is written for VirtualBox again keeps the board, the card and the clock that the guest had', async () => {
