@@ -21,11 +21,16 @@ export function* unpackXz(bytes: Uint8Array): Generator<Uint8Array, boolean> {
   const kind = bytes[7] & 0xf;
   if (bytes[6] !== 0 || bytes[7] > 0xf || crc32(bytes.subarray(6, 8)) !== view.getUint32(8, true)) return false;
   let at = STREAM_HEADER;
+  let room = new Uint8Array(0);
   while (at < bytes.length && bytes[at] !== 0) {
     const head = blockHeader(bytes, at);
     if (head === undefined) return false;
     const from = at + head.length;
-    const end = yield* unpackBlock(bytes, from, head.window, kind === CHECK_CRC32);
+    // The same room for all blocks, of which there may be very many.
+    const needed = 2 * (head.window + MAX_PIECE);
+    if (room.length < needed) room = new Uint8Array(needed);
+    const window: Window = { bytes: room, at: 0, total: 0 };
+    const end = yield* unpackBlock(bytes, from, { window, size: head.window }, kind === CHECK_CRC32);
     if (end === undefined) return false;
     at = from + Math.ceil((end - from) / 4) * 4 + CHECKS[kind];
   }
@@ -57,10 +62,9 @@ function blockHeader(bytes: Uint8Array, at: number): { length: number; window: n
 function* unpackBlock(
   bytes: Uint8Array,
   from: number,
-  size: number,
+  { window, size }: { window: Window; size: number },
   hasSum: boolean,
 ): Generator<Uint8Array, number | undefined> {
-  const window: Window = { bytes: new Uint8Array(2 * (size + MAX_PIECE)), at: 0, total: 0 };
   const lzma = new Lzma();
   let at = from;
   let sum = 0;

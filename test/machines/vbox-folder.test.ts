@@ -1,4 +1,5 @@
 /** A folder of a VirtualBox machine as it lies: its snapshots joined, its configuration lost, torn or a copy, disks elsewhere. */
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { bootable, machinesIn } from '../../src/stack/bootable.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { build, salvor } from '../cli/salvor.ts';
+import { missing } from '../make/check/peers.ts';
 import { makeVdi } from '../make/disk/vdi.ts';
 import { guidBytes } from '../make/layout.ts';
 
@@ -165,6 +167,26 @@ test('a disk of the same name in another machine’s folder is not taken', async
   expect(found).toContainEqual(['c.vmx', [join(given, 'b/disk.vmdk')]]);
   stack.close();
 });
+
+test.skipIf(missing('qemu-img') !== undefined)(
+  'a layer that knows its parent by name alone finds it in a folder of that name, as inferred',
+  async () => {
+    const at = folder('named', { 'tops/.keep': '', 'bases/.keep': '' });
+    const run = (...args: string[]): void => {
+      const done = spawnSync('qemu-img', args, { cwd: at, encoding: 'utf8' });
+      expect(done.status, done.stderr).toBe(0);
+    };
+    run('create', '-q', '-f', 'qcow2', 'bases/base.qcow2', '1M');
+    run('create', '-q', '-f', 'qcow2', '-u', '-b', '/srv/bases/base.qcow2', '-F', 'qcow2', 'tops/near.qcow2', '1M');
+    run('create', '-q', '-f', 'qcow2', '-u', '-b', '/srv/other/base.qcow2', '-F', 'qcow2', 'tops/far.qcow2', '1M');
+    const [near, far] = await Promise.all(
+      ['near', 'far'].map((name) => salvor('chain', join(at, 'tops', `${name}.qcow2`), join(at, 'bases'))),
+    );
+    expect(near.out).toContain('BY NAME ONLY');
+    expect(near.out).toContain('0 whole and sure');
+    expect(far.out).toContain('BROKEN');
+  },
+);
 
 test('what is written for VirtualBox again keeps the board, the card and the clock that the guest had', async () => {
   const own = VBOX.replace(

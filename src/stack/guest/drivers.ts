@@ -77,7 +77,7 @@ async function seenDrivers(
   for (const file of files) {
     const source = await file.bytes?.();
     if (source === undefined) continue;
-    const held = await modulesHeld(source);
+    const held = await modulesHeld(source, stack.signal);
     for (const one of held.modules) modules.add(one);
     if (held.kernels.size === 1) [version] = held.kernels;
     if (held.unread !== undefined)

@@ -5,8 +5,10 @@ import { printable } from '../../core/locator.ts';
 import type { Source } from '../../core/source.ts';
 
 /** Larger ones are read so far only, packed and unpacked. */
-const MAX_PACKED: number = 512 * 1024 * 1024;
-const MAX_UNPACKED: number = 4 * 1024 * 1024 * 1024;
+const MAX_PACKED: number = 256 * 1024 * 1024;
+const MAX_UNPACKED: number = 1024 * 1024 * 1024;
+/** Bytes that are unpacked before others get their turn. */
+const TURN: number = 4 * 1024 * 1024;
 const MAX_MODULES = 100_000;
 /** In the oldest ones, modules lie in lib itself. */
 const MODULE = /(?:^|\/)lib\/(?:modules\/([^/]+)\/(?:.*\/)?)?([^/]+)\.ko(?:\.\w+)?$/;
@@ -23,7 +25,7 @@ export interface Held {
 }
 
 /** The modules in an initramfs: archives one behind the other, of which the last one is packed mostly. */
-export async function modulesHeld(source: Source): Promise<Held> {
+export async function modulesHeld(source: Source, signal?: AbortSignal): Promise<Held> {
   const modules = new Set<string>();
   const kernels = new Set<string>();
   let inner: string | undefined;
@@ -45,31 +47,42 @@ export async function modulesHeld(source: Source): Promise<Held> {
       : source.size > MAX_PACKED
         ? `only its first ${MAX_PACKED} bytes are read`
         : undefined;
-  const unread = (await namesIn(there, see)) ?? inner;
+  const unread = (await namesIn(there, see, signal)) ?? inner;
   const why = unread === undefined ? undefined : (lost ?? unread);
   return { modules, kernels, ...(why !== undefined && { unread: why }) };
 }
 
 /** Why not all names were seen; undefined where they were. */
-async function namesIn(bytes: Uint8Array, see: (name: string) => void): Promise<string | undefined> {
+async function namesIn(
+  bytes: Uint8Array,
+  see: (name: string) => void,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
   const outer = new CpioNames(see);
   const plain = outer.feed(bytes);
   if (plain >= bytes.length) return outer.isWhole ? undefined : 'its archive has no end';
   const packing = packingAt(bytes, plain);
   if (packing === undefined) return `at byte ${plain} of it stands nothing that a kernel starts with`;
   if (packing.unpack === undefined) return `it is packed with ${packing.what}, which is not read`;
-  return unpackedNames(bytes.subarray(plain), packing, see);
+  return unpackedNames(bytes.subarray(plain), packing, see, signal);
 }
 
 async function unpackedNames(
   bytes: Uint8Array,
   { what, unpack }: Packing,
   see: (name: string) => void,
+  signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   const names = new CpioNames(see);
   let made = 0;
+  let turn = TURN;
   for await (const piece of unpack!(bytes)) {
     made += piece.length;
+    if (made > turn) {
+      turn = made + TURN;
+      await new Promise((resolve) => setImmediate(resolve));
+      if (signal?.aborted === true) return 'reading it was stopped';
+    }
     if (names.feed(piece) < piece.length) return `what is packed in it (${what}) is damaged`;
     if (made > MAX_UNPACKED) return `only the first ${MAX_UNPACKED} bytes of what is packed in it are read`;
   }
