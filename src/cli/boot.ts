@@ -156,6 +156,7 @@ function keptFolder(options: Options, run: RunFolder): string {
 function describe({ machine, plan, choices, guest }: About): void {
   const from = machine.config === undefined ? 'a disk without a configuration' : shown(machine.config.locator);
   const lines = [`Starting "${shown(machine.name)}" from ${from}`];
+  for (const doubt of machine.doubts ?? []) lines.push(`  ! ${shown(doubt)}`);
   for (const { slot, node, source, broken } of plan.disks) {
     lines.push(`  ${slot || 'disk'}: ${shown(node.locator)}, ${size(source.size)}, read-only under a new overlay`);
     if (broken !== undefined) lines.push(`    ! ${shown(broken)}`);

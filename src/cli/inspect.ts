@@ -29,7 +29,8 @@ async function inspect(stack: Stack, sources: readonly string[], json: boolean):
   const { layers, found } = await diagnose(stack);
   const advice = adviceIn(layers);
   if (json) printJson({ sources: layers.map(layerJson), ...(advice.length > 0 && { advice }) });
-  else print([...layers.flatMap((layer) => lines(layer, 0)), '', ...nextStep(found, advice, sources)].join('\n'));
+  else
+    print([...layers.flatMap((layer) => lines(layer, 0)), '', ...nextStep(found, advice, sources, layers)].join('\n'));
   if (found.known === 0) return NOTHING;
   return found.damaged > 0 ? UNCERTAIN : INTACT;
 }
@@ -40,7 +41,12 @@ function lines(layer: Layer, depth: number): string[] {
   return [...own.map((line) => `${indent}${line}`), ...layer.inside.flatMap((inner) => lines(inner, depth + 1))];
 }
 
-function nextStep(found: Tally, advice: readonly string[], sources: readonly string[]): string[] {
+function nextStep(
+  found: Tally,
+  advice: readonly string[],
+  sources: readonly string[],
+  layers: readonly Layer[],
+): string[] {
   const named = sources.map((one) => quoted(shown(one))).join(' ');
   if (found.known === 0) {
     return [
@@ -53,7 +59,21 @@ function nextStep(found: Tally, advice: readonly string[], sources: readonly str
       ? 'No damage was found in the metadata; what is listed can be had.'
       : 'What is marked ! is damaged; the rest can be had (salvor tree --damaged follows every byte).';
   if (found.filesystems === 0 && advice.length > 0) return found.damaged === 0 ? [...advice] : [had, ...advice];
+  const isMachine = (layer: Layer): boolean => (layer.node.machines ?? []).length > 0 || layer.inside.some(isMachine);
+  if (found.filesystems === 0 && layers.some(isMachine))
+    return [had, `Next: salvor plan ${named} says what the machine needs to start again.`];
   if (found.filesystems === 0)
-    return [had, `Next: salvor convert ${quoted(shown(sources[0]))} OUT.raw brings its bytes out.`];
+    return [had, `Next: salvor convert ${quoted(shown(diskOf(layers) ?? sources[0]))} OUT.raw brings its bytes out.`];
   return [had, ...advice, `Next: salvor recover ${named} --out DIR`];
+}
+
+/** Of a folder, the first disk in it. */
+function diskOf(layers: readonly Layer[]): string | undefined {
+  if (layers[0]?.node.kind !== 'directory') return undefined;
+  const waiting = [...layers];
+  for (let layer = waiting.shift(); layer !== undefined; layer = waiting.shift()) {
+    if (layer.node.kind === 'disk') return layer.node.locator;
+    waiting.unshift(...layer.inside);
+  }
+  return undefined;
 }

@@ -1,7 +1,9 @@
 /** Which machine a person means: by --vm, or the only one there is. */
+import { hardDisks } from '../core/machine.ts';
 import { type Bootable, bootable, disksAlone, machinesIn } from '../stack/bootable.ts';
 import { locate } from '../stack/locate.ts';
-import type { Machine } from '../stack/machines.ts';
+import { type Tip, tipsGiven } from '../stack/loose.ts';
+import { isConfiguration, type Machine } from '../stack/machines.ts';
 import { numberedMachines } from '../stack/numbered.ts';
 import type { Stack } from '../stack/stack.ts';
 import { NOTHING, UsageError } from './command.ts';
@@ -18,12 +20,15 @@ export async function pickMachine(stack: Stack, inner: string | undefined, vm: s
   // Another explanation of a machine is asked for by its own name only.
   const plain = all.filter(({ name, newest }) => newest === undefined || name === vm);
   const named = plain.length > 0 ? plain : all;
-  if (named.length === 1) return bootable(stack, named[0]);
+  if (named.length === 1) return withGiven(stack, await bootable(stack, named[0]));
   const list = machines
     .slice(0, NAMED)
     .map(({ name, config }) => `"${shown(name)}" (${shown(config.locator)})`)
     .join(', ');
-  if (named.length > 1) throw new UsageError(`There are ${named.length}: ${list}. Say which one with --vm NAME.`);
+  if (named.length > 1)
+    throw new UsageError(
+      `There are ${named.length}: ${list}. Say which one with --vm NAME, or name its place as the source.`,
+    );
   if (machines.length > 0)
     throw new UsageError(`No machine is called "${shown(vm ?? '')}". There are: ${list}.`, NOTHING);
   const numbered = await numberedMachines(stack, from);
@@ -37,7 +42,34 @@ export async function pickMachine(stack: Stack, inner: string | undefined, vm: s
   }
   const bare = vm === undefined ? await disksAlone(stack, from === undefined ? stack.roots : [from]) : undefined;
   if (bare !== undefined) return bare;
+  const tips = await tipsGiven(stack);
+  if (tips.length === 1 && vm === undefined) {
+    const alone = await disksAlone(stack, [tips[0].node]);
+    if (alone !== undefined) return alone;
+  }
+  if (tips.length > 0) throw new UsageError(`No configuration was found in the sources. ${tipsSaid(tips)}.`, NOTHING);
   throw new UsageError('No machine was found in the sources. List what is there with: salvor inspect', NOTHING);
+}
+
+/** A machine whose configuration says nothing of disks any more, with those that were given beside it. */
+async function withGiven(stack: Stack, machine: Bootable): Promise<Bootable> {
+  if (hardDisks(machine.model).length > 0) return machine;
+  const given = stack.roots.filter((node) => node.kind === 'evidence' && !isConfiguration(node));
+  const alone = given.length === 0 ? undefined : await disksAlone(stack, given);
+  if (alone !== undefined) return { ...machine, disks: alone.disks };
+  const tips = await tipsGiven(stack);
+  if (tips.length === 0 && machine.doubts === undefined) return machine;
+  const said = `its configuration names no disk. ${tipsSaid(tips)}`;
+  return { ...machine, lost: [...machine.lost, said] };
+}
+
+function tipsSaid(tips: readonly Tip[]): string {
+  if (tips.length === 0) return 'No disk of a format that is known was given';
+  const list = tips
+    .slice(0, NAMED)
+    .map(({ node, isOver }) => `${shown(node.locator)}${isOver ? ' (over others)' : ''}`);
+  const more = tips.length > NAMED ? ` and ${tips.length - NAMED} more` : '';
+  return `Disks that nothing else lies on: ${list.join(', ')}${more}; give those of one machine, the one that it starts from first`;
 }
 
 function isNamed({ name, config }: Machine, vm: string | undefined): boolean {

@@ -60,6 +60,7 @@ async function plan(stack: Stack, inner: string | undefined, options: Options): 
       model: graded(machine.model),
       guest: graded(guest),
       lost: machine.lost,
+      ...(machine.doubts !== undefined && { doubts: machine.doubts }),
       targets: plans.map((one) => (typeof one === 'string' ? { refused: one } : planJson(one))),
     });
   } else
@@ -68,7 +69,10 @@ async function plan(stack: Stack, inner: string | undefined, options: Options): 
         '\n',
       ),
     );
-  const isWhole = machine.lost.length === 0 && machine.disks.every(({ broken }) => broken === undefined);
+  const isWhole =
+    machine.lost.length === 0 &&
+    machine.doubts === undefined &&
+    machine.disks.every(({ broken }) => broken === undefined);
   return first === undefined || !isWhole ? UNCERTAIN : INTACT;
 }
 
@@ -77,6 +81,7 @@ type Machine = MachinePlan['machine'];
 function headLines(machine: Machine, guest: GuestFacts): string[] {
   const from = machine.config === undefined ? 'disks without a configuration' : shown(machine.config.locator);
   const lines = [`Machine "${shown(machine.name)}", from ${from}`];
+  for (const doubt of machine.doubts ?? []) lines.push(`  ! ${shown(doubt)}`);
   for (const { slot, node, source, broken, notes = [] } of machine.disks) {
     lines.push(`  ${slot === '' ? 'disk' : shown(slot)}: ${shown(node.locator)}, ${size(source.size)}`);
     for (const note of [...(broken === undefined ? [] : [broken]), ...notes]) lines.push(`    ! ${shown(note)}`);

@@ -51,7 +51,8 @@ export async function recoverFor(
 
 function announce({ machine, writer, disks }: MachinePlan): string {
   const bytes = disks.reduce((sum, { source }) => sum + source.size, 0);
-  return `Machine "${shown(machine.name)}" for ${writer.platform.title}: ${counted(disks.length, 'disk')}, ${size(bytes)}.`;
+  const doubts = (machine.doubts ?? []).map((doubt) => `! ${shown(doubt)}\n`).join('');
+  return `${doubts}Machine "${shown(machine.name)}" for ${writer.platform.title}: ${counted(disks.length, 'disk')}, ${size(bytes)}.`;
 }
 
 function worst({ plan, manifest }: RecoveredMachine): number {
@@ -60,5 +61,5 @@ function worst({ plan, manifest }: RecoveredMachine): number {
   const isMadeOnly = ({ certainty: { worst: grade }, reasons }: (typeof disks)[number]): boolean =>
     grade === 'inferred' && reasons.length > 0 && reasons.every(({ code }) => code === 'machine.written');
   const isWhole = disks.every((one) => ['verified', 'stated'].includes(one.certainty.worst) || isMadeOnly(one));
-  return isWhole && plan.machine.lost.length === 0 ? INTACT : UNCERTAIN;
+  return isWhole && plan.machine.lost.length === 0 && plan.machine.doubts === undefined ? INTACT : UNCERTAIN;
 }

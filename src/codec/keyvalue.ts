@@ -3,7 +3,8 @@
 /** Keys in lower case; the last of several wins. Values are unescaped raw bytes (latin1). */
 export type KeyValues = ReadonlyMap<string, string>;
 
-const LINE = /^\s*([A-Za-z0-9_.:\-~]+)\s*=\s*(.*?)\s*$/;
+/** What stands behind the value is cut off afterwards: many blanks in a value would be gone through once for each. */
+const LINE = /^\s*([A-Za-z0-9_.:\-~]+)\s*=\s*(.*)$/;
 
 /** Reads all lines that look like one. Comments and lines of other kinds are passed over. */
 export function parseKeyValues(text: string): KeyValues {
@@ -20,7 +21,7 @@ export function repeatedKeys(text: string): ReadonlyMap<string, readonly string[
 function* pairsOf(text: string): Generator<[key: string, value: string]> {
   for (const line of text.split(/\r\n|\n|\r/)) {
     const match = /^\s*#/.test(line) ? null : LINE.exec(line);
-    if (match !== null) yield [match[1].toLowerCase(), unquoted(match[2])];
+    if (match !== null) yield [match[1].toLowerCase(), unquoted(match[2].trimEnd())];
   }
 }
 

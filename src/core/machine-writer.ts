@@ -66,7 +66,13 @@ export interface TargetMachine {
   readonly storage: StorageKind;
   readonly disks: readonly TargetDisk[];
   readonly cdrom: boolean;
-  readonly cards: readonly { readonly model: CardModel; readonly mac: string | undefined; readonly network: string }[];
+  readonly cards: readonly {
+    readonly model: CardModel;
+    readonly mac: string | undefined;
+    readonly network: string;
+    /** As its own configuration called it: of one model there are several that guests tell apart. */
+    readonly word?: string;
+  }[];
   readonly serial: boolean;
   readonly inPlace?: InPlace;
   readonly decisions: readonly Decision[];

@@ -41,7 +41,8 @@ export function planMachine(
   asked?: StorageKind,
 ): MachinePlan {
   if (machine.disks.length === 0) {
-    const why = machine.lost.length > 0 ? `: ${machine.lost.join('; ')}` : '';
+    const said = [...(machine.doubts ?? []).slice(0, 1), ...machine.lost];
+    const why = said.length > 0 ? `: ${said.join('; ')}` : '';
     throw new ExportError(
       'nothing',
       `"${machine.name}" has no disk that could be read${why}. Give its disks as sources, too.`,

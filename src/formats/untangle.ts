@@ -27,10 +27,16 @@ export async function untangled(piece: Piece, knows: (text: string) => boolean):
   const source = await piece.source();
   if (source === undefined || source.size > MOST) return undefined;
   const { raw, gaps } = await readText(source, MOST);
+  const { faults, ...rest } = untangle(raw, knows);
+  return { ...rest, faults: gaps.length > 0 && raw.length > 0 ? ['parts of it could not be read', ...faults] : faults };
+}
+
+/** Puts a text right whose bytes are all there. */
+export function untangle(raw: string, knows: (text: string) => boolean): Untangled {
   const faults: string[] = [];
   if (raw.length === 0) return { text: '', raw, faults: ['it is empty'] };
-  if (gaps.length > 0) faults.push('parts of it could not be read');
-  let text = raw.replace(/\0+$/, '');
+  let text = narrowed(raw).replace(/\0+$/, '');
+  if (WIDE.test(raw)) faults.push('its characters are written in UTF-16, which VMware does not read');
   if (!knows(text) && knows(cleared(text))) {
     faults.push('its bytes have the highest bit set, as after a transfer in text mode');
     text = cleared(text);
@@ -56,6 +62,16 @@ export async function untangled(piece: Piece, knows: (text: string) => boolean):
       .join('\n');
   }
   return { text, raw, faults };
+}
+
+const WIDE = /^(?:\xff\xfe|\xfe\xff)/;
+
+/** A text that was saved in characters of two bytes, as raw bytes of UTF-8; others as they are. */
+export function narrowed(raw: string): string {
+  if (!WIDE.test(raw)) return raw;
+  const label = raw.charCodeAt(0) === 0xff ? 'utf-16le' : 'utf-16be';
+  const text = new TextDecoder(label).decode(Buffer.from(raw, 'latin1'));
+  return Buffer.from(text, 'utf8').toString('latin1');
 }
 
 function cleared(text: string): string {

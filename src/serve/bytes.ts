@@ -85,7 +85,7 @@ export function rangeOf(
   size: number,
 ): { from: number; end: number; isPart: boolean } | undefined {
   if (header === undefined) return { from: 0, end: size, isPart: false };
-  const match = /^bytes=(\d{0,16})-(\d{0,16})$/.exec(header.trim());
+  const match = /^bytes=(\d{0,32})-(\d{0,32})$/.exec(header.trim());
   if (match === null || (match[1] === '' && match[2] === '')) return undefined;
   const [first, last] = [match[1], match[2]].map((text) => (text === '' ? undefined : Number(text)));
   const from = first ?? Math.max(0, size - last!);

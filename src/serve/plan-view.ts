@@ -59,7 +59,7 @@ function notesOf(machine: Bootable, guest: GuestFacts): View['notes'] {
   const broken = machine.disks.flatMap((disk) => (disk.broken === undefined ? [] : [`${disk.slot}: ${disk.broken}`]));
   const lost = machine.lost.map((one) => `${one}: it would start without that disk`);
   return [
-    ...[...lost, ...broken].map((text) => ({ text: shown(text), wrong: true })),
+    ...[...(machine.doubts ?? []), ...lost, ...broken].map((text) => ({ text: shown(text), wrong: true })),
     ...guest.notes.map((text) => ({ text: shown(text), wrong: false })),
   ];
 }

@@ -1,4 +1,6 @@
 /** Machines among all sources by name, with the bytes of their disks: what is needed to start one. */
+import { sentence } from '../core/damage.ts';
+import { printable } from '../core/locator.ts';
 import { type MachineDisk, type MachineModel, unknownMachine } from '../core/machine.ts';
 import type { Node } from '../core/node.ts';
 import type { Source } from '../core/source.ts';
@@ -28,6 +30,8 @@ export interface Bootable {
   readonly disks: readonly BootableDisk[];
   /** Disks that the configuration names and that are not to be had, in sentences. */
   readonly lost: readonly string[];
+  /** What is in doubt of the configuration itself, in sentences. */
+  readonly doubts?: readonly string[];
 }
 
 /** All machines of the sources, or below `from`. */
@@ -63,7 +67,21 @@ export async function bootable(stack: Stack, machine: Machine): Promise<Bootable
     else disks.push({ slot, said, ...opened, ...(broken !== undefined && { broken }), ...(notes && { notes }) });
   }
   const { name, config, model } = machine;
-  return { name, config, model, disks, lost };
+  const doubts = doubtsOf(machine);
+  return { name, config, model, disks, lost, ...(doubts.length > 0 && { doubts }) };
+}
+
+/** Damages of a configuration that are told. */
+const MAX_TOLD = 3;
+
+function doubtsOf({ node, model, config, insteadOf }: Machine): string[] {
+  const out = node.damage.slice(0, MAX_TOLD).map(sentence);
+  if (model.copy === undefined) return out;
+  const own = insteadOf === undefined ? 'no configuration of its own can be read' : `${insteadOf.locator} is damaged`;
+  return [
+    `${own}, and this is ${config.locator}, ${printable(model.copy)}: what was changed since is not in it`,
+    ...out,
+  ];
 }
 
 const SECTOR = 512;

@@ -4,13 +4,14 @@ import { type ChainLayer, chain } from '../core/chain.ts';
 import type { Damage } from '../core/damage.ts';
 import { EvidenceError } from '../core/evidence.ts';
 import { MAX_CHAIN, MAX_TEXT } from '../core/limits.ts';
-import { printable } from '../core/locator.ts';
 import { MemorySource } from '../core/memory.ts';
 import type { Backing, Node } from '../core/node.ts';
 import { flatten } from '../core/resolve.ts';
 import { type Certainty, GUESSED, INFERRED, LOST, RunList, STATED, type Why, weaker } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { diskEndings, isNamedLikeDisk } from '../formats/index.ts';
+import { doubtOf, nameOf } from './chain-doubts.ts';
+import { givenDisks, givenNamed } from './given.ts';
 import { isLike, type Likeness, likenessOf, namesAbove } from './likeness.ts';
 import { LocatorError, locate } from './locate.ts';
 import { siblingNode } from './siblings.ts';
@@ -60,6 +61,8 @@ export interface Choice {
 /** Parents to try instead of those that would be found, by the locator of the child. */
 export type Trial = ReadonlyMap<string, Node>;
 
+/** Where disks are kept in mind that were given from anywhere. */
+const GIVEN = '';
 /** A layer that says of nothing that it lies on it. */
 const UNSAID: Backing = { names: [], at: 0 };
 /** What lies below a layer that may have had a parent, where none is found. */
@@ -208,21 +211,36 @@ export class Chains {
       if (found?.how === 'proved' || found?.how === 'stated') return found;
       named ??= found;
     }
-    const elsewhere = await this.#search(child, backing, only);
+    const elsewhere = (await this.#search(child, backing, only)) ?? (await this.#given(child, backing));
     // The very one that was written to since, where no copy of it was kept as it was.
     if (named?.how === 'changed' && elsewhere?.how !== 'proved') return named;
     return elsewhere ?? named;
   }
 
+  /** Of a parent that is known by its name alone: that file where it was given itself, or in a folder of the same name. */
+  async #given(child: Node, backing: Backing): Promise<Link | undefined> {
+    if (backing.identity !== undefined || child.kind !== 'evidence') return undefined;
+    for (const name of backing.names) {
+      const [folder, base] = ['', ...name.split('/')].slice(-2);
+      const file = await givenNamed(this.#stack, base);
+      if (file === undefined || file.locator === child.locator) continue;
+      const isMeant = this.#stack.roots.includes(file) || this.#stack.parentOf(file)?.rawName === folder;
+      const found = isMeant ? await this.#opened(file, backing) : undefined;
+      if (found !== undefined) return { ...found, how: 'named' };
+    }
+    return undefined;
+  }
+
   async #search(child: Node, backing: Backing, only: boolean): Promise<Link | undefined> {
     if (backing.identity === undefined || backing.raw === true) return undefined;
     const key = this.#stack.parentOf(child)?.locator ?? path.dirname(path.resolve(child.locator));
-    let known = this.#known.get(key);
-    if (known === undefined) {
-      known = this.#identify(child, only);
-      this.#known.set(key, known);
+    const near = await this.#identified(key, () => this.#around(child, only));
+    let files = near.get(backing.identity)?.filter(({ locator }) => locator !== child.locator) ?? [];
+    // What was given from elsewhere counts only where nothing beside it says that it is the one.
+    if (files.length === 0) {
+      const given = await this.#identified(GIVEN, () => givenDisks(this.#stack));
+      files = given.get(backing.identity)?.filter(({ locator }) => locator !== child.locator) ?? [];
     }
-    const files = ((await known).get(backing.identity) ?? []).filter(({ locator }) => locator !== child.locator);
     const found: Link[] = [];
     for (const file of files) {
       const link = await this.#opened(file, backing);
@@ -265,11 +283,17 @@ export class Chains {
     return best && { ...best.link, how: 'alike-bytes' };
   }
 
-  /** What the disks around a file say that they are; each is opened once. */
-  async #identify(child: Node, only: boolean): Promise<ReadonlyMap<string, readonly Node[]>> {
+  #identified(key: string, files: () => AsyncIterable<Node>): Promise<ReadonlyMap<string, readonly Node[]>> {
+    const known = this.#known.get(key) ?? this.#identify(files());
+    this.#known.set(key, known);
+    return known;
+  }
+
+  /** What disks say that they are; each is opened once. */
+  async #identify(files: AsyncIterable<Node>): Promise<ReadonlyMap<string, readonly Node[]>> {
     const out = new Map<string, Node[]>();
     const seen = new Set<string>();
-    for await (const file of this.#around(child, only)) {
+    for await (const file of files) {
       const name = file.rawName.toLowerCase();
       const isDisk =
         (file.kind === 'file' || file.kind === 'evidence') && diskEndings.some((ending) => name.endsWith(ending));
@@ -331,52 +355,6 @@ async function textDoubt(file: Node, opened: Node): Promise<{ text?: TextDoubt }
 /** What follows a locator in one that is below it. */
 function below(locator: string, above: string): string {
   return locator.startsWith(above) ? locator.slice(above.length) : '';
-}
-
-/** What a layer calls its parent. */
-export function nameOf(backing: Backing): string {
-  return backing.names.map((name) => `"${printable(name)}"`).join(' or ') || (backing.identity ?? 'its parent');
-}
-
-/** Why what is read through a link is no more than inferred; undefined where it is as good as its layers. */
-function doubtOf(link: Link, backing: Backing, at: string): { damage: Damage; why: Why } | undefined {
-  const { file, alone, how, alike } = link;
-  const is = alone.identities.join(', ') || 'none';
-  const said = (code: string, expected: string, actual: string, effect: string, what: string) => ({
-    damage: { code, at, expected, actual, effect },
-    why: { what: `${file.locator}, ${what}`, code },
-  });
-  if (how === 'named') {
-    const effect = 'it is read through all the same; what comes from it and below is inferred';
-    const expected = `a parent that is ${backing.identity}`;
-    return said('chain.identity', expected, `${file.locator}: ${is}`, effect, 'a parent by its name alone');
-  }
-  if (how === 'changed') {
-    const effect = 'it was written to after this layer was made: what comes from it and below is inferred';
-    const expected = `${file.locator} as it was: ${backing.unchanged}`;
-    return said('chain.changed', expected, is, effect, 'a parent that was written to later');
-  }
-  if (how === 'alike') {
-    const effect = `${file.locator} is read through, and what comes from it and below is inferred; see salvor chain`;
-    const actual = [file, ...alike].map(({ locator }) => locator).join(', ');
-    return said('chain.alike', `one parent that is ${backing.identity}`, actual, effect, 'one of several parents');
-  }
-  if (how === 'alike-bytes') {
-    const effect = 'it is read through by its bytes; what comes from it and below is inferred. See salvor chain';
-    return said(
-      'chain.bytes',
-      'the name of its parent',
-      `none; ${file.locator} holds what it copied`,
-      effect,
-      'a parent by its bytes',
-    );
-  }
-  if (how === 'chosen') {
-    const effect = 'it was chosen: what comes from it and below is inferred';
-    const expected = `a parent ${backing.identity === undefined ? nameOf(backing) : `that is ${backing.identity}`}`;
-    return said('chain.chosen', expected, `${file.locator}: ${is}`, effect, 'a parent that was chosen');
-  }
-  return undefined;
 }
 
 function isFolder(node: Node): boolean {

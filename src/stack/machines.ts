@@ -3,7 +3,9 @@ import { MAX_CHAIN, MAX_PATH_DEPTH } from '../core/limits.ts';
 import { printable } from '../core/locator.ts';
 import { type MachineDisk as Disk, hardDisks, type MachineModel } from '../core/machine.ts';
 import type { Node } from '../core/node.ts';
+import { STATED } from '../core/run.ts';
 import { formats } from '../formats/index.ts';
+import { nameOf } from './chain-doubts.ts';
 import type { Link } from './chains.ts';
 import { MENDED, mendedNodes, mendedOf, Pieces } from './mend.ts';
 import { diskNamed } from './named.ts';
@@ -41,6 +43,8 @@ export interface Machine {
   readonly disks: readonly MachineDisk[];
   /** Not what the configuration says: the newest state above a disk that it names. */
   readonly newest?: true;
+  /** The configuration that this one, which is a copy, was taken in place of, because it is damaged. */
+  readonly insteadOf?: Node;
 }
 
 const endings = formats.filter((f) => f.layer === 'machine').flatMap((f) => f.names ?? []);
@@ -67,6 +71,7 @@ export async function* machinesOf(stack: Stack, filesystem: Node, mend = true): 
   const levels = [levelOf(filesystem)];
   const known = new Set<string>();
   const copies: Machine[] = [];
+  const torn: Machine[] = [];
   while (levels.length > 0) {
     const level = levels[levels.length - 1];
     const next = await level.children.next();
@@ -77,8 +82,11 @@ export async function* machinesOf(stack: Stack, filesystem: Node, mend = true): 
         level.machines,
         mend ? await mendedNodes(level.node, level.pieces) : [],
       )) {
-        known.add(identityOf(machine));
-        yield machine;
+        if (isTorn(machine)) torn.push(machine);
+        else {
+          known.add(identityOf(machine));
+          yield machine;
+        }
       }
       continue;
     }
@@ -89,7 +97,29 @@ export async function* machinesOf(stack: Stack, filesystem: Node, mend = true): 
         (machine.model.copy === undefined ? level.machines : copies).push(machine);
     } else if (node.children !== undefined && levels.length < MAX_PATH_DEPTH) levels.push(levelOf(node));
   }
+  for (const machine of torn) {
+    const copy = mend ? wholeCopy(copies, machine) : undefined;
+    known.add(identityOf(machine));
+    yield copy === undefined ? machine : { ...copy, insteadOf: machine.config };
+  }
   yield* unknownOf(copies, known);
+}
+
+/** Whether not all of a configuration's own text could be read: what it says is in doubt then. */
+function isTorn({ node, model, config }: Machine): boolean {
+  return node.damage.length > 0 && model.name.certainty < STATED && mendedOf(config) === undefined;
+}
+
+/** The last copy of a configuration that is damaged itself, where the copy is not. */
+function wholeCopy(copies: readonly Machine[], { config, name, model, folder }: Machine): Machine | undefined {
+  const own = config.rawName.toLowerCase();
+  // Where not even the machine's identity is left in it, the names of the two files say that they belong together.
+  const isOf = (copy: Machine): boolean =>
+    model.uuid === undefined && name !== copy.name
+      ? copy.config.rawName.toLowerCase().startsWith(own)
+      : model.uuid === undefined || copy.model.uuid?.value === model.uuid.value;
+  const whole = copies.filter((copy) => copy.node.damage.length === 0 && isOf(copy));
+  return whole.findLast((copy) => copy.folder?.locator === folder?.locator) ?? whole.at(-1);
 }
 
 /** Copies of configurations of which the machine's own is not there, the last one of each. */
@@ -182,6 +212,9 @@ async function regenerated(stack: Stack, from: Node, name: string): Promise<Node
   return found === undefined ? undefined : stack.child(found, name);
 }
 
+/** What helps where only a configuration was given: folders beside it are not gone into. */
+const FOLDER = '; give the whole folder of the machine as the source, or the disk as a further one';
+
 type Chain = Pick<MachineDisk, 'chain' | 'files' | 'broken'>;
 
 async function chainOf(stack: Stack, config: Node, said: Disk, mend: boolean): Promise<Chain> {
@@ -198,7 +231,11 @@ async function chainOf(stack: Stack, config: Node, said: Disk, mend: boolean): P
       from === config ? await diskNamed(stack, config, said) : await siblingNode(stack, from, name, false);
     const descriptor: Node | undefined = there ?? (mend ? await regenerated(stack, from, name) : undefined);
     const named = name === '' ? `a disk ${said.identity}` : printable(name);
-    if (descriptor === undefined) return { chain, files, broken: `${named} is named by ${from.locator} and missing` };
+    if (descriptor === undefined) {
+      const isBelow = /^[^/\\]+[/\\]/.test(name);
+      const next = isBelow && from.kind === 'evidence' && stack.parentOf(from) === undefined ? FOLDER : '';
+      return { chain, files, broken: `${named} is named by ${from.locator} and missing${next}` };
+    }
     if (seen.has(descriptor.locator)) return { chain, files, broken: `the chain comes back to ${descriptor.locator}` };
     if (chain.length >= MAX_CHAIN) return { chain, files, broken: `the chain has more than ${MAX_CHAIN} links` };
     seen.add(descriptor.locator);
@@ -213,19 +250,28 @@ async function chainOf(stack: Stack, config: Node, said: Disk, mend: boolean): P
     name = opened?.disk?.parent;
     from = descriptor;
   }
-  broken ??= await below(stack, chain, files, seen);
+  broken ??= await below(stack, chain, files, { seen, said });
   return { chain, files, ...(broken !== undefined && { broken }) };
 }
 
 /** Adds what a disk lies on where its own file says that, not a text. A sentence where something is missing. */
-async function below(stack: Stack, chain: Node[], files: Node[], seen: Set<string>): Promise<string | undefined> {
+async function below(
+  stack: Stack,
+  chain: Node[],
+  files: Node[],
+  { seen, said }: { seen: Set<string>; said: Disk },
+): Promise<string | undefined> {
   let at: Node | undefined = chain.at(-1);
   while (at !== undefined && chain.length < MAX_CHAIN) {
     const layer: Node | undefined = at.kind === 'file' || at.kind === 'evidence' ? await stack.layer(at) : undefined;
     if (layer?.backing === undefined || layer.kind !== 'disk' || layer.disk?.parent !== undefined) return undefined;
     const link: Link | undefined = await stack.below(at, layer);
     if (link === undefined && layer.backing.isUnsure === true) return undefined;
-    if (link === undefined) return `what ${at.locator} lies on is missing`;
+    if (link === undefined) {
+      const file = said.chain[chain.length - 1] ?? '';
+      const known = file === '' ? '' : ` (${printable(file)} by its configuration)`;
+      return `what ${at.locator} lies on is missing${known}: ${layer.backing.identity ?? nameOf(layer.backing)}`;
+    }
     if (seen.has(link.file.locator)) return undefined;
     seen.add(link.file.locator);
     chain.push(link.file);

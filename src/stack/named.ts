@@ -5,6 +5,7 @@
 import { type MachineDisk, uuidOf } from '../core/machine.ts';
 import type { Node } from '../core/node.ts';
 import { diskEndings, isNamedLikeDisk, plainEndings } from '../formats/index.ts';
+import { givenNamed } from './given.ts';
 import { siblingNode } from './siblings.ts';
 import type { Stack } from './stack.ts';
 
@@ -19,7 +20,23 @@ const MAX_VOLUMES = 64;
 export async function diskNamed(stack: Stack, config: Node, said: MachineDisk): Promise<Node | undefined> {
   let found = said.file === '' ? undefined : await byName(stack, config, said.file);
   for (const name of said.also ?? []) found ??= await siblingNode(stack, config, name, false);
-  return found ?? (said.identity === undefined ? undefined : byIdentity(stack, config, said.identity));
+  found ??= said.identity === undefined ? undefined : await byIdentity(stack, config, said.identity);
+  return found ?? elsewhere(stack, config, said);
+}
+
+/**
+ * A disk in another folder that was given, too, where the configuration says that it lies in another one: it has to say
+ * of itself what is wanted, or to lie in a folder of the same name. Names alone are those of other machines' disks, too.
+ */
+async function elsewhere(stack: Stack, config: Node, said: MachineDisk): Promise<Node | undefined> {
+  const [folder, base] = said.file.split(/[\\/]/).slice(-2);
+  if (config.kind !== 'evidence' || base === undefined || base === '') return undefined;
+  const node = await givenNamed(stack, base);
+  if (node === undefined) return undefined;
+  const wanted = uuidOf(said.identity?.replace(/^uuid:/, ''));
+  if (wanted === undefined) return stack.parentOf(node)?.rawName === folder ? node : undefined;
+  const own = (await stack.layer(node))?.identities ?? [];
+  return own.some((text) => uuidOf(text.replace(/^uuid:/, '')) === wanted) ? node : undefined;
 }
 
 /** A disk beside a configuration, or in a folder beside it, that says of itself what the configuration wants. */

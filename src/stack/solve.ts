@@ -3,7 +3,8 @@ import { MAX_CHAIN } from '../core/limits.ts';
 import type { Node } from '../core/node.ts';
 import { MISSING } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
-import { type How, nameOf } from './chains.ts';
+import { nameOf } from './chain-doubts.ts';
+import type { How } from './chains.ts';
 import { type Disk, disksOf, type Held, heldBy, modifiedOf } from './disks.ts';
 import { type Guest, guestOf } from './guests.ts';
 import { filesystems } from './home.ts';
@@ -226,7 +227,9 @@ function reasonsFor(how: Tie['how'], child: Disk, parent: Disk | undefined, alik
     case 'stated':
       return ['the child names it, and says nothing of its identity'];
     case 'named':
-      return [`the child names it, but needs ${backing?.identity}, and its identity is ${is}`, ...since(child, parent)];
+      return backing?.identity === undefined
+        ? ['the child names a file of this name elsewhere, and it is the only one of that name in what was given']
+        : [`the child names it, but needs ${backing.identity}, and its identity is ${is}`, ...since(child, parent)];
     case 'changed':
       return [
         `its identity is the one needed, but it was written to since: ${backing?.unchanged} became ${is}`,

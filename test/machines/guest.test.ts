@@ -276,6 +276,32 @@ describe.skipIf(ntfs3gAbsent !== undefined)('Windows', () => {
     expect(planned(seen, 'proxmox')).toMatchObject({ storage: 'sata', word: 'win10' });
   });
 
+  test('Windows 7: a driver that starts counts only where a device is bound to it; the set that is started next', async () => {
+    const guest = async (name: string, more: Record<string, Record<string, string | number>>): Promise<GuestFacts> => {
+      const system = hiveTree({
+        Select: { Current: 1, Default: 2 },
+        'ControlSet001\\Services\\LSI_SAS': service(0),
+        'ControlSet002\\Services\\viostor': service(0),
+        'ControlSet002\\Services\\msahci': service(0),
+        ...more,
+      });
+      const volume = windows(system, softwareHive('Windows 7 Professional', '7601', 'Client'));
+      return (await looked(mbrDisk(name, 7, volume, 'Missing operating system'))).guest;
+    };
+    const database = 'ControlSet002\\Control\\CriticalDeviceDatabase\\';
+    const own = { [`${database}pci#cc_0106`]: { Service: 'msahci' } };
+    const virtio = { [`${database}pci#ven_1af4&dev_1001&rev_00`]: { Service: 'viostor' } };
+    const before = {
+      'ControlSet002\\Enum\\PCI\\VEN_1AF4&DEV_1001&SUBSYS_00021AF4&REV_00\\3&1': { Service: 'viostor' },
+    };
+    expect((await guest('w7-none.img', {})).drivers?.value).toEqual(['virtio', 'sata']);
+    const loose = (await guest('w7-loose.img', own)).drivers;
+    expect(loose?.value).toEqual(['sata']);
+    expect(loose?.from).toContain('not virtio, whose driver starts, but is bound to no device');
+    expect((await guest('w7-critical.img', { ...own, ...virtio })).drivers?.value).toEqual(['virtio', 'sata']);
+    expect((await guest('w7-before.img', { ...own, ...before })).drivers?.value).toEqual(['virtio', 'sata']);
+  });
+
   test('Windows 11 calls itself 10; folders in other letters; a hive that was not written out', async () => {
     const volume = windows(
       systemHive({ viostor: 0 }),

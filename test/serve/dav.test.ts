@@ -143,6 +143,8 @@ test('ranges, and the headers of bytes of evidence', async () => {
   expect(part.body.equals(whole.body.subarray(10, 20))).toBe(true);
   const tail = await request(`${P1}/web01/web01.vmx`, { headers: { range: 'bytes=-5' } });
   expect(tail.body.equals(whole.body.subarray(-5))).toBe(true);
+  const far = await request(`${P1}/web01/web01.vmx`, { headers: { range: `bytes=1-${'9'.repeat(20)}` } });
+  expect(far).toMatchObject({ status: 206, headers: { 'content-range': `bytes 1-${size - 1}/${size}` } });
   const head = await request(`${P1}/web01/web01.vmx`, { method: 'HEAD' });
   expect(head).toMatchObject({ status: 200, headers: { 'content-length': String(size) } });
   expect(head.body).toHaveLength(0);

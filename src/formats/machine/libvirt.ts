@@ -39,7 +39,7 @@ export const libvirt: Format = {
   names: ['.xml'],
   async probe(source) {
     if (source.size === 0) return 0;
-    return ROOT.test((await readText(source, HEAD)).raw) ? 85 : 0;
+    return ROOT.test((await readText(source, HEAD)).raw.replaceAll('\0', '')) ? 85 : 0;
   },
   async open(source, cx) {
     const { root, damage, size } = await readXml(source, cx, 'libvirt');

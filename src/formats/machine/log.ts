@@ -11,7 +11,8 @@ export interface Log {
 
 /** The start of a section of settings; only one of them is the machine's own. */
 const SECTION = /DICT\s+---\s*(.*)$/;
-const ENTRY = /DICT\s+([A-Za-z0-9_.:\-~]+ = ".*")\s*$/;
+/** Values stand in quotes, and in logs of before 2012 or so without any. */
+const ENTRY = /DICT\s+([A-Za-z0-9_.:\-~]+) = ?(.*)$/;
 const OPENED = /DISKLIB-LINK\s*:\s*Opened '([^']+)' \([^)]*\): (\w+),/;
 /** Lines that a log of the largest size read can have; more is no log. */
 const MAX_LINES = 200_000;
@@ -34,7 +35,7 @@ export function parseLog(text: string): Log {
         open = { lines: [], whole: false };
         dumps.push(open);
       }
-    } else if (entry !== null) open?.lines.push(entry[1]);
+    } else if (entry !== null) open?.lines.push(`${entry[1]} = ${quoted(entry[2].trimEnd())}`);
     else if (open !== undefined && line !== '') {
       // Anything else behind it: the dump came to its own end.
       open.whole = isClean(line) && !/\bDICT\b/.test(line);
@@ -42,7 +43,7 @@ export function parseLog(text: string): Log {
     }
     const link = OPENED.exec(line);
     if (link === null) continue;
-    const name = link[1].split('/').pop() ?? '';
+    const name = link[1].split(/[\\/]/).pop() ?? '';
     if (above !== undefined && above !== name) parents.set(above, name);
     // A chain is opened from its top down; what has no parent ends it.
     above = /sparse/i.test(link[2]) ? name : undefined;
@@ -53,13 +54,18 @@ export function parseLog(text: string): Log {
   return { parents, ...(dump && { dump }) };
 }
 
+function quoted(value: string): string {
+  if (/^".*"$/.test(value)) return value;
+  return `"${value.replace(/[|"]/g, (c) => `|${c.charCodeAt(0).toString(16)}`)}"`;
+}
+
 function isClean(line: string): boolean {
   return /^[\x20-\x7e\t\x80-\xff]*$/.test(line) && !/[\x80-\xff]{4}/.test(line);
 }
 
 const FLAT =
-  /DISKLIB-VMFS\s*:\s*"(?:[^"\r\n]*\/)?([^"/\r\n]{1,127})"\s*:\s*open successful \(\d+\) size = (\d{1,15})\b/g;
-const BASE = /Opened '(?:[^'\r\n]*\/)?([^'/\r\n]{1,120})\.vmdk' \([^)]*\): vmfs, (\d{1,12}) sectors/g;
+  /DISKLIB-VMFS\s*:\s*"(?:[^"\r\n]*[\\/])?([^"\\/\r\n]{1,127})"\s*:\s*open successful \(\d+\) size = (\d{1,15})\b/g;
+const BASE = /Opened '(?:[^'\r\n]*[\\/])?([^'\\/\r\n]{1,120})\.vmdk' \([^)]*\): vmfs, (\d{1,12}) sectors/g;
 
 /** Bytes of the flat extents that a log saw opened, by their base names; the last word counts, disks grow. */
 export function flatSizes(text: string): Map<string, number> {

@@ -28,7 +28,7 @@ import { machineNode, ownName } from './node.ts';
 
 const MOST = 1024 * 1024;
 const MIB = 1024 * 1024;
-const LINE = /^([a-z][a-z0-9_-]{0,40}):\s*(.*?)\s*$/;
+const LINE = /^([a-z][a-z0-9_-]{0,40}):\s*(.*)$/;
 const SECTION = /^\[([A-Za-z0-9_.:-]{1,128})\]\s*$/;
 const DISK = /^(ide|sata|scsi|virtio)(\d{1,2})$/;
 const CARD = /^net(\d{1,2})$/;
@@ -56,9 +56,17 @@ export const proxmox: Format = {
     const model = confModel(Buffer.from(raw, 'latin1').toString('utf8'), numberOf(ownName(cx)));
     const effect = 'settings that stood there are not known';
     const damage = gaps.map((gap) => cx.damage(gap.offset, 'proxmox.unreadable', 'readable text', gap.code, effect));
+    // Zeros in place of text are no settings, and Proxmox ends each line that it writes.
+    const text = raw.replace(/\0+$/, '');
+    const [at, actual] =
+      text.includes('\0') || text.length < raw.length ? [raw.indexOf('\0'), 'zeros'] : [raw.length, 'the end'];
+    if (gaps.length === 0 && (actual === 'zeros' || !raw.endsWith('\n')))
+      damage.push(cx.damage(at, 'proxmox.torn', 'text up to the end of its last line', actual, TORN));
     return machineNode(cx, proxmox.title, source.size, [model], damage);
   },
 };
+
+const TORN = 'it may be cut off: its last setting may be torn, and others lacking';
 
 /** The machine that a text describes; `number` is what it is called by. */
 export function confModel(text: string, number: string | undefined): MachineModel {
@@ -93,7 +101,7 @@ function sectionsOf(text: string): Map<string, Section> {
       continue;
     }
     const match = LINE.exec(line);
-    if (match !== null) section.set(match[1], match[2]); // the last of several wins
+    if (match !== null) section.set(match[1], match[2].trimEnd()); // the last of several wins
   }
   return out;
 }

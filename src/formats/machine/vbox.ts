@@ -42,11 +42,17 @@ export const vbox: Format = {
   async probe(source) {
     if (source.size === 0) return 0;
     const { raw } = await readText(source, HEAD);
-    return /<VirtualBox[\s>]/.test(raw) && !/<Global[\s>]/.test(raw) ? 85 : 0;
+    // In whatever width its characters are written.
+    const text = raw.replaceAll('\0', '');
+    return /<VirtualBox[\s>]/.test(text) && !/<Global[\s>]/.test(text) ? 85 : 0;
   },
   async open(source, cx) {
-    const { root, damage, size } = await readXml(source, cx, 'vbox');
-    const machine = under(root, 'Machine');
+    const { root, damage: faulty, size } = await readXml(source, cx, 'vbox');
+    const damage = [...faulty];
+    const sealed = under(root, 'MachineEncrypted');
+    const machine = under(root, 'Machine') ?? sealed;
+    if (sealed !== undefined)
+      damage.push(cx.damage(0, 'vbox.encrypted', 'settings in plain text', 'encrypted ones', SEALED));
     const effect = 'no machine is known from it; a .vbox-prev beside it is the settings before the last change';
     const lacking =
       root !== undefined && machine === undefined ? [cx.damage(0, 'vbox.machine', 'a <Machine>', 'none', effect)] : [];
@@ -72,6 +78,8 @@ export const vbox: Format = {
   },
 };
 
+const SEALED =
+  'only its name and UUID are known without the password: give its disks as sources, too, those that nothing else lies on';
 const UNLISTED = 'which file it was is not known; the disk that says this UUID of itself is it';
 
 /** A path that VirtualBox takes as it stands; others begin at the folder of the configuration. */
@@ -146,12 +154,18 @@ function modelOf(machine: Element, media: ReadonlyMap<string, Medium>, copy: str
     ...(tpm !== undefined && tpm !== 'None' && { tpm: stated(tpm, 'Hardware/TrustedPlatformModule') }),
     ...(processors !== undefined && { processors: stated(processors, 'Hardware/CPU/@count') }),
     ...(mib !== undefined && { memory: stated(mib * MIB, 'Hardware/Memory/@RAMSize') }),
-    ...(chipset !== undefined && { board: stated(chipset === 'ICH9' ? 'q35' : 'pc', 'Hardware/Chipset') }),
+    board:
+      chipset === undefined
+        ? inferred('pc', 'what VirtualBox takes where <Chipset> says nothing')
+        : stated(chipset === 'ICH9' ? 'q35' : 'pc', 'Hardware/Chipset'),
     ...(guest !== '' && {
       guest: stated(guest, 'Machine/@OSType'),
       family: inferred(familyOf(guest), 'Machine/@OSType'),
     }),
-    ...(clock !== undefined && { localTime: stated(clock === 'local', 'Hardware/RTC') }),
+    localTime:
+      clock === undefined
+        ? inferred(true, 'what VirtualBox takes where <RTC> says nothing: local time')
+        : stated(clock === 'local', 'Hardware/RTC'),
     controllers,
     disks,
     cards: cardsOf(under(hardware, 'Network')),

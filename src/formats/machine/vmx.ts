@@ -4,9 +4,11 @@ import { encodingOf, inUnicode } from '../../codec/text-encoding.ts';
 import { type Damage, hex } from '../../core/damage.ts';
 import type { Cx, Format } from '../../core/format.ts';
 import { printable } from '../../core/locator.ts';
-import type { Snapshot } from '../../core/machine.ts';
+import { guessed, type MachineModel, type Snapshot } from '../../core/machine.ts';
 import { NotThis } from '../../core/node.ts';
+import { STATED } from '../../core/run.ts';
 import { readText, unreadOf } from '../text.ts';
+import { narrowed, untangle } from '../untangle.ts';
 import { mender } from './mend.ts';
 import { machineNode, ownName } from './node.ts';
 import { isMachine } from './sources.ts';
@@ -30,22 +32,27 @@ export const vmx: Format = {
   mender,
   async probe(source) {
     if (source.size === 0 || source.size > MOST) return 0;
-    const values = parseKeyValues((await readText(source, MOST)).raw);
-    return isMachine(values) || isEncrypted(values) ? 90 : 0;
+    const values = parseKeyValues(narrowed((await readText(source, MOST)).raw));
+    return isKnown(values) ? 90 : 0;
   },
   async open(source, cx) {
     const text = await readText(source, MOST);
-    const values = parseKeyValues(text.raw);
-    if (!isMachine(values) && !isEncrypted(values))
-      throw new NotThis('no config.version, guestOS or virtualHW.version in it');
+    const { text: plain, faults } = untangle(text.raw, (one) => isKnown(parseKeyValues(one)));
+    const values = parseKeyValues(plain);
+    if (!isKnown(values)) throw new NotThis('no config.version, guestOS or virtualHW.version in it');
     const effect = 'settings that stood there are not known';
     const snapshots = await snapshotsBeside(cx);
-    const model = vmwareModel(values, snapshots.list);
+    const model = isEncrypted(values)
+      ? outside(vmwareModel(values, snapshots.list))
+      : vmwareModel(values, snapshots.list);
     const raw = rawOf(inUnicode(values.get('displayname') ?? '', encodingOf(values.get('.encoding'))));
     const damage = text.gaps.map((gap) => cx.damage(gap.offset, 'vmx.unreadable', 'readable text', gap.code, effect));
     if (text.cut)
       damage.push(cx.damage(MOST, 'vmx.unreadable', `at most ${hex(MOST)} bytes`, hex(source.size), effect));
-    const twice = repeatedKeys(text.raw);
+    // Where bytes are missing, zeros stand in their place, and that is said already.
+    if (text.gaps.length === 0 && !text.cut)
+      for (const fault of faults) damage.push(cx.damage(0, 'vmx.text', 'a text that is whole and plain', fault, TORN));
+    const twice = repeatedKeys(plain);
     const contradicts = [...twice.values()].some((all) => new Set(all).size > 1);
     return {
       ...machineNode(
@@ -65,6 +72,23 @@ export const vmx: Format = {
 
 const ENCRYPTED =
   'the machine is encrypted: its settings and disks need its password or its key server; what is shown stands outside';
+
+/** What defaults would say of an encrypted machine is not known: the words stand inside of its encryption. */
+function outside(model: MachineModel): MachineModel {
+  const { processors, memory, firmware, ...rest } = model;
+  return {
+    ...rest,
+    ...(processors !== undefined && processors.certainty >= STATED && { processors }),
+    ...(memory !== undefined && memory.certainty >= STATED && { memory }),
+    firmware: firmware.certainty >= STATED ? firmware : guessed('bios', 'nothing outside of its encryption says it'),
+  };
+}
+
+const TORN = 'settings may be lacking; what could be read was read';
+
+function isKnown(values: KeyValues): boolean {
+  return isMachine(values) || isEncrypted(values);
+}
 
 function isEncrypted(values: KeyValues): boolean {
   return values.has('encryption.keysafe') || values.has('encryption.data');
@@ -89,10 +113,11 @@ async function snapshotsBeside(cx: Cx): Promise<Snapshots> {
   const [found] = /\.vm[tx]x?$/i.test(own) ? await cx.siblings({ name: own.replace(/\.[^.]*$/, '.vmsd') }) : [];
   if (found === undefined) return { list: [], damage: [] };
   const text = await readText(found.source, MOST);
-  const unread = unreadOf(text);
+  const { text: plain, faults } = untangle(text.raw, (one) => /^snapshot/m.test(one));
+  const unread = unreadOf(text) ?? (text.raw.length === 0 ? undefined : faults[0]);
   const damage =
     unread === undefined ? [] : [cx.damage(0, 'vmx.snapshots', 'all of the .vmsd beside it', unread, FEWER)];
-  return { list: vmsdSnapshots(parseKeyValues(text.raw)), damage };
+  return { list: vmsdSnapshots(parseKeyValues(plain)), damage };
 }
 
 const FEWER = 'snapshots that stood there are not known';

@@ -7,11 +7,11 @@ import { namesAt, textAt } from './files.ts';
 /** Folders of network settings, which of their files count, and how an address stands in them. */
 const PLACES: readonly (readonly [string, RegExp, RegExp])[] = [
   ['etc/udev/rules.d', /persistent-net\.rules$/, /ATTR\{address\}=="([0-9A-Fa-f:]{17})"/g],
-  ['etc/sysconfig/network-scripts', /^ifcfg-/, /^\s*HWADDR\s*=\s*"?([0-9A-Fa-f:]{17})/gm],
-  ['etc/sysconfig/network', /^ifcfg-/, /^\s*HWADDR\s*=\s*['"]?([0-9A-Fa-f:]{17})/gm],
-  ['etc/netplan', /\.ya?ml$/, /^\s*macaddress:\s*["']?([0-9A-Fa-f:]{17})/gm],
-  ['etc/NetworkManager/system-connections', /./, /^\s*mac-address\s*=\s*([0-9A-Fa-f:]{17})/gm],
-  ['etc/systemd/network', /\.(network|link)$/, /^\s*MACAddress\s*=\s*([0-9A-Fa-f:]{17})/gm],
+  ['etc/sysconfig/network-scripts', /^ifcfg-/, /^[ \t]*HWADDR\s*=\s*"?([0-9A-Fa-f:]{17})/gm],
+  ['etc/sysconfig/network', /^ifcfg-/, /^[ \t]*HWADDR\s*=\s*['"]?([0-9A-Fa-f:]{17})/gm],
+  ['etc/netplan', /\.ya?ml$/, /^[ \t]*macaddress:\s*["']?([0-9A-Fa-f:]{17})/gm],
+  ['etc/NetworkManager/system-connections', /./, /^[ \t]*mac-address\s*=\s*([0-9A-Fa-f:]{17})/gm],
+  ['etc/systemd/network', /\.(network|link)$/, /^[ \t]*MACAddress\s*=\s*([0-9A-Fa-f:]{17})/gm],
 ];
 const MAX_FILES = 64;
 

@@ -61,6 +61,8 @@ export async function startsOf(stack: Stack, disk: Node): Promise<Starts> {
 function loaderOf(block: Uint8Array): string {
   const text = Buffer.from(block).toString('latin1', 0, CODE);
   if (text.includes('GRUB')) return 'GRUB';
+  // That of SYSLINUX, too, says that a system is missing.
+  if (/Operating system load error|Multiple active partitions|SYSLINUX/.test(text)) return 'SYSLINUX';
   return /Missing operating system|Invalid partition table|BOOTMGR/.test(text) ? 'a boot loader of Windows' : 'code';
 }
 

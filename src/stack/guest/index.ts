@@ -32,14 +32,20 @@ export async function guestOf(stack: Stack, machine: Bootable): Promise<GuestFac
     for (const root of await filesystems(stack, node))
       if (!roots.has(root.locator) && roots.size < MAX_FILESYSTEMS) roots.set(root.locator, { disk, root });
   }
+  const homes = [...roots.values()];
   const found: Found[] = [];
-  for (const { disk, root } of roots.values()) {
+  for (const { disk, root } of homes) {
     const own = await systemRoot(stack, root);
-    const facts = (await windowsOn(stack, own)) ?? (await linuxOn(stack, own));
+    const facts =
+      (await windowsOn(stack, own)) ??
+      (await linuxOn(
+        stack,
+        own,
+        homes.map(({ root: one }) => one),
+      ));
     if (facts !== undefined) found.push({ disk, root: own, facts });
   }
   const own = found[0];
-  const homes = [...roots.values()];
   const others = found
     .slice(1)
     .map(({ facts, root }) => `${facts.product?.value ?? 'another system'} is on ${root.locator}, too`);
@@ -119,7 +125,7 @@ async function modeOf(
   }
   if (facts.family?.value !== 'linux') return undefined;
   const fstab = (await textAt(stack, root, 'etc/fstab')) ?? '';
-  if (/^\s*[^#\s]\S*\s+\/(boot\/)?efi\s/m.test(fstab))
+  if (/^[ \t]*[^#\s]\S*\s+\/(boot\/)?efi\s/m.test(fstab))
     return inferred('efi', `etc/fstab of ${root.locator} mounts an EFI partition`);
   for (const { root: one } of homes) {
     for (const folder of ['boot/grub', 'grub', 'boot/grub2', 'grub2']) {

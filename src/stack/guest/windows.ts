@@ -97,9 +97,14 @@ async function productOf(hive: Hive, from: string): Promise<Pick<GuestFacts, 'pr
 }
 
 async function systemOf(hive: Hive, from: string): Promise<Pick<GuestFacts, 'drivers' | 'hostname' | 'localTime'>> {
-  const current = await hive.value('Select', 'Current');
-  const set = `ControlSet${String(typeof current === 'number' ? current : 1).padStart(3, '0')}`;
-  if ((await hive.key(set)) === undefined) return {};
+  // The loader takes the default; the current one is that of the last start.
+  const sets = [await hive.value('Select', 'Default'), await hive.value('Select', 'Current'), 1];
+  let set: string | undefined;
+  for (const number of sets.filter((one) => typeof one === 'number' && one > 0)) {
+    const name = `ControlSet${String(number).padStart(3, '0')}`;
+    if (set === undefined && (await hive.key(name)) !== undefined) set = name;
+  }
+  if (set === undefined) return {};
   const name = await hive.value(`${set}\\Control\\ComputerName\\ComputerName`, 'ComputerName');
   const universal = await hive.value(`${set}\\Control\\TimeZoneInformation`, 'RealTimeIsUniversal');
   const kinds: StorageKind[] = [];
@@ -108,12 +113,48 @@ async function systemOf(hive: Hive, from: string): Promise<Pick<GuestFacts, 'dri
   const starts = (service: string): Promise<boolean> => startsAtBoot(hive, `${set}\\Services\\${service}`);
   const controllers = await Promise.all(IDE_CONTROLLERS.map(starts));
   if (controllers.includes(true) && (await starts(IDE_DISKS))) kinds.push('ide');
+  const unbound = await unboundIn(hive, set);
+  const driven = kinds.filter((kind) => !unbound.has(kind));
+  const dropped = kinds.filter((kind) => unbound.has(kind)).join(', ');
+  const loose = dropped === '' ? '' : `; not ${dropped}, whose driver starts, but is bound to no device`;
   const hasServices = (await hive.key(`${set}\\Services`)) !== undefined;
   return {
-    ...(hasServices && { drivers: inferred(kinds, `${set}\\Services with Start=0 in ${from}`) }),
+    ...(hasServices && { drivers: inferred(driven, `${set}\\Services with Start=0 in ${from}${loose}`) }),
     ...(typeof name === 'string' && name !== '' && { hostname: inferred(name, from) }),
     localTime: inferred(universal !== 1, `RealTimeIsUniversal in ${from}`),
   };
+}
+
+/** Drivers that are not Windows' own, and the makers of the devices that they drive, as PCI has it. */
+const FOREIGN: readonly (readonly [string, StorageKind, string])[] = [
+  ['viostor', 'virtio', 'ven_1af4'],
+  ['vioscsi', 'virtio-scsi', 'ven_1af4'],
+  ['pvscsi', 'pvscsi', 'ven_15ad'],
+];
+
+/**
+ * Kinds whose driver starts and is bound to no device. Before Windows 8 a disk is found at boot only if its controller
+ * stands in the critical database, or was there before; later ones look their drivers up.
+ */
+async function unboundIn(hive: Hive, set: string): Promise<Set<StorageKind>> {
+  const out = new Set<StorageKind>();
+  const critical = await hive.list(`${set}\\Control\\CriticalDeviceDatabase`);
+  if (critical === undefined || critical.isCut || (await hive.key('DriverDatabase')) !== undefined) return out;
+  const seen = (await hive.list(`${set}\\Enum\\PCI`))?.keys ?? [];
+  for (const [service, kind, maker] of FOREIGN) {
+    const places = critical.keys.filter(({ name }) => name.toLowerCase().includes(maker));
+    let isBound = false;
+    for (const { name } of places) {
+      const own = await hive.value(`${set}\\Control\\CriticalDeviceDatabase\\${name}`, 'Service');
+      isBound ||= String(own).toLowerCase() === service;
+    }
+    for (const { name } of isBound ? [] : seen.filter((key) => key.name.toLowerCase().includes(maker)))
+      for (const { name: instance } of (await hive.list(`${set}\\Enum\\PCI\\${name}`))?.keys ?? [])
+        isBound ||=
+          String(await hive.value(`${set}\\Enum\\PCI\\${name}\\${instance}`, 'Service')).toLowerCase() === service;
+    if (!isBound) out.add(kind);
+  }
+  return out;
 }
 
 /** Whether a driver is started by the boot loader, and nothing overrides that. */

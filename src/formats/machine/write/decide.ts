@@ -76,7 +76,7 @@ export function decide(
     processors,
     cores,
     memory,
-    board: boardOf(model, words, storage, isEfi, from !== undefined, take),
+    board: boardOf(platform, model, words, { storage, isEfi, known: from !== undefined }, take),
     localTime: clockOf(model, guest, take),
     family,
     bits,
@@ -126,6 +126,10 @@ export function kindOf(model: MachineModel, disk: MachineDisk | undefined): Stor
   return disk.bus === 'usb' || disk.bus === 'floppy' ? undefined : disk.bus;
 }
 
+/** Where it is known what drives a guest, and no platform's controller is among that. */
+const LAST =
+  'it may not find its disks there: start a Linux by the rescue or fallback entry of its menu and make its initramfs anew, and give a Windows the driver first';
+
 function fitsOn(platform: Platform, kind: StorageKind, count: number): boolean {
   const room = platform.room[kind];
   return room !== undefined && count <= (room.taken === undefined ? room.units : room.units - 1) * room.controllers;
@@ -170,7 +174,8 @@ function storageOf(
     drivers === undefined
       ? ''
       : `; no driver of what ${platform.title} has was seen to start with the guest (${drivers.from})`;
-  const last = fallback === 'ide' ? 'a guest of that age knows IDE' : 'nearly all guests know SATA';
+  const known = fallback === 'ide' ? 'a guest of that age knows IDE' : 'nearly all guests know SATA';
+  const last = (drivers?.value.length ?? 0) === 0 ? known : LAST;
   return chosen(fallback, `${why}${driven}; ${last}`);
 }
 
@@ -201,11 +206,10 @@ function sizesOf(
 }
 
 function boardOf(
+  platform: Platform,
   model: MachineModel,
   words: GuestWords,
-  storage: StorageKind,
-  isEfi: boolean,
-  known: boolean,
+  { storage, isEfi, known }: { storage: StorageKind; isEfi: boolean; known: boolean },
   take: Take,
 ): 'pc' | 'q35' {
   const chosen = (board: 'pc' | 'q35', reason: string): 'pc' | 'q35' => {
@@ -213,8 +217,14 @@ function boardOf(
     return board;
   };
   if (storage === 'ide') return chosen('pc', 'the newer board has no IDE');
-  if (isEfi) return chosen('q35', 'EFI firmware is made for it');
-  if (model.board !== undefined) return chosen(model.board.value, `as ${model.board.from} says`);
+  // What started on a board of the same platform goes on there.
+  const isSame = model.platform === platform.title && model.board !== undefined;
+  if (isEfi && !isSame) return chosen('q35', 'EFI firmware is made for it');
+  if (model.board !== undefined)
+    return chosen(
+      model.board.value,
+      model.board.certainty >= STATED ? `as ${model.board.from} says` : model.board.from,
+    );
   return known && !words.old ? chosen('q35', 'guests from 2007 on know it') : chosen('pc', 'every guest knows it');
 }
 
@@ -271,7 +281,7 @@ function cardsOf(platform: Platform, model: MachineModel, take: Take): TargetMac
     const was = network === undefined || isSame ? '' : `; it was on "${network.value}"`;
     const { value, said: kept } = addressOf(mac);
     take(`network ${i}`, `${card} on ${name}`, `${why}${was}${kept === '' ? '' : `; ${kept}`}`);
-    return { model: card, mac: value, network: name };
+    return { model: card, mac: value, network: name, ...(isOffered && { word }) };
   });
 }
 

@@ -44,6 +44,13 @@ const TYPES: Readonly<Record<string, readonly [string, string, number]>> = {
   'virtio-scsi': ['VirtIO', 'VirtioSCSI', 16],
 };
 const CARDS: Readonly<Record<string, string>> = { e1000: '82545EM', pcnet: 'Am79C973', virtio: 'virtio' };
+/** Cards of one model that are others for a guest, which keeps its settings for the one it had. */
+const SAME = ['82540EM', '82543GC', '82545EM', 'Am79C970A', 'Am79C973', 'virtio'];
+
+/** The very card that it was, where the configuration calls it as VirtualBox does. */
+function cardType({ model, word }: TargetMachine['cards'][number]): string {
+  return word !== undefined && SAME.includes(word) ? word : CARDS[model];
+}
 
 export const vboxWriter: MachineWriter = {
   platform: VIRTUALBOX,
@@ -97,8 +104,8 @@ function vboxText(machine: TargetMachine): string {
     '        </Controllers>',
     '      </USB>',
     '      <Network>',
-    ...machine.cards.flatMap(({ model, mac }, i) => [
-      `        <Adapter slot="${i}" enabled="true"${mac === undefined ? '' : ` MACAddress="${mac.replaceAll(':', '').toUpperCase()}"`} cable="true" type="${CARDS[model]}">${why(`network ${i}`)}`,
+    ...machine.cards.flatMap((card, i) => [
+      `        <Adapter slot="${i}" enabled="true"${card.mac === undefined ? '' : ` MACAddress="${card.mac.replaceAll(':', '').toUpperCase()}"`} cable="true" type="${cardType(card)}">${why(`network ${i}`)}`,
       '          <NAT/>',
       '        </Adapter>',
     ]),
