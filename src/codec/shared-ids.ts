@@ -9,4 +9,5 @@ export const SHARED = {
   zlib: 7,
   bzip2: 8,
   adc: 9,
+  xz: 10,
 } as const;

@@ -8,6 +8,7 @@ import { lznt1 } from './lznt1.ts';
 import { lzoSegments } from './lzo.ts';
 import { SHARED } from './shared-ids.ts';
 import { xpressHuffman } from './xpress.ts';
+import { xzUnit } from './xz.ts';
 import { zlibUnit } from './zlib.ts';
 
 const BY_ID: ReadonlyMap<number, (set: readonly number[]) => Codec> = new Map([
@@ -20,6 +21,7 @@ const BY_ID: ReadonlyMap<number, (set: readonly number[]) => Codec> = new Map([
   [SHARED.zlib, () => zlibUnit],
   [SHARED.bzip2, () => bzip2Unit],
   [SHARED.adc, () => adc],
+  [SHARED.xz, () => xzUnit],
 ]);
 
 /** The codec that `shared` names. Throws RangeError for what no codec says of itself. */

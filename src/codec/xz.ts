@@ -1,7 +1,9 @@
 /** xz: streams of blocks, unpacked piece by piece. Only what is packed with LZMA2 alone. Source: the .xz file format. */
 import { crc32 } from 'node:zlib';
+import type { Codec } from '../core/made.ts';
 import { viewOf } from '../core/struct.ts';
 import { Lzma, type Window } from './lzma.ts';
+import { SHARED } from './shared-ids.ts';
 
 const STREAM_HEADER = 12;
 const BLOCK_SIZES = 0xc0;
@@ -13,6 +15,23 @@ const CHECK_CRC32 = 1;
 const MAX_WINDOW: number = 64 * 1024 * 1024;
 /** What one piece of LZMA2 gives at most. */
 const MAX_PIECE: number = 2 * 1024 * 1024;
+
+/** One stream as a unit: all that comes before what is damaged. */
+export const xzUnit: Codec = {
+  name: 'LZMA',
+  shared: [SHARED.xz],
+  make(input, size) {
+    const out = new Uint8Array(size);
+    let n = 0;
+    for (const piece of unpackXz(input)) {
+      const part = piece.subarray(0, size - n);
+      out.set(part, n);
+      n += part.length;
+      if (n === size) break;
+    }
+    return out.subarray(0, n);
+  },
+};
 
 /** Unpacks the first stream of `bytes`. Each piece is good until the next one; the last answer is false where it is damaged. */
 export function* unpackXz(bytes: Uint8Array): Generator<Uint8Array, boolean> {

@@ -14,7 +14,7 @@ import { trailer } from '../../src/formats/disk/dmg/structs.ts';
 import { Stack } from '../../src/stack/stack.ts';
 import { seeded } from '../make/content.ts';
 import { disk } from '../make/disk/content.ts';
-import { hasBzip2, makeDmg, type Packing } from '../make/disk/dmg.ts';
+import { hasBzip2, hasXz, makeDmg, type Packing } from '../make/disk/dmg.ts';
 import { makeVhd } from '../make/disk/vhd.ts';
 import { checkFormat } from '../suites/check-format.ts';
 
@@ -30,7 +30,15 @@ function content(seed: number, size: number): Uint8Array {
   return bytes;
 }
 
-const kinds: Packing[] = ['zlib', 'raw', 'adc', ...(hasBzip2 ? (['bzip2'] as const) : []), 'zero', 'ignored'];
+const kinds: Packing[] = [
+  'zlib',
+  'raw',
+  'adc',
+  ...(hasBzip2 ? (['bzip2'] as const) : []),
+  ...(hasXz ? (['lzma'] as const) : []),
+  'zero',
+  'ignored',
+];
 const CHUNK = 64 * KIB;
 const parts = [
   { name: 'Driver Descriptor Map (DDM : 0)', bytes: content(1, 512), packings: ['raw'] as const, chunk: 512 },

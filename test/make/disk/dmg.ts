@@ -4,7 +4,7 @@ import { crc32, deflateSync } from 'node:zlib';
 
 const SECTOR = 512;
 
-export type Packing = 'zero' | 'ignored' | 'raw' | 'zlib' | 'bzip2' | 'adc' | 'lzfse';
+export type Packing = 'zero' | 'ignored' | 'raw' | 'zlib' | 'bzip2' | 'adc' | 'lzfse' | 'lzma';
 const NUMBERS: Record<Packing, number> = {
   zero: 0,
   raw: 1,
@@ -13,6 +13,7 @@ const NUMBERS: Record<Packing, number> = {
   zlib: 0x80000005,
   bzip2: 0x80000006,
   lzfse: 0x80000007,
+  lzma: 0x80000008,
 };
 
 /** A stretch of the disk in one table of its own. */
@@ -25,8 +26,9 @@ export interface Part {
   readonly chunk: number;
 }
 
-/** Whether chunks can be packed with bzip2 here. */
+/** Whether chunks can be packed so here. */
 export const hasBzip2: boolean = spawnSync('bzip2', ['--help']).status === 0;
+export const hasXz: boolean = spawnSync('xz', ['--help']).status === 0;
 
 export function makeDmg(parts: readonly Part[]): Buffer {
   const data: Buffer[] = [];
@@ -78,6 +80,7 @@ function packedAs(kind: Packing, bytes: Uint8Array): Buffer {
   if (kind === 'zlib') return deflateSync(bytes);
   if (kind === 'adc') return adc(bytes);
   if (kind === 'bzip2') return spawnSync('bzip2', ['-c'], { input: bytes, maxBuffer: 2 ** 28 }).stdout;
+  if (kind === 'lzma') return spawnSync('xz', ['-c', '--check=crc32'], { input: bytes, maxBuffer: 2 ** 28 }).stdout;
   return kind === 'lzfse' ? Buffer.from('bvx-not really') : Buffer.alloc(0);
 }
 

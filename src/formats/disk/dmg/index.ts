@@ -23,7 +23,7 @@ export const dmg: Format = {
   title: 'Apple disk image',
   spec: 'images that hdiutil made',
   gaps: [
-    'Chunks packed with LZFSE or LZMA are missing, and said so.',
+    'Chunks packed with LZFSE are missing, and said so.',
     'Encrypted images and images in several segments are not read.',
     'Where the end of an image is lost, its tables are lost with it: nothing of it is placed.',
   ],

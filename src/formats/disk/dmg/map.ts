@@ -1,6 +1,7 @@
 /** The disk that chunks make: zeros, bytes as they lie, and units that are unpacked when they are read. */
 import { adc } from '../../../codec/adc.ts';
 import { bzip2Unit } from '../../../codec/bzip2.ts';
+import { xzUnit } from '../../../codec/xz.ts';
 import { zlibUnit } from '../../../codec/zlib.ts';
 import { type Codec, MadeSource } from '../../../core/made.ts';
 import { MapSource } from '../../../core/map-source.ts';
@@ -16,6 +17,7 @@ const CODECS: ReadonlyMap<number, Codec> = new Map([
   [KIND.zlib, zlibUnit],
   [KIND.bzip2, bzip2Unit],
   [KIND.adc, adc],
+  [KIND.lzma, xzUnit],
 ]);
 
 interface Image {
