@@ -124,3 +124,41 @@ test('a file that is named like a disk and is none is taken as it stands, and th
   expect(err).toContain('broken.vdi is named like a disk, and nothing in it is one');
   expect(code).toBe(1);
 });
+
+test.runIf(hasQemu)(
+  'a disk with one file system in it is what its file alone means, and so is a bare volume',
+  async () => {
+    const raw = join(root, 'guest.raw');
+    fs.writeFileSync(raw, '');
+    fs.truncateSync(raw, 8 * MIB);
+    execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', raw]);
+    const disk = join(root, 'guest.vdi');
+    execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', 'vdi', raw, disk]);
+    for (const [from, to] of [
+      [disk, 'guest-out.raw'],
+      [raw, 'volume-out.raw'],
+    ] as const) {
+      expect(await salvor('convert', from, join(root, to))).toMatchObject({ code: 0 });
+      expect(fs.readFileSync(join(root, to)).equals(fs.readFileSync(raw))).toBe(true);
+    }
+    expect(await salvor('hash', disk, raw)).toMatchObject({ code: 0, out: expect.stringContaining('same bytes') });
+    expect(await salvor('map', disk)).toMatchObject({ code: 0, out: expect.stringContaining('guest.vdi@') });
+  },
+);
+
+test.runIf(hasQemu)('of an archive with disks one has to be named', async () => {
+  execFileSync('qemu-img', [
+    'create',
+    '-q',
+    '-f',
+    'vmdk',
+    '-o',
+    'subformat=streamOptimized',
+    join(root, 'd.vmdk'),
+    '4M',
+  ]);
+  fs.writeFileSync(join(root, 'd.ovf'), '<Envelope/>');
+  execFileSync('tar', ['-cf', join(root, 'one.ova'), '-C', root, 'd.ovf', 'd.vmdk']);
+  const { code, err } = await salvor('convert', join(root, 'one.ova'), join(root, 'one.raw'));
+  expect([code, err]).toEqual([2, expect.stringContaining('name a disk in it')]);
+});

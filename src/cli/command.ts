@@ -10,7 +10,7 @@ import { ExportError } from '../export/error.ts';
 import { GlobError } from '../export/glob.ts';
 import { ServeError } from '../serve/error.ts';
 import type { Choice } from '../stack/chains.ts';
-import { home } from '../stack/home.ts';
+import { home, homeDisk } from '../stack/home.ts';
 import { type Found, LocatorError, locate, splitArgument } from '../stack/locate.ts';
 import { Stack } from '../stack/stack.ts';
 import { note } from './output.ts';
@@ -145,6 +145,18 @@ export function withNode(
 ): Promise<void> {
   return withStack(args, options, async (stack, inner, signal) => {
     const found = inner === undefined ? { node: await home(stack) } : await locate(stack, inner);
+    return action({ stack, ...found }, signal);
+  });
+}
+
+/** As withNode, for commands that want the bytes of a disk: sources alone mean the disk in them, not what it holds. */
+export function withDisk(
+  args: readonly string[],
+  options: CommonOptions,
+  action: (target: Target, signal: AbortSignal) => Promise<number>,
+): Promise<void> {
+  return withStack(args, options, async (stack, inner, signal) => {
+    const found = inner === undefined ? { node: await homeDisk(stack) } : await locate(stack, inner);
     return action({ stack, ...found }, signal);
   });
 }

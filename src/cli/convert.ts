@@ -18,7 +18,7 @@ import {
   UNCERTAIN,
   USAGE,
   UsageError,
-  withNode,
+  withDisk,
 } from './command.ts';
 import { note, print, printJson, size } from './output.ts';
 import { progressLine } from './progress.ts';
@@ -50,7 +50,7 @@ export function register(program: Command): void {
     .action((locator: string, out: string, options: Options) => {
       const threads = new Threads();
       if (isLarge(locator)) threads.startAll();
-      const converting = withNode([locator], options, (target, signal) => run(target, out, options, threads, signal));
+      const converting = withDisk([locator], options, (target, signal) => run(target, out, options, threads, signal));
       return converting.finally(() => threads.close());
     });
 }

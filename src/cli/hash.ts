@@ -11,7 +11,7 @@ import {
   UNCERTAIN,
   USAGE,
   UsageError,
-  withNode,
+  withDisk,
 } from './command.ts';
 import { diskOf } from './convert.ts';
 import { note, print, printJson, size } from './output.ts';
@@ -49,7 +49,7 @@ async function run(args: readonly string[], options: Options): Promise<void> {
   const hashed: Hashed[] = [];
   let code = INTACT;
   for (const group of groups(args)) {
-    await withNode(group, options, async (target, signal) => {
+    await withDisk(group, options, async (target, signal) => {
       const result = await one(target, options, signal);
       if (typeof result === 'number') return result;
       hashed.push(result);

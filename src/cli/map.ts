@@ -6,7 +6,7 @@ import type { Node } from '../core/node.ts';
 import { CERTAINTY_NAMES, type Certainty, MISSING, STATE_NAMES, STATED, type Why } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { type Placed, placed, placeOf, runJson } from '../stack/placed.ts';
-import { common, health, INTACT, type Target, UNCERTAIN, UsageError, withNode } from './command.ts';
+import { common, health, INTACT, type Target, UNCERTAIN, UsageError, withDisk } from './command.ts';
 import { JsonList, Stream, shown } from './output.ts';
 
 export function register(program: Command): void {
@@ -24,7 +24,7 @@ export function register(program: Command): void {
       if (options.json === true && options.format === 'mapfile') {
         throw new UsageError('--json and --format mapfile are two different formats; give one of them.');
       }
-      return withNode(args, options, (target, signal) => map(target, options, signal));
+      return withDisk(args, options, (target, signal) => map(target, options, signal));
     });
 }
 

@@ -11,7 +11,7 @@ import { tcpAddress, uriOf } from '../serve/nbd/address.ts';
 import type { Lost } from '../serve/nbd/exports.ts';
 import { type Address, NbdServer } from '../serve/nbd/server.ts';
 import { tallyOf } from '../serve/nbd/tally.ts';
-import { type CommonOptions, common, INTACT, type Target, UNCERTAIN, UsageError, withNode } from './command.ts';
+import { type CommonOptions, common, INTACT, type Target, UNCERTAIN, UsageError, withDisk } from './command.ts';
 import { diskOf } from './convert.ts';
 import { note, print, printJson, shown, size } from './output.ts';
 
@@ -46,7 +46,7 @@ export function register(program: Command): void {
     .action((args: string[], options: Options) => {
       if (options.tcp !== undefined && options.socket !== undefined)
         throw new UsageError('--tcp and --socket are two places to listen; give one of them.');
-      return withNode(args, options, (target, signal) => serve(target, options, signal));
+      return withDisk(args, options, (target, signal) => serve(target, options, signal));
     });
 }
 

@@ -1,5 +1,6 @@
 /** Where a person means to be who names only the evidence: the one file system in it, or the first list of several. */
 import type { Node } from '../core/node.ts';
+import { diskEndings } from '../formats/index.ts';
 import { beneath } from './beneath.ts';
 import { passesThrough, type Stack } from './stack.ts';
 
@@ -68,4 +69,36 @@ export async function diskIn(stack: Stack, node: Node): Promise<Node | undefined
   const inside = node.children === undefined ? await stack.inside(node) : undefined;
   if (inside?.kind === 'disk') return inside;
   return node.bytes === undefined ? undefined : node;
+}
+
+/** Where a person means to be who names only the evidence, and wants the bytes of a disk: the disk, not what it holds. */
+export async function homeDisk(stack: Stack): Promise<Node> {
+  const [root] = stack.roots;
+  if (stack.roots.length !== 1 || root.bytes === undefined) return home(stack);
+  const inside = await stack.inside(root);
+  if (inside?.kind === 'disk') return innermost(stack, inside);
+  // Of an archive nobody wants the bytes as a disk: one of those in it is meant, and has to be named.
+  return inside?.kind === 'filesystem' && (await holdsDisks(stack, inside)) ? inside : root;
+}
+
+/** A disk that was cut into pieces is put together first, and is a disk of some format then. */
+async function innermost(stack: Stack, from: Node): Promise<Node> {
+  let disk = from;
+  for (let layer = 0; layer < MAX_LAYERS && disk.backing === undefined && disk.children === undefined; layer++) {
+    const inner = await stack.inside(disk);
+    if (inner?.kind !== 'disk') break;
+    disk = inner;
+  }
+  return disk;
+}
+
+/** What disks are named like in archives; boot images of guests, which stand in their roots, end in .img. */
+const DISK_NAMES: readonly string[] = [...diskEndings, '.raw'];
+
+async function holdsDisks(stack: Stack, filesystem: Node): Promise<boolean> {
+  for await (const { kind, rawName } of stack.children(filesystem)) {
+    if (kind === 'disk') return true;
+    if (kind === 'file' && DISK_NAMES.some((ending) => rawName.toLowerCase().endsWith(ending))) return true;
+  }
+  return false;
 }
