@@ -268,6 +268,17 @@ describe.skipIf(noQemu)('QCOW2 of qemu-img', () => {
     }
   });
 
+  test('a table that leads mostly behind the end of its file is one still', async () => {
+    const image = make(layouts[0]);
+    const { l2, cluster } = placesOf(image.bytes);
+    const node = await inside({ 'cut.qcow2': image.bytes.subarray(0, l2[0] + 4 * cluster) });
+    await noLie(node, image.truth, 'cut');
+    expect(node.damage.map((one) => one.code)).toEqual(['qcow2.cut-off']);
+    const { bytes, gaps } = await whole(node);
+    expect(gaps).toBeLessThan(image.truth.length);
+    expect(bytes.some((byte) => byte !== 0)).toBe(true);
+  });
+
   test('does not let a claim of 2 ** 60 bytes take time or memory', async () => {
     const bytes = Uint8Array.from(make(layouts[0]).bytes.subarray(0, 0x40000));
     for (const field of [24, 36, 56, 60]) {
