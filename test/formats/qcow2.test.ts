@@ -367,4 +367,18 @@ describe('QCOW of version 1', () => {
       expect([name, gaps, sha256(bytes)]).toEqual([name, 0, sha256(readFileSync(at('one.raw')))]);
     }
   });
+
+  test('an L2 table without an entry states nothing, neither zeros nor what lies below', async () => {
+    const spec = { size: 1_048_576, clusterBits: 12, l2Bits: 6, clusters, compressed: new Set<number>() };
+    const base = new Uint8Array(1_048_576).fill(3);
+    for (const backing of [undefined, 'base1.raw']) {
+      const image = makeQcow1(backing === undefined ? spec : { ...spec, backing });
+      const given = (bytes: Uint8Array) => ({ 'a.qcow': bytes, ...(backing !== undefined && { 'base1.raw': base }) });
+      const truth = (await whole(await inside(given(image)))).bytes;
+      const view = new DataView(image.buffer, image.byteOffset);
+      const l2 = view.getUint32(view.getUint32(44) + 4);
+      image.fill(0, l2, l2 + 512);
+      await noLie(await inside(given(image)), truth, String(backing));
+    }
+  });
 });
