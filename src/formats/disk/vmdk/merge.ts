@@ -96,7 +96,7 @@ export function merged(
       differ++;
       certainty = INFERRED;
       code = DIFFER;
-      value = chosen(x, y, isLegal, isFirst, isSecond);
+      value = chosen(x, y, isLegal, isWild, isFirst, isSecond);
       // Both look right: an update that reached one copy only, or a copy that was overwritten.
       if (isFirst === isSecond && x !== 0 && y !== 0 && isLegal(x) && isLegal(y)) certainty = GUESSED;
     }
@@ -137,10 +137,20 @@ function loseNeighbours({ at, certainty, code }: Table, wild: Uint8Array): numbe
   return more;
 }
 
-/** Entries are never taken back, so one that is set is newer than one that is not. */
-function chosen(x: number, y: number, isLegal: (v: number) => boolean, isFirst: boolean, isSecond: boolean): number {
-  if (!isLegal(x)) return y;
-  if (!isLegal(y)) return x;
+/**
+ * Entries are never taken back, so one that is set is newer than one that is not: also where it leads behind the end of
+ * a file that was cut off, and what it led to is missing then.
+ */
+function chosen(
+  x: number,
+  y: number,
+  isLegal: (v: number) => boolean,
+  isWild: (v: number) => boolean,
+  isFirst: boolean,
+  isSecond: boolean,
+): number {
+  if (!isLegal(x)) return y === 0 && !isWild(x) ? x : y;
+  if (!isLegal(y)) return x === 0 && !isWild(y) ? y : x;
   if (x === 0) return isFirst && !isSecond ? x : y;
   if (y === 0) return isSecond && !isFirst ? y : x;
   return isSecond && !isFirst ? y : x;
