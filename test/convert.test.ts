@@ -162,3 +162,16 @@ test.runIf(hasQemu)('of an archive with disks one has to be named', async () => 
   const { code, err } = await salvor('convert', join(root, 'one.ova'), join(root, 'one.raw'));
   expect([code, err]).toEqual([2, expect.stringContaining('name a disk in it')]);
 });
+
+test.runIf(hasQemu).each(['vhdx', 'parallels', 'vdi', 'qcow2'])(
+  '%s: a check of a file that lacks its end is not clean',
+  async (format) => {
+    const from = disk(`${format}-cut.bin`, 40 * MIB);
+    const out = join(root, `cut.${format === 'parallels' ? 'hds' : format}`);
+    execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', format, from, out]);
+    expect((await salvor('check', out)).code).toBe(0);
+    fs.truncateSync(out, fs.statSync(out).size - 700);
+    const { code, out: said } = await salvor('check', out);
+    expect([code, said]).toEqual([1, expect.stringMatching(/missing|inferred/)]);
+  },
+);

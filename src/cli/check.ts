@@ -1,8 +1,11 @@
 /** salvor check: everything that is wrong with disks, volumes and file systems, with positions; nothing is touched. */
 import type { Command } from 'commander';
+import { inQuotes } from '../codec/shell.ts';
 import type { Damage } from '../core/damage.ts';
 import type { Node } from '../core/node.ts';
+import { LOST } from '../core/run.ts';
 import { isConfiguration } from '../stack/machines.ts';
+import { placed } from '../stack/placed.ts';
 import type { Stack } from '../stack/stack.ts';
 import { common, INTACT, NOTHING, UNCERTAIN, withStack } from './command.ts';
 import { damageLines, print, printJson } from './output.ts';
@@ -85,7 +88,28 @@ async function checkOne(node: Node, signal: AbortSignal): Promise<Checked> {
   };
   for (const one of node.damage) add(one);
   for await (const one of node.check?.(signal) ?? []) add(one);
+  if (out.damage.length === 0 && node.kind === 'disk') {
+    const lost = await missingOf(node, signal);
+    if (lost !== undefined) add(lost);
+  }
   return out;
+}
+
+/** Whatever its tables look like: a disk of which bytes cannot be had is not sound, as when its file was cut off. */
+async function missingOf(node: Node, signal: AbortSignal): Promise<Damage | undefined> {
+  const source = await node.bytes?.();
+  if (source === undefined) return undefined;
+  let first: { at: number; code: string } | undefined;
+  let bytes = 0;
+  for await (const { certainty, length, offset, why } of placed(source, 0, source.size, signal)) {
+    if (certainty !== LOST || why?.code === 'encrypted') continue;
+    first ??= { at: offset, code: why?.code ?? 'missing' };
+    bytes += length;
+  }
+  if (first === undefined) return undefined;
+  const effect = `${bytes} bytes of the disk are missing: salvor map ${inQuotes(node.locator)} shows where`;
+  const actual = `none to be had from ${first.at} on`;
+  return { code: first.code, at: node.locator, expected: `all ${source.size} bytes of the disk`, actual, effect };
 }
 
 function lines(one: Checked): string[] {
