@@ -175,3 +175,17 @@ test.runIf(hasQemu).each(['vhdx', 'parallels', 'vdi', 'qcow2'])(
     expect([code, said]).toEqual([1, expect.stringMatching(/missing|inferred/)]);
   },
 );
+
+test('a check of a file system meets what is wrong in its directories', async () => {
+  const raw = join(root, 'tree.raw');
+  fs.mkdirSync(join(root, 'tree/below'), { recursive: true });
+  for (let i = 0; i < 40; i++) fs.writeFileSync(join(root, 'tree/below', `file-${i}`), `content of ${i}`);
+  execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', '-d', join(root, 'tree'), raw, '8M']);
+  expect((await salvor('check', raw)).code).toBe(0);
+  const bytes = fs.readFileSync(raw);
+  const entry = bytes.indexOf('file-7') - 8;
+  bytes.writeUInt32LE(bytes.readUInt32LE(entry) + 900, entry);
+  fs.writeFileSync(raw, bytes);
+  const { code, out } = await salvor('check', raw);
+  expect([code, out]).toEqual([1, expect.stringMatching(/[1-9]\d* faults/)]);
+});

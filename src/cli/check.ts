@@ -7,6 +7,7 @@ import { LOST } from '../core/run.ts';
 import { isConfiguration } from '../stack/machines.ts';
 import { placed } from '../stack/placed.ts';
 import type { Stack } from '../stack/stack.ts';
+import { MAX_LEVELS, walkBelow } from '../stack/walk.ts';
 import { common, INTACT, NOTHING, UNCERTAIN, withStack } from './command.ts';
 import { damageLines, print, printJson } from './output.ts';
 
@@ -54,7 +55,7 @@ async function check(stack: Stack, json: boolean, signal: AbortSignal): Promise<
 async function below(stack: Stack, node: Node, checked: Checked[], signal: AbortSignal, depth: number): Promise<void> {
   if (depth > MAX_LAYERS || signal.aborted) return;
   if (node.format !== undefined && !checked.some((one) => one.locator === node.locator))
-    checked.push(await checkOne(node, signal));
+    checked.push(await checkOne(stack, node, signal));
   if (node.kind === 'filesystem') return appliances(stack, node, checked, signal);
   if (node.kind === 'machine') return;
   if (node.children !== undefined) {
@@ -71,11 +72,11 @@ async function appliances(stack: Stack, filesystem: Node, checked: Checked[], si
   for await (const child of stack.children(filesystem)) {
     if (signal.aborted || ++looked > MAX_LOOKED) return;
     const machine = isConfiguration(child) ? await stack.inside(child) : undefined;
-    if (machine?.check !== undefined) checked.push(await checkOne(machine, signal));
+    if (machine?.check !== undefined) checked.push(await checkOne(stack, machine, signal));
   }
 }
 
-async function checkOne(node: Node, signal: AbortSignal): Promise<Checked> {
+async function checkOne(stack: Stack, node: Node, signal: AbortSignal): Promise<Checked> {
   const known = new Set<string>();
   const out: Checked = { locator: node.locator, format: node.format ?? node.kind, damage: [], more: 0 };
   const add = (one: Damage): void => {
@@ -92,7 +93,13 @@ async function checkOne(node: Node, signal: AbortSignal): Promise<Checked> {
     const lost = await missingOf(node, signal);
     if (lost !== undefined) add(lost);
   }
+  if (node.kind === 'filesystem') for await (const one of inTree(stack, node, signal)) add(one);
   return out;
+}
+
+/** What is wrong with all that a file system lists: its directories, and what describes its files. */
+async function* inTree(stack: Stack, filesystem: Node, signal: AbortSignal): AsyncGenerator<Damage> {
+  for await (const { node, done } of walkBelow(stack, filesystem, MAX_LEVELS, signal)) if (done) yield* node.damage;
 }
 
 /** Whatever its tables look like: a disk of which bytes cannot be had is not sound, as when its file was cut off. */
