@@ -124,3 +124,51 @@ test('a file that is named like a disk and is none is taken as it stands, and th
   expect(err).toContain('broken.vdi is named like a disk, and nothing in it is one');
   expect(code).toBe(1);
 });
+
+test.runIf(hasQemu)(
+  'a disk with one file system in it is what its file alone means, and so is a bare volume',
+  async () => {
+    const raw = join(root, 'guest.raw');
+    fs.writeFileSync(raw, '');
+    fs.truncateSync(raw, 8 * MIB);
+    execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', raw]);
+    const disk = join(root, 'guest.vdi');
+    execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', 'vdi', raw, disk]);
+    for (const [from, to] of [
+      [disk, 'guest-out.raw'],
+      [raw, 'volume-out.raw'],
+    ] as const) {
+      expect(await salvor('convert', from, join(root, to))).toMatchObject({ code: 0 });
+      expect(fs.readFileSync(join(root, to)).equals(fs.readFileSync(raw))).toBe(true);
+    }
+    expect(await salvor('hash', disk, raw)).toMatchObject({ code: 0, out: expect.stringContaining('same bytes') });
+    expect(await salvor('map', disk)).toMatchObject({ code: 0, out: expect.stringContaining('guest.vdi@') });
+  },
+);
+
+test.runIf(hasQemu).each(['vhdx', 'parallels', 'vdi', 'qcow2'])(
+  '%s: a check of a file that lacks its end is not clean',
+  async (format) => {
+    const from = disk(`${format}-cut.bin`, 40 * MIB);
+    const out = join(root, `cut.${format === 'parallels' ? 'hds' : format}`);
+    execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', format, from, out]);
+    expect((await salvor('check', out)).code).toBe(0);
+    fs.truncateSync(out, fs.statSync(out).size - 700);
+    const { code, out: said } = await salvor('check', out);
+    expect([code, said]).toEqual([1, expect.stringMatching(/missing|inferred/)]);
+  },
+);
+
+test('a check of a file system meets what is wrong in its directories', async () => {
+  const raw = join(root, 'tree.raw');
+  fs.mkdirSync(join(root, 'tree/below'), { recursive: true });
+  for (let i = 0; i < 40; i++) fs.writeFileSync(join(root, 'tree/below', `file-${i}`), `content of ${i}`);
+  execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', '-d', join(root, 'tree'), raw, '8M']);
+  expect((await salvor('check', raw)).code).toBe(0);
+  const bytes = fs.readFileSync(raw);
+  const entry = bytes.indexOf('file-7') - 8;
+  bytes.writeUInt32LE(bytes.readUInt32LE(entry) + 900, entry);
+  fs.writeFileSync(raw, bytes);
+  const { code, out } = await salvor('check', raw);
+  expect([code, out]).toEqual([1, expect.stringMatching(/[1-9]\d* faults/)]);
+});

@@ -88,6 +88,15 @@ describe('gaps', () => {
     ]);
   }
 
+  it('take no room where they are larger than any disk', async () => {
+    const lost = 2 ** 42;
+    const source = segments([data(evidence(bytes), 0, 1000, STATED), missing(lost, gap)]);
+    const [entry] = await copy([file('huge', source)], { fill: 'zero' });
+    expect(entry).toMatchObject({ size: lost + 1000, gaps: [[1000, lost]], certainty: { worst: 'missing' } });
+    expect(fs.statSync(out('huge')).size).toBe(lost + 1000);
+    expect(fs.statSync(out('huge')).blocks * 512).toBeLessThan(3 * CHUNK);
+  });
+
   for (const where of ['a file', 'memory'] as const) {
     for (const fill of ['zero', 'pattern', 'skip'] as const) {
       it(`are named, and filled with ${fill}, when the bytes lie in ${where}`, async () => {

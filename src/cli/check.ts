@@ -1,9 +1,13 @@
 /** salvor check: everything that is wrong with disks, volumes and file systems, with positions; nothing is touched. */
 import type { Command } from 'commander';
+import { inQuotes } from '../codec/shell.ts';
 import type { Damage } from '../core/damage.ts';
 import type { Node } from '../core/node.ts';
+import { LOST } from '../core/run.ts';
 import { isConfiguration } from '../stack/machines.ts';
+import { placed } from '../stack/placed.ts';
 import type { Stack } from '../stack/stack.ts';
+import { MAX_LEVELS, walkBelow } from '../stack/walk.ts';
 import { common, INTACT, NOTHING, UNCERTAIN, withStack } from './command.ts';
 import { damageLines, print, printJson } from './output.ts';
 
@@ -51,7 +55,7 @@ async function check(stack: Stack, json: boolean, signal: AbortSignal): Promise<
 async function below(stack: Stack, node: Node, checked: Checked[], signal: AbortSignal, depth: number): Promise<void> {
   if (depth > MAX_LAYERS || signal.aborted) return;
   if (node.format !== undefined && !checked.some((one) => one.locator === node.locator))
-    checked.push(await checkOne(node, signal));
+    checked.push(await checkOne(stack, node, signal));
   if (node.kind === 'filesystem') return appliances(stack, node, checked, signal);
   if (node.kind === 'machine') return;
   if (node.children !== undefined) {
@@ -68,11 +72,11 @@ async function appliances(stack: Stack, filesystem: Node, checked: Checked[], si
   for await (const child of stack.children(filesystem)) {
     if (signal.aborted || ++looked > MAX_LOOKED) return;
     const machine = isConfiguration(child) ? await stack.inside(child) : undefined;
-    if (machine?.check !== undefined) checked.push(await checkOne(machine, signal));
+    if (machine?.check !== undefined) checked.push(await checkOne(stack, machine, signal));
   }
 }
 
-async function checkOne(node: Node, signal: AbortSignal): Promise<Checked> {
+async function checkOne(stack: Stack, node: Node, signal: AbortSignal): Promise<Checked> {
   const known = new Set<string>();
   const out: Checked = { locator: node.locator, format: node.format ?? node.kind, damage: [], more: 0 };
   const add = (one: Damage): void => {
@@ -85,7 +89,34 @@ async function checkOne(node: Node, signal: AbortSignal): Promise<Checked> {
   };
   for (const one of node.damage) add(one);
   for await (const one of node.check?.(signal) ?? []) add(one);
+  if (out.damage.length === 0 && node.kind === 'disk') {
+    const lost = await missingOf(node, signal);
+    if (lost !== undefined) add(lost);
+  }
+  if (node.kind === 'filesystem') for await (const one of inTree(stack, node, signal)) add(one);
   return out;
+}
+
+/** What is wrong with all that a file system lists: its directories, and what describes its files. */
+async function* inTree(stack: Stack, filesystem: Node, signal: AbortSignal): AsyncGenerator<Damage> {
+  for await (const { node, done } of walkBelow(stack, filesystem, MAX_LEVELS, signal)) if (done) yield* node.damage;
+}
+
+/** Whatever its tables look like: a disk of which bytes cannot be had is not sound, as when its file was cut off. */
+async function missingOf(node: Node, signal: AbortSignal): Promise<Damage | undefined> {
+  const source = await node.bytes?.();
+  if (source === undefined) return undefined;
+  let first: { at: number; code: string } | undefined;
+  let bytes = 0;
+  for await (const { certainty, length, offset, why } of placed(source, 0, source.size, signal)) {
+    if (certainty !== LOST || why?.code === 'encrypted') continue;
+    first ??= { at: offset, code: why?.code ?? 'missing' };
+    bytes += length;
+  }
+  if (first === undefined) return undefined;
+  const effect = `${bytes} bytes of the disk are missing: salvor map ${inQuotes(node.locator)} shows where`;
+  const actual = `none to be had from ${first.at} on`;
+  return { code: first.code, at: node.locator, expected: `all ${source.size} bytes of the disk`, actual, effect };
 }
 
 function lines(one: Checked): string[] {

@@ -128,7 +128,7 @@ export class LargeCopy {
       const chunk = Math.floor(at / CHUNK);
       const inside = at - chunk * CHUNK;
       const whole = end === size ? leavesOf(size) - chunk : Math.floor((end - chunk * CHUNK) / CHUNK);
-      if (inside === 0 && whole > 0 && !this.#layout.leaves(list, i)) {
+      if (inside === 0 && whole > 0 && this.#isHole(list, i)) {
         if (chunk + whole > this.#first) {
           const first = Math.max(chunk, this.#first);
           this.#tree.zeros(first, chunk + whole - first);
@@ -143,6 +143,11 @@ export class LargeCopy {
       at += length;
       if (at % CHUNK === 0 || at === size) await this.#chunk(chunk, Math.min(CHUNK, size - chunk * CHUNK));
     }
+  }
+
+  /** Whole chunks of a gap are holes where zeros stand in it: what is broken may claim more than any disk has room for. */
+  #isHole(list: RunList, i: number): boolean {
+    return !this.#layout.leaves(list, i) || (list.state(i) === MISSING && this.#file.fill === 'zero');
   }
 
   async #chunk(chunk: number, length: number): Promise<void> {

@@ -10,12 +10,13 @@ import type { CarvedName } from '../stack/residue.ts';
 import type { Stack } from '../stack/stack.ts';
 import { ExportError, interrupted } from './error.ts';
 import { globs } from './glob.ts';
+import { type Fill, WHOLE_FILE } from './jobs.ts';
 import type { Past } from './journal.ts';
 import { type EvidenceEntry, MANIFEST } from './manifest.ts';
 import type { Meter } from './meter.ts';
 import { PART } from './names.ts';
 import type { Availability, Estimate, RecoverOptions } from './options.ts';
-import { summarize } from './summary.ts';
+import { type Summary, summarize } from './summary.ts';
 import { treesFrom, treesOf } from './trees.ts';
 import { type Item, type Selection, type Tree, walk } from './walk.ts';
 
@@ -93,7 +94,7 @@ export async function planOf(
       sum.bytes += source.size;
       sum.gapsBytes += summary.lost;
       if (summary.lost > 0) missing.set(item.node.locator, summary.lost);
-      const written = summary.data + (options.fill === 'skip' ? 0 : summary.lost);
+      const written = summary.data + filledOf(summary, source.size, options.fill);
       sum.bytesOnDisk += Math.ceil(written / BLOCK) * BLOCK;
     }
     if (!isConfiguration(item.node)) continue;
@@ -111,6 +112,12 @@ export async function planOf(
   const estimate = { ...sum, machines: names, availability, freeBytes, presentBytes: present.bytes };
   const sources = evidenceSources(stack, bottoms);
   return { trees, selection, machines, evidence: identities(stack, sources), sources, notes, estimate, items };
+}
+
+/** Bytes of gaps that take room in the output: whole chunks of zeros in large files take none. */
+function filledOf({ lost, edges }: Summary, size: number, fill: Fill): number {
+  if (fill === 'skip') return 0;
+  return fill === 'zero' && size > WHOLE_FILE ? edges : lost;
 }
 
 /** What a machine lacks; undefined where it lacks nothing. */

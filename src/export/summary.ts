@@ -1,4 +1,5 @@
 /** How certain a file's bytes are, and which are missing, counted from its runs. */
+import { CHUNK } from '../codec/tree-hash.ts';
 import { FileSource } from '../core/evidence.ts';
 import { MAX_GAPS } from '../core/limits.ts';
 import { flatten } from '../core/resolve.ts';
@@ -14,6 +15,8 @@ export class Summary {
   #at = 0;
   /** Bytes that lie somewhere, as opposed to zeros by definition and gaps. */
   data = 0;
+  /** Bytes of gaps that may share a chunk with something else: what large files have to be filled with. */
+  edges = 0;
 
   /** Counts runs that continue where the last ones ended. */
   add(list: RunList): void {
@@ -27,7 +30,10 @@ export class Summary {
         const code = list.why(i)?.code ?? (isMissing ? 'missing' : 'unspecified');
         this.#reasons.set(code, (this.#reasons.get(code) ?? 0) + length);
       }
-      if (isMissing) this.#gap(this.#at, length);
+      if (isMissing) {
+        this.#gap(this.#at, length);
+        this.edges += Math.min(length, 2 * CHUNK);
+      }
       this.#at += length;
     }
   }

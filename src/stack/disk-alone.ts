@@ -12,10 +12,24 @@ const ENDINGS: readonly string[] = diskEndings.filter((ending) => !plainEndings.
 export async function diskIn(stack: Stack, node: Node): Promise<Node | undefined> {
   if (node.kind === 'disk' || (await isPlain(stack, node))) return node;
   const inside = node.children === undefined ? await stack.inside(node) : undefined;
-  if (inside?.kind === 'disk') return inside;
+  if (inside?.kind === 'disk') return innermost(stack, inside);
   // Directories have bytes of their own in some file systems, which are no disk's.
   if (node.children !== undefined) return undefined;
   return node.bytes === undefined ? undefined : node;
+}
+
+/** Disks in disks on the way to the one that is meant; more is a loop or a joke. */
+const MAX_LAYERS = 8;
+
+/** A disk that was cut into pieces is put together first, and is a disk of some format then. */
+async function innermost(stack: Stack, from: Node): Promise<Node> {
+  let disk = from;
+  for (let layer = 0; layer < MAX_LAYERS && disk.backing === undefined && disk.children === undefined; layer++) {
+    const inner = await stack.inside(disk);
+    if (inner?.kind !== 'disk') break;
+    disk = inner;
+  }
+  return disk;
 }
 
 /**

@@ -113,6 +113,30 @@ test('a bitmap that was lost hides nothing behind the parent', async () => {
   expect(lost).toBe(MIB);
 });
 
+test('a VHD without its first bytes is known by the footer at its end, and guessed', async () => {
+  const made = makeVhd({ disk: base });
+  const table = made.parts.find((part) => part.name === 'table')!;
+  made.bytes.fill(0, 0, table.at + table.length);
+  const { node, source } = await opened({ 'a.vhd': made });
+  expect(node.damage.map((one) => one.code)).toEqual(expect.arrayContaining(['vhd.lost', 'vhd.header']));
+  expect(source.size).toBe(base.size);
+  expect(await weakest(source)).toBeLessThan(INFERRED);
+});
+
+test('a block without a bit and without a byte states neither zeros nor the parent', async () => {
+  const parent = makeVhd({ disk: base, id: id(1) });
+  const files = (made: MadeDisk): Record<string, MadeDisk> => ({ 'now.vhd': made, 'base.vhd': parent });
+  for (const child of [
+    makeVhd({ disk: middle, id: id(2) }),
+    makeVhd({ disk: middle, type: 4, id: id(2), parent: { id: id(1), name: 'base.vhd' } }),
+  ]) {
+    const bitmap = child.parts.find((part) => part.name === 'bitmap')!;
+    expect(await weakest((await opened(files(child))).source)).toBeGreaterThan(INFERRED);
+    child.bytes.fill(0, bitmap.at, bitmap.at + bitmap.length + MIB);
+    expect(await weakest((await opened(files(child))).source)).toBe(INFERRED);
+  }
+});
+
 test.each([512, 4096] as const)('a VHDX of sectors of %i bytes over its parent', async (sector) => {
   const has = (number: number): boolean => some(number);
   const hasSector = (number: number): boolean => some(Math.floor((number * 512) / sector));

@@ -124,6 +124,23 @@ async function dataOf(image: string): Promise<Uint8Array> {
   return out;
 }
 
+test.skipIf(absent !== undefined)('a directory that lost a cluster shows what lies behind it, in doubt', async () => {
+  const image = join(root, 'hole.img');
+  const files = Array.from({ length: 90 }, (_, i): ExtEntry => ({ path: `folder/file-${i}`, bytes: bytes(i, 700) }));
+  makeExfat(image, '32M', ['-c', '512'], (dir) => writeEntries(dir, files));
+  const raw = fs.readFileSync(image);
+  const entry = raw.indexOf(Buffer.from('file-40', 'utf16le'));
+  expect(entry).toBeGreaterThan(0);
+  raw.fill(0, entry - (entry % 512), entry - (entry % 512) + 512);
+  const stack = new Stack([{ name: 'x', source: new MemorySource(raw) }]);
+  const left = await everything(stack, (await stack.inside(stack.roots[0]))!);
+  expect(left.get('folder')!.damage.map(({ code }) => code)).toContain('exfat.directory.end');
+  expect(left.size).toBeGreaterThan(84);
+  expect(left.get('folder/file-89')!.state).toBe('live');
+  expect(await weakest(await left.get('folder/file-89')!.bytes!())).toBe(INFERRED);
+  stack.close();
+});
+
 test.skipIf(absent !== undefined)('nothing stated is wrong after damage', async () => {
   const image = join(root, 'damaged.img');
   makeExfat(image, '8M', ['-c', '512'], fill);

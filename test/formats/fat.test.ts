@@ -100,6 +100,30 @@ test.skipIf(absent !== undefined)('files in pieces are read in order', async () 
   expect(await departures(image, [large, ...small.filter((_, i) => i % 2 === 1)])).toEqual([]);
 });
 
+test.skipIf(absent !== undefined)('a directory that lost a cluster shows what lies behind it, in doubt', async () => {
+  const image = join(root, 'hole.img');
+  const files = Array.from({ length: 90 }, (_, i): ExtEntry => ({ path: `folder/file${i}`, bytes: bytes(i, 700) }));
+  makeFat(image, '20M', ['-F', '16', '-s', '1'], files);
+  const open = async () => {
+    const stack = new Stack([new MemorySource(fs.readFileSync(image))].map((source) => ({ name: 'x', source })));
+    const found = await everything(stack, (await stack.inside(stack.roots[0]))!);
+    stack.close();
+    return found;
+  };
+  const whole = await open();
+  expect(whole.get('folder')!.damage).toEqual([]);
+  const raw = fs.readFileSync(image);
+  const entry = raw.indexOf('FILE40');
+  expect(entry).toBeGreaterThan(0);
+  raw.fill(0, entry - (entry % 512), entry - (entry % 512) + 512);
+  fs.writeFileSync(image, raw);
+  const left = await open();
+  expect(left.get('folder')!.damage.map(({ code }) => code)).toContain('fat.directory.end');
+  expect(left.size).toBeGreaterThan(whole.size - 18);
+  expect(left.get('folder/file89')!.state).toBe('live');
+  expect(await weakest(await left.get('folder/file89')!.bytes!())).toBe(INFERRED);
+});
+
 const REAL = ['rustfatfs-fat12', 'rustfatfs-fat16', 'rustfatfs-floppy', 'dfvfs-fat12', 'velocidex-fat12'];
 const FILES = [
   'rust-fatfs/fat12.img',

@@ -268,6 +268,17 @@ describe.skipIf(noQemu)('QCOW2 of qemu-img', () => {
     }
   });
 
+  test('a table that leads mostly behind the end of its file is one still', async () => {
+    const image = make(layouts[0]);
+    const { l2, cluster } = placesOf(image.bytes);
+    const node = await inside({ 'cut.qcow2': image.bytes.subarray(0, l2[0] + 4 * cluster) });
+    await noLie(node, image.truth, 'cut');
+    expect(node.damage.map((one) => one.code)).toEqual(['qcow2.cut-off']);
+    const { bytes, gaps } = await whole(node);
+    expect(gaps).toBeLessThan(image.truth.length);
+    expect(bytes.some((byte) => byte !== 0)).toBe(true);
+  });
+
   test('does not let a claim of 2 ** 60 bytes take time or memory', async () => {
     const bytes = Uint8Array.from(make(layouts[0]).bytes.subarray(0, 0x40000));
     for (const field of [24, 36, 56, 60]) {
@@ -354,6 +365,20 @@ describe('QCOW of version 1', () => {
       qemu('qemu-img', ...args, at('one.raw'));
       const { bytes, gaps } = await whole(await inside({ 'a.qcow': makeQcow1(spec), 'base1.raw': base }));
       expect([name, gaps, sha256(bytes)]).toEqual([name, 0, sha256(readFileSync(at('one.raw')))]);
+    }
+  });
+
+  test('an L2 table without an entry states nothing, neither zeros nor what lies below', async () => {
+    const spec = { size: 1_048_576, clusterBits: 12, l2Bits: 6, clusters, compressed: new Set<number>() };
+    const base = new Uint8Array(1_048_576).fill(3);
+    for (const backing of [undefined, 'base1.raw']) {
+      const image = makeQcow1(backing === undefined ? spec : { ...spec, backing });
+      const given = (bytes: Uint8Array) => ({ 'a.qcow': bytes, ...(backing !== undefined && { 'base1.raw': base }) });
+      const truth = (await whole(await inside(given(image)))).bytes;
+      const view = new DataView(image.buffer, image.byteOffset);
+      const l2 = view.getUint32(view.getUint32(44) + 4);
+      image.fill(0, l2, l2 + 512);
+      await noLie(await inside(given(image)), truth, String(backing));
     }
   });
 });

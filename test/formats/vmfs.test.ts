@@ -1,4 +1,7 @@
 import { expect, test } from 'vitest';
+import { missing, segments } from '../../src/core/map-source.ts';
+import { MemorySource } from '../../src/core/memory.ts';
+import { Stack } from '../../src/stack/stack.ts';
 import { fragmented, huge, many5, many6, small3, small5, small6, spanned, thin, upgraded5 } from '../make/stores.ts';
 import type { Made } from '../make/types.ts';
 import { departures } from './stores.ts';
@@ -33,4 +36,11 @@ test.each(stores)('%s reads as it was made', async (_, make) => {
   const made = make();
   expect(made.truth.files.length).toBeGreaterThan(4);
   expect(await departures(made)).toEqual([]);
+});
+
+test('bytes of which none are had are not taken for a datastore', async () => {
+  const why = { what: 'a table that is lost', source: new MemorySource(new Uint8Array(1)), at: 0, code: 'lost' };
+  const source = segments([missing(64 * MIB, why)]);
+  const stack = new Stack([{ name: 'disk.raw', source }]);
+  expect(await stack.inside(stack.roots[0])).toBeUndefined();
 });

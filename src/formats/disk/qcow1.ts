@@ -191,12 +191,11 @@ class Qcow1Map {
     const slot = Math.floor(at / 2 ** (header.clusterBits + header.l2Bits));
     const place = l1[slot * 2] * 2 ** 32 + l1[slot * 2 + 1];
     const words = place % 512 === 0 ? await readWords(source, place, 2 ** header.l2Bits * 8) : undefined;
-    const why = {
-      what: 'QCOW L2 table',
-      source,
-      at: Math.min(place, source.size),
-      ...(this.#twice.has(place) && { code: 'qcow1.l2-shared' }),
-    };
+    // A table is made for the first cluster that is put into it: an empty one has lost what it had.
+    const isEmpty = words?.every((word) => word === 0) ?? false;
+    const code = this.#twice.has(place) ? 'qcow1.l2-shared' : isEmpty ? 'qcow1.l2-empty' : undefined;
+    const stands = Math.min(place, source.size);
+    const why: Why = { what: 'QCOW L2 table', source, at: stands, ...(code !== undefined && { code }) };
     const codes = ['qcow1.l2', 'qcow1.l2-entry', 'past-end', 'encrypted', 'qcow1.overlap'];
     this.#tables.set(
       slot,
@@ -206,8 +205,11 @@ class Qcow1Map {
   }
 
   #gap(length: number, why: Why, out: RunList): boolean {
-    if (this.#image.hasBacking) return out.add(ABSENT, LOST, length);
-    return out.add(ZERO, why.code === undefined ? STATED : INFERRED, length, undefined, 0, why);
+    const isSound = why.code === undefined;
+    // A backing file that shows through is no more certain than it is that nothing lies above it.
+    if (this.#image.hasBacking && isSound) return out.add(ABSENT, LOST, length);
+    if (this.#image.hasBacking) return out.add(ABSENT, INFERRED, length, undefined, 0, why);
+    return out.add(ZERO, isSound ? STATED : INFERRED, length, undefined, 0, why);
   }
 
   #entries(table: Table, from: number, end: number, out: RunList): number {

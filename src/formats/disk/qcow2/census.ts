@@ -37,9 +37,17 @@ export interface TableState {
   entries: number;
   /** Entries that lead nowhere or set bits that nothing uses. */
   bad: number;
+  /** Of these, entries that would be sound in a longer file: it may have been cut off. */
+  past: number;
   /** It was met in another slot too. */
   crossed: boolean;
   unreadable: boolean;
+}
+
+/** Counts an entry that leads behind the end of the file. */
+function countPast(state: TableState): void {
+  state.bad++;
+  state.past++;
 }
 
 export class Census {
@@ -110,7 +118,7 @@ export class Census {
         if (words !== undefined && known.slot === slot) this.#claimTable(words, slot, { ...known }, false);
         continue;
       }
-      const state: TableState = { slot, entries: 0, bad: 0, crossed: false, unreadable: words === undefined };
+      const state: TableState = { slot, entries: 0, bad: 0, past: 0, crossed: false, unreadable: words === undefined };
       this.tables.set(at, state);
       // What is a structure of another kind, or somebody's data, is no table of this directory.
       if (this.isClaimed(at / clusterSize)) state.crossed = true;
@@ -135,7 +143,8 @@ export class Census {
         const { at, length } = compressedAt(high, low, clusterBits);
         // Compressed clusters have no subclusters.
         const hasBitmap = extended && (words[i * stride + 2] | words[i * stride + 3]) !== 0;
-        if ((high & COPIED) !== 0 || at >= this.#file.size || hasBitmap) state.bad++;
+        if ((high & COPIED) !== 0 || hasBitmap) state.bad++;
+        else if (at >= this.#file.size) countPast(state);
         else this.#claimCompressed(at, length, isNew);
         continue;
       }
@@ -145,7 +154,7 @@ export class Census {
       const broken = extended && (words[i * stride + 2] & words[i * stride + 3]) !== 0;
       if (reserved || broken || offset % clusterSize !== 0) state.bad++;
       else if (this.isExternal || offset === 0) continue;
-      else if (offset >= this.#file.size) state.bad++;
+      else if (offset >= this.#file.size) countPast(state);
       else this.#claimData(offset / clusterSize, slot * l2Entries + i + 1);
     }
   }

@@ -37,6 +37,12 @@ export async function repair(
   damage: Damage[],
 ): Promise<Repaired> {
   const leaked = census.complete ? census.leaked() : [];
+  const past = [...census.tables.values()].reduce((sum, state) => sum + state.past, 0);
+  if (past > 0) {
+    const actual = `its end at ${file.size}, with ${past} entries of L2 tables that lead behind it`;
+    const effect = 'it was cut off, or is not all here; what lay there is missing';
+    damage.push(cx.damage(file.size, 'qcow2.cut-off', 'all clusters of the disk in the file', actual, effect));
+  }
   const { out: remade, lost } = remakeTables(size, census, directory, new Set(leaked), cx, damage);
   const isTold = lost.length > 0 && canAsk && (await askGuest(file, size, census, directory, remade, lost, cx, damage));
   if (!isTold) damage.push(...lost.map((one) => one.damage));
@@ -125,7 +131,8 @@ function remakeTables(
     const isEmpty = state.unreadable || state.entries === 0;
     // Without counts nothing tells an empty table from one that was lost.
     if (isEmpty && census.counted[at / clusterSize] !== 1) weaken(directory, slot, INFERRED, 'qcow2.l2');
-    if (!(isEmpty ? leaked.size > 0 || state.unreadable : state.bad * 2 > state.entries)) continue;
+    // What leads behind the end of a file that was cut off is an entry still.
+    if (!(isEmpty ? leaked.size > 0 || state.unreadable : (state.bad - state.past) * 2 > state.entries)) continue;
     const wanted = Math.min(l2Entries, Math.ceil((size - slot * coverage) / clusterSize));
     let n = 0;
     while (n < wanted && leaked.has(at / clusterSize + 1 + n)) n++;

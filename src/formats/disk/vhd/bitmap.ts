@@ -36,7 +36,10 @@ export async function sectorsOf(
   return { bits, clear: { state: ZERO, certainty: INFERRED, code: 'vhd.bitmap' } };
 }
 
-/** A block is there because something was written to it: a bitmap without a bit was lost, unless there is nothing. */
+/**
+ * A block is there because something was written to it: a bitmap without a bit was lost. Where its data are zeros as
+ * well, they may have been lost with it.
+ */
 async function empty(
   source: Source,
   at: number,
@@ -44,8 +47,9 @@ async function empty(
   free: typeof ABSENT | typeof ZERO,
   bits: Uint8Array,
 ): Promise<Sectors> {
-  if (await clearAreZeros(source, at, blockSize / SECTOR, bits)) return { bits };
   const code = 'vhd.bitmap-empty';
+  if (await clearAreZeros(source, at, blockSize / SECTOR, bits))
+    return { bits, clear: { state: free, certainty: INFERRED, code } };
   if (free === ABSENT) return { bits, clear: { state: MISSING, certainty: LOST, code } };
   return { bits, clear: { state: DATA, certainty: INFERRED, code } };
 }

@@ -27,6 +27,7 @@ import { findBlocks, findTable } from './salvage.ts';
 import {
   type Checked,
   DIFFERENCING,
+  DYNAMIC,
   type DynamicHeader,
   dynamicHeader,
   dynamicHeaderOf,
@@ -44,6 +45,9 @@ export interface Blocks {
   check(): AsyncIterable<Damage>;
 }
 
+/** What nearly all writers cut disks into. */
+const USUAL_BLOCK: number = 2 ** 21;
+
 /** Where the table lies and how blocks are cut. */
 interface Shape {
   readonly tableAt: number;
@@ -52,6 +56,8 @@ interface Shape {
   readonly reserved: readonly (readonly [number, number])[];
   readonly most: Certainty;
   readonly doubt: string;
+  /** Neither header nor table are there: blocks of the usual size, as many as the footer says, and nothing of their order. */
+  readonly isAssumed?: boolean;
 }
 
 /** The disk of a footer, which may be lost, and of the header at its usual place, which may be lost too. */
@@ -86,7 +92,12 @@ export async function openBlocks(
       ),
     );
   }
-  const rescued = await ordered(source, layout, found, header, cx);
+  const canOrder = header !== undefined || shape.isAssumed === true;
+  const rescued = canOrder ? await ordered(source, layout, found, cx) : undefined;
+  if (rescued === undefined && shape.isAssumed === true) {
+    layout = layoutOf(source, { ...shape, count: 0 }, size, end, false);
+    found = await census(layout, cx);
+  }
   if (rescued !== undefined) {
     layout = rescued.layout;
     found = await census(layout, cx);
@@ -150,17 +161,13 @@ async function shapeOf(
           'vhd.lost',
           'a header or a table of blocks',
           'neither',
-          'nothing of the disk can be placed; scan the file for file systems',
+          'blocks of 2 MiB are looked for; where that finds none, scan the file for file systems',
         ),
       );
-      return {
-        tableAt: 3 * SECTOR,
-        count: 0,
-        blockSize: 2 ** 21,
-        reserved: [copy],
-        most: INFERRED,
-        doubt: 'vhd.header',
-      };
+      const usual = { tableAt: 3 * SECTOR, blockSize: USUAL_BLOCK, most: INFERRED, doubt: 'vhd.header' } as const;
+      if (footer?.values.type !== DYNAMIC) return { ...usual, count: 0, reserved: [copy] };
+      const count = Math.ceil(size / USUAL_BLOCK);
+      return { ...usual, count, reserved: [[0, 3 * SECTOR + 4 * count]], isAssumed: true };
     }
     const reserved = [copy, [found.tableAt, found.tableAt + 4 * found.count] as const];
     return { ...found, reserved, most: INFERRED, doubt: 'vhd.header' };
@@ -232,15 +239,9 @@ async function readPage(source: Source, at: number, n: number, head: number): Pr
 }
 
 /** Blocks by the bitmaps that stand before them, where the table is of no use. */
-async function ordered(
-  source: Source,
-  layout: Layout,
-  found: Census,
-  header: Checked<DynamicHeader> | undefined,
-  cx: Cx,
-): ReturnType<typeof inOrder> {
+async function ordered(source: Source, layout: Layout, found: Census, cx: Cx): ReturnType<typeof inOrder> {
   const isUseless = found.damage.length > 0 || (found.allocated === 0 && found.unclaimed > 0);
-  if (!isUseless || header === undefined) return undefined;
+  if (!isUseless) return undefined;
   const blocks = await findBlocks(source, layout.entryAt(layout.count), layout.block, layout.end);
   if (blocks === undefined) return undefined;
   // Room between blocks counts as if it lay before each of them.

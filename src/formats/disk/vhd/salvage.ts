@@ -93,7 +93,8 @@ export async function findBlocks(
       const rest = end - from - count * stride;
       if (count < 1 || (best !== undefined && best.rest <= rest)) continue;
       let isHere = true;
-      for (let i = 0; i < Math.min(count, SAMPLES) && isHere; i++) {
+      // What took the table may have taken the bitmap behind it: where there are others they tell enough.
+      for (let i = count > 2 ? 1 : 0; i < Math.min(count, SAMPLES) && isHere; i++) {
         isHere = await isBitmap(source, from + i * stride, bitmapBytes(blockSize));
       }
       if (isHere) best = { from, count, stride, rest };

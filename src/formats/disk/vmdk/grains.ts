@@ -130,6 +130,9 @@ export class GrainMap implements Mapping {
     return sector > FAR * (first + sectors);
   };
 
+  #isCut = (value: number): boolean =>
+    this.sector(value) >= this.shape.first && !this.isLegal(value) && !this.#isWild(value);
+
   /** Where the grain of an entry lies. */
   sector(value: number): number {
     return this.shape.base + value * this.shape.scale;
@@ -140,7 +143,7 @@ export class GrainMap implements Mapping {
     const state = this.tables.state(i);
     if (state !== 'there') return state === 'none' ? undefined : lostTable(this.shape.perTable);
     const [a, b] = await this.tables.load(i);
-    return merged(a, b, this.shape.copies, this.isLegal, this.#isWild);
+    return merged(a, b, this.shape.copies, { isLegal: this.isLegal, isWild: this.#isWild, isCut: this.#isCut });
   }
 
   runs(from: number, end: number, out: RunList): number {

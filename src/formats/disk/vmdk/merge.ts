@@ -53,6 +53,16 @@ export interface Merged extends Table {
   readonly illegal: number;
 }
 
+/** What entries can be. */
+export interface Ranges {
+  /** A place inside the file, or none. */
+  readonly isLegal: (v: number) => boolean;
+  /** One that no host writes. */
+  readonly isWild: (v: number) => boolean;
+  /** One that was a place before the file was cut off. */
+  readonly isCut: (v: number) => boolean;
+}
+
 /** A table of which nothing is known. */
 export function lostTable(entries: number): Merged {
   return {
@@ -72,15 +82,15 @@ export function merged(
   a: Copy | undefined,
   b: Copy | undefined,
   expected: 1 | 2,
-  isLegal: (v: number) => boolean,
-  isWild: (v: number) => boolean,
+  { isLegal, isWild, isCut }: Ranges,
 ): Merged {
   const first = a ?? b;
   if (first === undefined) throw new Error('a table without copies');
   const second = a === undefined ? undefined : b;
   const count = first.words.length;
   const table = { at: new Uint32Array(count), certainty: new Uint8Array(count), code: new Uint8Array(count) };
-  const sound = (copy: Copy | undefined): boolean => copy?.isSure === true && copy.words.every(isLegal);
+  const sound = (copy: Copy | undefined): boolean =>
+    copy?.isSure === true && copy.words.every((v) => isLegal(v) || isCut(v));
   const [isFirst, isSecond] = [sound(first), sound(second)];
   const wild = new Uint8Array(count);
   let differ = 0;
@@ -96,7 +106,7 @@ export function merged(
       differ++;
       certainty = INFERRED;
       code = DIFFER;
-      value = chosen(x, y, isLegal, isFirst, isSecond);
+      value = chosen(x, y, isLegal, isCut, isFirst, isSecond);
       // Both look right: an update that reached one copy only, or a copy that was overwritten.
       if (isFirst === isSecond && x !== 0 && y !== 0 && isLegal(x) && isLegal(y)) certainty = GUESSED;
     }
@@ -137,10 +147,20 @@ function loseNeighbours({ at, certainty, code }: Table, wild: Uint8Array): numbe
   return more;
 }
 
-/** Entries are never taken back, so one that is set is newer than one that is not. */
-function chosen(x: number, y: number, isLegal: (v: number) => boolean, isFirst: boolean, isSecond: boolean): number {
-  if (!isLegal(x)) return y;
-  if (!isLegal(y)) return x;
+/**
+ * Entries are never taken back, so one that is set is newer than one that is not: also where it leads behind the end of
+ * a file that was cut off, and what it led to is missing then.
+ */
+function chosen(
+  x: number,
+  y: number,
+  isLegal: (v: number) => boolean,
+  isCut: (v: number) => boolean,
+  isFirst: boolean,
+  isSecond: boolean,
+): number {
+  if (!isLegal(x)) return y === 0 && isCut(x) ? x : y;
+  if (!isLegal(y)) return x === 0 && isCut(y) ? y : x;
   if (x === 0) return isFirst && !isSecond ? x : y;
   if (y === 0) return isSecond && !isFirst ? y : x;
   return isSecond && !isFirst ? y : x;

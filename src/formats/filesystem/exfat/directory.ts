@@ -34,6 +34,8 @@ export interface Found {
   /** Absent where it is lost. */
   readonly file?: File;
   readonly isGone: boolean;
+  /** It stands behind the end of its directory, and nothing says that it was deleted. */
+  readonly isBehind?: boolean;
   readonly doubts: readonly Omit<Doubt, 'at'>[];
 }
 
@@ -64,7 +66,7 @@ export function entriesIn(block: Uint8Array, isDead: boolean): Listing {
         if (type === FILE && !isPast) nonsense.push(offset);
         continue;
       }
-      found.push(set.found);
+      found.push(isPast && !isDead && type === FILE ? { ...set.found, isBehind: true } : set.found);
       offset += (set.entries - 1) * ENTRY;
     } else if (isPast || (type & IN_USE) === 0) continue;
     else if (type === BITMAP) bitmaps.push(placeEntry.decode(block, offset));

@@ -16,6 +16,13 @@ const MAX_DIRECTORY = 256 * 1024 * 1024;
 const MAX_BITMAP = 64 * 1024 * 1024;
 const MAX_BYTES = 2 ** 52;
 
+/** A directory ends once. */
+const END_DOUBT = {
+  code: 'exfat.directory.end',
+  expected: 'nothing behind the end of a directory',
+  actual: 'sets of entries that lead to clusters in use',
+};
+
 export class ExfatVolume extends Ground {
   readonly geometry: Geometry;
   readonly root: Entry;
@@ -55,8 +62,22 @@ export class ExfatVolume extends Ground {
     // Sets have checksums: what is wrong with others in the same directory says nothing of them.
     const own = doubts.filter(({ code }) => code !== 'exfat.directory.entry');
     const passed = [...entry.doubts, ...own].slice(0, 1);
-    for (const one of listing.found) entries.push(entryOf(one, placeOf(one.offset), opened, passed));
+    const found = await this.#revived(listing.found);
+    const behind = found.filter(({ isBehind, isGone }) => isBehind === true && !isGone);
+    if (behind.length > 0) doubts.push({ at: placeOf(behind[0].offset), ...END_DOUBT });
+    for (const one of found) entries.push(entryOf(one, placeOf(one.offset), opened, passed));
     return opened;
+  }
+
+  /** Sets behind the end of a directory are live where their clusters are in use: entries between were lost. */
+  async #revived(found: readonly Found[]): Promise<Found[]> {
+    const out: Found[] = [];
+    for (const one of found) {
+      const { start } = one.stream;
+      const isLive = one.isBehind === true && this.table.has(start) && !(await this.isFree(start));
+      out.push(isLive ? { ...one, isGone: false, doubts: [...one.doubts, END_DOUBT] } : one);
+    }
+    return out;
   }
 
   async #chainOf(entry: Entry, doubts: Doubt[]): Promise<Chain> {

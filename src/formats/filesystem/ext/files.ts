@@ -46,10 +46,17 @@ export async function rootNode(volume: Volume, locator: string, name: string): P
     const at = group === undefined ? volume.geometry.superAt : group.inodeTable * volume.geometry.blockSize;
     const effect = 'names and folders are lost; the files themselves may still be there';
     volume.damage.push(volume.cx.damage(at, 'ext.root', 'the inode of the root directory', 'none', effect));
-    return { ...bare(place, 'filesystem'), damage: volume.damage };
+    return { ...bare(place, 'filesystem'), damage: volume.damage, async *children() {} };
   }
   const node = await inodeNode(volume, inode, place, [], volume.damage);
   return { ...node, kind: 'filesystem' };
+}
+
+/** An inode that no directory leads to. */
+export async function orphanNode(volume: Volume, inode: Inode, place: Place): Promise<Node> {
+  const expected = 'a name in a directory that the root leads to';
+  const node = await inodeNode(volume, inode, place, [{ at: inode.at, code: 'ext.orphan', expected, actual: 'none' }]);
+  return node;
 }
 
 /** A promise only where something has to be read first: a page of inodes, a link's text. */

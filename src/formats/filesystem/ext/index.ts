@@ -10,6 +10,7 @@ import { DeletedOf } from './deleted.ts';
 import { rootNode } from './files.ts';
 import { fromCopy, type Geometry, primary } from './geometry.ts';
 import { type Journal, journalOf, replay } from './journal.ts';
+import { ORPHANS, orphansNode } from './orphans.ts';
 import { overlay } from './overlay.ts';
 import {
   COMPAT_JOURNAL,
@@ -104,6 +105,11 @@ async function filesystemNode({ now: volume, journal, notice }: Recovered, cx: C
   const version = versionOf(g);
   const root = await rootNode(volume, cx.self, sb.label === '' ? version : sb.label);
   const deleted = new DeletedOf(volume, journal, root.locator);
+  let orphans: Promise<Node | undefined> | undefined;
+  const child = async (rawName: string): Promise<Node | undefined> => {
+    if (rawName === ORPHANS) orphans ??= orphansNode(volume, root.locator);
+    return rawName === ORPHANS ? orphans : ((await deleted.node(rawName)) ?? root.child?.(rawName));
+  };
   const end = g.blocks * g.blockSize;
   if (end > volume.source.size) {
     const effect = `the last ${end - volume.source.size} bytes of the volume are missing`;
@@ -113,7 +119,7 @@ async function filesystemNode({ now: volume, journal, notice }: Recovered, cx: C
   return {
     ...root,
     // The root's own children come first in listings; these are there for who asks by name.
-    child: async (rawName) => (await deleted.node(rawName)) ?? root.child?.(rawName),
+    child,
     isFree: (at) => volume.groups.isFree(at),
     format: `${version} file system`,
     notices: [...(notice === undefined ? [] : [notice]), ...noticesOf(g)],

@@ -56,7 +56,9 @@ export const superBlock = struct('ext superblock', SUPER_BYTES, {
   journalBackup: bytes(0x10c, 68),
   blocksHigh: u32(0x150),
   copies: bytes(0x24c, 8),
+  projectQuotas: u32(0x26c),
   checksumSeed: u32(0x270),
+  orphanFile: u32(0x280),
   checksum: u32(0x3fc),
 });
 export type SuperBlock = ReturnType<typeof superBlock.decode>;
@@ -119,6 +121,7 @@ export const MAP_BYTES = 60;
 export const FLAG_ENCRYPTED = 0x800;
 export const FLAG_HUGE_FILE = 0x40000;
 export const FLAG_EXTENTS = 0x80000;
+export const FLAG_EA_INODE = 0x200000;
 export const FLAG_INLINE_DATA = 0x10000000;
 
 export const ROOT_INODE = 2;

@@ -32,6 +32,8 @@ export interface Found {
   readonly offset: number;
   readonly raw: Raw;
   readonly isGone: boolean;
+  /** It stands behind the end of its directory, and nothing says that it was deleted. */
+  readonly isBehind: boolean;
   /** Its name is one of the two that each directory has for itself and for the one above. */
   readonly isDot: boolean;
   /** What is not as it should be, without its position. */
@@ -113,7 +115,8 @@ export function entriesIn(
       continue;
     }
     const doubts = wrong.map((actual) => ({ code: 'fat.entry', expected: 'an entry that makes sense', actual }));
-    const shared = { offset, raw, isGone, isDot: isDotName(raw.name) };
+    const isBehind = isPast && !isDead && first !== GONE;
+    const shared = { offset, raw, isGone, isBehind, isDot: isDotName(raw.name) };
     if (first === GONE) found.push({ ...shared, rawName: goneName(raw, own), doubts });
     else {
       const { rawName, doubt } = liveName(raw, own);

@@ -51,6 +51,7 @@ export class FatVolume extends Ground {
       extents.length === 0 ? this.geometry.rootAt + offset : this.placeOf(extents, offset);
     if (isRoot) this.label = listing.label;
     if (!isRoot && !entry.isGone) this.#checkDots(entry, listing, doubts);
+    const [within, behind] = entry.isGone ? [listing.found, []] : await this.#behindEnd(listing.found);
     for (const offset of listing.nonsense.slice(0, 1)) {
       const actual = `${listing.nonsense.length} that are none`;
       doubts.push({ at: placeOf(offset), code: 'fat.directory.entry', expected: 'entries that make sense', actual });
@@ -60,8 +61,11 @@ export class FatVolume extends Ground {
     // What a doubtful directory says is no more certain than it is itself.
     const passed = [...entry.doubts, ...doubts].slice(0, 1);
     const high = this.#usualHigh(listing.found);
-    for (const one of listing.found)
+    for (const one of within)
       if (!one.isDot) entries.push(this.#entryOf(one, placeOf(one.offset), opened, passed, high));
+    if (!entry.isGone) this.#checkEnd(block, extents, behind, placeOf, doubts);
+    const lost = behind.length === 0 ? passed : doubts.slice(-1);
+    for (const one of behind) entries.push(this.#entryOf(one, placeOf(one.offset), opened, lost, high));
     return opened;
   }
 
@@ -88,6 +92,42 @@ export class FatVolume extends Ground {
       within,
       ...(isCut && { others: [other] }),
     };
+  }
+
+  /**
+   * What stands behind the end of a directory was forgotten with all there, unless the end is where entries were lost:
+   * then the clusters that it leads to are still in use.
+   */
+  async #behindEnd(found: readonly Found[]): Promise<[within: Found[], behind: Found[]]> {
+    const within: Found[] = [];
+    const behind: Found[] = [];
+    for (const one of found) {
+      const start = startOf(one.raw, this.#isWide);
+      const isLive = one.isBehind && !one.isDot && this.table.has(start) && !(await this.isFree(start));
+      if (isLive) behind.push({ ...one, isGone: false });
+      else within.push(one);
+    }
+    return [within, behind];
+  }
+
+  /** A directory gets a cluster for an entry that is put into it: one without any has lost what it had. */
+  #checkEnd(
+    block: Uint8Array,
+    extents: readonly Extent[],
+    behind: readonly Found[],
+    placeOf: (offset: number) => number,
+    doubts: Doubt[],
+  ): void {
+    const { cluster } = this.geometry;
+    let [empty, first] = [0, -1];
+    for (let at = 0; extents.length > 0 && at + cluster <= block.length && block.length > cluster; at += cluster) {
+      if (block.subarray(at, at + cluster).some((byte) => byte !== 0)) continue;
+      if (empty++ === 0) first = at;
+    }
+    if (empty === 0 && behind.length === 0) return;
+    const at = placeOf(first >= 0 ? first : behind[0].offset);
+    const actual = `${empty} clusters without any, and ${behind.length} entries behind the end that lead to clusters in use`;
+    doubts.push({ at, code: 'fat.directory.end', expected: 'entries in each of its clusters, up to its end', actual });
   }
 
   /** The upper half of most first clusters of a directory. */

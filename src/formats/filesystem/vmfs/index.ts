@@ -59,7 +59,7 @@ export const vmfs: Format = {
     if (header !== undefined) return fsHeader.violations(header).length === 0 ? 95 : 40;
     if (await hasTraces(source, 0)) return 30;
     if (cx.isKnown !== true && (await hasFar(source, 0, cx))) return 20;
-    return (await startIsLost(source)) ? 8 : 0;
+    return isVolume(cx) && (await startIsLost(source)) ? 8 : 0;
   },
   async open(source, cx) {
     const header = await readHeader(source);
@@ -89,7 +89,7 @@ export async function maskLive(source: Source, cx: Cx, mask: Mask): Promise<bool
 /** The header is lost: descriptors that know their own positions say how the volume is laid out. */
 async function openWithoutHeader(source: Source, cx: Cx): Promise<Node> {
   const { header, effect } =
-    (await bySystem(source)) ?? (await byOthers(source, cx)) ?? (await byNothing(source)) ?? NONE;
+    (await bySystem(source)) ?? (await byOthers(source, cx)) ?? (await byNothing(source, cx)) ?? NONE;
   if (header === undefined) throw new NotThis('no VMFS file-system header 2 MiB into it, and no system descriptors');
   const volume = await Volume.open(source, header, cx, 'vmfs.header-lost');
   volume.damage.push(cx.damage(FS_HEADER_AT, 'vmfs.header-lost', 'a VMFS file-system header', 'none', effect));
@@ -120,9 +120,14 @@ async function byOthers(volume: Source, cx: Cx): Promise<StandIn | undefined> {
   return { header, effect };
 }
 
-async function byNothing(source: Source): Promise<StandIn | undefined> {
-  if (!(await startIsLost(source))) return undefined;
+async function byNothing(source: Source, cx: Cx): Promise<StandIn | undefined> {
+  if (!isVolume(cx) || !(await startIsLost(source))) return undefined;
   return { header: standIn(), effect: `no metadata is left; blocks of 1 MiB are taken for usual; ${LOST}` };
+}
+
+/** Whether the bytes are those of a volume that says it is of VMFS: of any others that are missing nothing tells what they were. */
+function isVolume({ source }: Cx): boolean {
+  return /^vmfs-[0-9a-f-]+$|::vmfs-lvm$/.test(source);
 }
 
 /** Whether the device that held the start of the volume, and with it all metadata, is not there. */

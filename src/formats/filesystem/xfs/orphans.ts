@@ -2,6 +2,7 @@
 import type { Node } from '../../../core/node.ts';
 import { type Folder, folder } from '../folder.ts';
 import { TYPE_DIRECTORY } from '../posix.ts';
+import { topsOf } from '../tops.ts';
 import { inodesOf, sweep } from './chunks.ts';
 import { type Entry, entriesIn } from './directory.ts';
 import { entriesOf, linkOf, orphanNode } from './files.ts';
@@ -95,27 +96,6 @@ async function parentsOf(volume: Volume, left: ReadonlyMap<number, number>): Pro
     for await (const entry of entriesOf(volume, inode, () => {})) if (left.has(entry.inode)) below.push(entry.inode);
     out.set(number, below);
   }
-  return out;
-}
-
-/** What no other names, and one of each ring of directories that only name each other. */
-function topsOf(left: ReadonlyMap<number, number>, below: ReadonlyMap<number, readonly number[]>): number[] {
-  const named = new Set<number>();
-  for (const list of below.values()) for (const one of list) named.add(one);
-  const out: number[] = [];
-  const met = new Set<number>();
-  const take = (top: number): void => {
-    out.push(top);
-    const queue = [top];
-    for (let one = queue.pop(); one !== undefined; one = queue.pop()) {
-      if (met.has(one)) continue;
-      met.add(one);
-      queue.push(...(below.get(one) ?? []));
-    }
-  };
-  const all = [...left.keys()].sort((a, b) => a - b);
-  for (const number of all) if (!named.has(number)) take(number);
-  for (const number of all) if (!met.has(number)) take(number);
   return out;
 }
 
