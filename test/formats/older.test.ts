@@ -191,6 +191,41 @@ test.skipIf(!peer('mke2fs') || !peer('debugfs')).each([
   },
 );
 
+const onlyGpt: Over = (image) => void execFileSync('sgdisk', ['-o', image], { stdio: 'ignore' });
+
+test.each([
+  [3, 'ext4', ext4, 'mke2fs'],
+  [5, 'ext4', ext4, 'mke2fs'],
+  [6, 'ext4', ext4, 'mke2fs'],
+  [5, 'NTFS', ntfs, 'mkntfs'],
+  [6, 'an empty GPT', onlyGpt, 'sgdisk'],
+] as const)('VMFS%i on a whole disk, its LVM header lost beneath %s, comes back', async (version, _, over, needs) => {
+  if (!peer(needs)) return;
+  const dir = fs.mkdtempSync(join(root, 'whole-'));
+  const entries = machineEntries({
+    name: 'alpha',
+    seed: 7,
+    disks: [{ bytes: 12 * MIB, fill: 0.7, partitioned: true }],
+  });
+  const made = makeStore(version, { seed: 3, members: [{ pes: 2, wrap: 'bare' }], entries });
+  const [image] = await writeImages(made, dir);
+  over(image, 0, made.members[0].size, dir);
+  const fd = fs.openSync(image, 'r+');
+  fs.writeSync(fd, Buffer.alloc(MIB), 0, MIB, MIB);
+  fs.closeSync(fd);
+  const found = await everyFile(image);
+  for (const file of made.truth.files.filter((one) => one.kind === 'file' && one.size > 0)) {
+    const node = found.find((one) => one.rawName === file.path.split('/').at(-1))!;
+    expect(node.locator).toContain('::lost/at0::vmfs/');
+    const { bytes, had, stated } = await read(node);
+    expect(stated.includes(1)).toBe(false);
+    const now = bytesOf(image, file);
+    for (const at of sectors(file).filter((one) => had[one] === 1))
+      expect(bytes.subarray(at, at + SECTOR).equals(now.subarray(at, at + SECTOR))).toBe(true);
+    expect(sectors(file).filter((at) => had[at] === 1).length).toBeGreaterThan(0.95 * sectors(file).length - 1);
+  }
+});
+
 /** A file's bytes as the image has them where the truth says they lie. */
 function bytesOf(image: string, file: TruthFile): Buffer {
   const out = Buffer.alloc(file.size);

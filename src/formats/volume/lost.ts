@@ -6,10 +6,12 @@ import { hex } from '../../core/damage.ts';
 import type { Found } from '../../core/finder.ts';
 import type { Cx, Format } from '../../core/format.ts';
 import { data, missing, segments, slice } from '../../core/map-source.ts';
+import { Mask } from '../../core/mask.ts';
 import { type Node, NotThis } from '../../core/node.ts';
 import { INFERRED, type Why } from '../../core/run.ts';
 import type { Source } from '../../core/source.ts';
 import { readU64, viewOf } from '../../core/struct.ts';
+import { maskGuest } from '../filesystem/allocated/mask.ts';
 import { VMFS_KINDS } from '../filesystem/vmfs/find.ts';
 import { openOlder, readHeader } from '../filesystem/vmfs/index.ts';
 import { FS_HEADER_AT, FS_MAGIC, HEARTBEAT_FREE, HEARTBEAT_IN_USE } from '../filesystem/vmfs/structs.ts';
@@ -53,8 +55,10 @@ export const lost: Format = {
     let rest: Promise<Source> | undefined;
     const remaining = (): Promise<Source> => (rest ??= restOf(source, places, cx));
     for (const start of found) {
-      // What starts with the disk, or in the table with its header whole, is no lost partition.
-      if (start === 0 || (live.has(start) && (await hasHeadOf(source, start)))) continue;
+      // What starts with the disk, or in the table with its header whole, is no lost partition; but one whose header was
+      // written over, under a table or another file system, is shown by nothing else.
+      if (start === 0 && (await isOpen(source, places))) continue;
+      if (live.has(start) && (await hasHeadOf(source, start))) continue;
       children.push(await place(await remaining(), start, found, cx));
     }
     for (const start of new Set([...found, ...live])) children.push(...(await older(source, remaining, start, cx)));
@@ -90,6 +94,11 @@ async function restOf(disk: Source, places: readonly Place[], cx: Cx): Promise<S
 async function hasHeadOf(source: Source, start: number): Promise<boolean> {
   const member = await readMember(slice(source, start, source.size - start, INFERRED), '');
   return member !== undefined && !member.headerLost;
+}
+
+/** Whether a volume that starts with the disk is reached without further ado: its header says so, or nothing hides it. */
+async function isOpen(source: Source, places: readonly Place[]): Promise<boolean> {
+  return (await hasHeadOf(source, 0)) || (places[0]?.start === 0 && !(await maskGuest(source, new Mask(''))));
 }
 
 /** Volumes that lay at a start before what is there now, as file systems of their own. */
@@ -195,15 +204,15 @@ async function place(source: Source, start: number, all: readonly number[], cx: 
     facts: { size: length, details: { type: 'VMFS', start } },
     damage: [],
     notices: [
-      start < 0
-        ? `The first ${-start} bytes of its partition are not here: the copy was begun too late, or cut.`
-        : sure
-          ? `Its partition entry must have been: first sector ${first}, ${sectors} sectors.`
-          : `Its partition entry started at sector ${first}; its length is lost with the LVM header.`,
-      ...(sure && start >= 0
-        ? [`For sfdisk on a copy of the disk: start=${first}, size=${sectors}, type=${guid}`]
-        : []),
-      ...(sure && start >= 0
+      start === 0
+        ? 'It began with the disk itself, without a partition table, and its LVM header is lost.'
+        : start < 0
+          ? `The first ${-start} bytes of its partition are not here: the copy was begun too late, or cut.`
+          : sure
+            ? `Its partition entry must have been: first sector ${first}, ${sectors} sectors.`
+            : `Its partition entry started at sector ${first}; its length is lost with the LVM header.`,
+      ...(sure && start > 0 ? [`For sfdisk on a copy of the disk: start=${first}, size=${sectors}, type=${guid}`] : []),
+      ...(sure && start > 0
         ? [`For partedUtil setptbl: "1 ${first} ${first + sectors - 1} ${guid.replaceAll('-', '')} 0"`]
         : []),
     ],
