@@ -79,3 +79,39 @@ test('an equal copy of a device takes nothing from the other, nor does one that 
   fs.renameSync(copy, path.join(path.dirname(images[1]), 'zz-older.img'));
   expect(await seen(images, false)).toEqual({ grades: new Set([STATED]), codes: [] });
 });
+
+test('beside an XFS with all of its superblocks all is inferred; one that lost some was written over itself', async () => {
+  const store = makeStore(5, {
+    seed: 8,
+    members: [{ pes: 1 }],
+    entries: [{ path: '/big.bin', kind: 'file', content: seeded(9, 9_000_000) }],
+  });
+  [images[0]] = await writeImages(store, dir);
+  expect(await seen([images[0]], true)).toEqual({ grades: new Set([STATED]), codes: [] });
+  const group = 16384;
+  const at = [0, 1, 2, 3].map((i) => i * group * 4096);
+  const fd = fs.openSync(images[0], 'r+');
+  const block = Buffer.alloc(512);
+  block.write('XFSB');
+  block.writeUInt32BE(4096, 4);
+  block.writeBigUInt64BE(BigInt(4 * group), 8);
+  block.writeBigUInt64BE(128n, 56);
+  for (const [place, value] of [
+    [84, group],
+    [88, 4],
+    [96, 1600],
+  ] as const)
+    block.writeUInt32BE(value, place);
+  block.writeUInt16BE(0xb4a5, 100);
+  block.writeUInt16BE(512, 102);
+  block.writeUInt16BE(512, 104);
+  block.writeUInt16BE(8, 106);
+  block.set([12, 9, 9, 3, 14], 120);
+  for (const place of at) fs.writeSync(fd, block, 0, 512, place);
+  const beside = await seen([images[0]], true);
+  expect(beside.codes).toContain('vmfs-lvm.guest');
+  expect(beside.grades).toEqual(new Set([INFERRED]));
+  fs.writeSync(fd, Buffer.alloc(512), 0, 512, at[2]);
+  fs.closeSync(fd);
+  expect((await seen([images[0]], true)).grades).toEqual(new Set([STATED]));
+});

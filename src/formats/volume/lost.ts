@@ -12,6 +12,7 @@ import { INFERRED, type Why } from '../../core/run.ts';
 import type { Source } from '../../core/source.ts';
 import { readU64, viewOf } from '../../core/struct.ts';
 import { maskGuest } from '../filesystem/allocated/mask.ts';
+import { hasStart } from '../filesystem/allocated/signs.ts';
 import { VMFS_KINDS } from '../filesystem/vmfs/find.ts';
 import { openOlder, readHeader } from '../filesystem/vmfs/index.ts';
 import { FS_HEADER_AT, FS_MAGIC, HEARTBEAT_FREE, HEARTBEAT_IN_USE } from '../filesystem/vmfs/structs.ts';
@@ -98,7 +99,9 @@ async function hasHeadOf(source: Source, start: number): Promise<boolean> {
 
 /** Whether a volume that starts with the disk is reached without further ado: its header says so, or nothing hides it. */
 async function isOpen(source: Source, places: readonly Place[]): Promise<boolean> {
-  return (await hasHeadOf(source, 0)) || (places[0]?.start === 0 && !(await maskGuest(source, new Mask(''))));
+  if (await hasHeadOf(source, 0)) return true;
+  if (places[0]?.start !== 0 || (await hasStart(source))) return false;
+  return !(await maskGuest(source, new Mask('')));
 }
 
 /** Volumes that lay at a start before what is there now, as file systems of their own. */
