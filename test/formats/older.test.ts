@@ -191,6 +191,8 @@ test.skipIf(!peer('mke2fs') || !peer('debugfs')).each([
   },
 );
 
+const xfs: Over = (image) => void execFileSync('mkfs.xfs', ['-q', '-f', '-K', image]);
+const fat: Over = (image) => void execFileSync('mkfs.vfat', ['-F', '32', image], { stdio: 'ignore' });
 const onlyGpt: Over = (image) => void execFileSync('sgdisk', ['-o', image], { stdio: 'ignore' });
 
 test.each([
@@ -198,6 +200,8 @@ test.each([
   [5, 'ext4', ext4, 'mke2fs'],
   [6, 'ext4', ext4, 'mke2fs'],
   [5, 'NTFS', ntfs, 'mkntfs'],
+  [5, 'XFS', xfs, 'mkfs.xfs'],
+  [6, 'FAT', fat, 'mkfs.vfat'],
   [6, 'an empty GPT', onlyGpt, 'sgdisk'],
 ] as const)('VMFS%i on a whole disk, its LVM header lost beneath %s, comes back', async (version, _, over, needs) => {
   if (!peer(needs)) return;

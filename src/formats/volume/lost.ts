@@ -226,7 +226,13 @@ async function place(source: Source, start: number, all: readonly number[], cx: 
 /** A partition from its start on, which may lie before the bytes that are here. */
 function partitionAt(source: Source, start: number, length: number): Source {
   const why = whyOf(source, start);
-  if (start >= 0) return slice(source, start, length, INFERRED, why);
+  if (start > 0) return slice(source, start, length, INFERRED, why);
+  if (start === 0) {
+    // VMFS leaves its first MiB to others: what starts there is what hides it.
+    const first = Math.min(HEADER_AT, length);
+    const other = missing(first, { ...why, code: 'lost.start' });
+    return segments([other, data(source, first, length - first, INFERRED, why)]);
+  }
   const before = missing(-start, { ...why, code: 'lost.before' });
   return segments([before, data(source, 0, length + start, INFERRED, why)]);
 }
