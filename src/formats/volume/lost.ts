@@ -60,7 +60,7 @@ export const lost: Format = {
       // written over, under a table or another file system, is shown by nothing else.
       if (start === 0 && (await isOpen(source, places))) continue;
       if (live.has(start) && (await hasHeadOf(source, start))) continue;
-      children.push(await place(await remaining(), start, found, cx));
+      children.push(await place(await remaining(), start, found, start === 0 || live.has(start), cx));
     }
     for (const start of new Set([...found, ...live])) children.push(...(await older(source, remaining, start, cx)));
     if (children.length === 0) throw new NotThis('nothing in it knows where a volume starts');
@@ -188,7 +188,7 @@ function voteOf(view: DataView, at: number, position: number, vote: (start: numb
   }
 }
 
-async function place(source: Source, start: number, all: readonly number[], cx: Cx): Promise<Node> {
+async function place(source: Source, start: number, all: readonly number[], isHidden: boolean, cx: Cx): Promise<Node> {
   const member = await readMember(partitionAt(source, start, source.size - start), '');
   const next = all.find((other) => other > start) ?? source.size;
   const stated = member === undefined || member.headerLost ? next - start : member.header.totalBytes;
@@ -219,20 +219,20 @@ async function place(source: Source, start: number, all: readonly number[], cx: 
         ? [`For partedUtil setptbl: "1 ${first} ${first + sectors - 1} ${guid.replaceAll('-', '')} 0"`]
         : []),
     ],
-    bytes: async () => partitionAt(source, start, length),
+    bytes: async () => partitionAt(source, start, length, isHidden),
   };
 }
 
 /** A partition from its start on, which may lie before the bytes that are here. */
-function partitionAt(source: Source, start: number, length: number): Source {
+function partitionAt(source: Source, start: number, length: number, isHidden = false): Source {
   const why = whyOf(source, start);
-  if (start > 0) return slice(source, start, length, INFERRED, why);
-  if (start === 0) {
+  if (isHidden) {
     // VMFS leaves its first MiB to others: what starts there is what hides it.
     const first = Math.min(HEADER_AT, length);
     const other = missing(first, { ...why, code: 'lost.start' });
-    return segments([other, data(source, first, length - first, INFERRED, why)]);
+    return segments([other, data(source, start + first, length - first, INFERRED, why)]);
   }
+  if (start >= 0) return slice(source, start, length, INFERRED, why);
   const before = missing(-start, { ...why, code: 'lost.before' });
   return segments([before, data(source, 0, length + start, INFERRED, why)]);
 }
