@@ -36,7 +36,7 @@ function store(version: Version, seed: number, names: readonly string[], mib: nu
     seed,
     name: `s${version}-${seed}`,
     label: `store${seed}`,
-    members: [{ pes: 2, wrap: 'gpt' }],
+    members: [{ pes: mib > 100 ? 4 : 2, wrap: 'gpt' }],
     entries,
   });
 }
@@ -139,6 +139,44 @@ test.each(cases)(
     expect(alive).toBeGreaterThan(1000);
     expect(right / alive, what).toBeGreaterThanOrEqual(0.95);
     expect(lies).toBe(0);
+  },
+  60_000,
+);
+
+test.each([5] as const)(
+  'VMFS%i of which a VMFS6 left no descriptor is known by its clusters',
+  async (old) => {
+    const dir = fs.mkdtempSync(join(root, 'beats-'));
+    const made = store(old, 1, ['alpha', 'beta'], 300);
+    const [image] = await writeImages(made, dir);
+    const { partitionStart, partitionBytes } = made.truth.members[0];
+    const disks = made.truth.files.filter((file) => file.size === 300 * MIB);
+    vmfsOver(6)(image, partitionStart, partitionBytes, dir);
+    const fd = fs.openSync(image, 'r+');
+    // Where the heartbeats of VMFS6 are, those of the older one and all of its descriptors were.
+    const beats = 0x2f0000;
+    fs.writeSync(fd, Buffer.alloc(beats), 0, beats, partitionStart + 0x1100000 + 0x410000);
+    fs.closeSync(fd);
+    const stack = new Stack([image], { only: true });
+    const names: string[] = [];
+    for (const one of await beneath(stack, stack.roots[0])) names.push(one.format ?? '');
+    stack.close();
+    expect(names).toEqual([`VMFS${old} file system`]);
+    const found = (await everyFile(image)).filter((one) => one.locator.includes(`-vmfs${old}/`));
+    expect(disks.length).toBe(2);
+    for (const file of disks) {
+      const truth = bytesOf(image, file);
+      let best = 0;
+      for (const node of found.filter((one) => (one.facts.size ?? 0) > 200 * MIB)) {
+        const { bytes, had, stated } = await read(node);
+        expect(stated.includes(1)).toBe(false);
+        const same = sectors(file).filter(
+          (at) => had[at] === 1 && truth.subarray(at, at + SECTOR).equals(bytes.subarray(at, at + SECTOR)),
+        );
+        best = Math.max(best, same.length);
+      }
+      expect(best / sectors(file).length).toBeGreaterThan(0.9);
+    }
   },
   60_000,
 );
