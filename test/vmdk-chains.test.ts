@@ -153,4 +153,8 @@ test('disks that were never written to are told apart by name', async () => {
   expect([doubted.codes, doubted.missing, [...doubted.grades]]).toEqual([['chain.identity'], 0, ['inferred']]);
   const found = await seen([child], `${child}::vmdk`);
   expect([found.codes, found.missing]).toEqual([[], 0]);
+  // Where its text is lost, what stands in its place is not the disk's bytes: nothing is read as zeros behind their end.
+  fs.writeFileSync(path.join(dir, 'base.vmdk'), new Uint8Array(546).fill(0xee));
+  const blind = await seen([child], `${child}::vmdk`);
+  expect([blind.codes, blind.missing, [...blind.grades]]).toEqual([['chain.parent'], 4096, ['missing']]);
 });

@@ -48,6 +48,8 @@ export interface Reference {
 export interface Candidate {
   readonly source: Source;
   readonly locator: string;
+  /** It was not given, but lies beside what was. */
+  readonly isBeside?: boolean;
 }
 
 /** All a format may touch: no files, no network, no clock, no log. */

@@ -22,6 +22,9 @@ const MAX_SEARCHED = 1024;
 /** Of those, how many are held against a layer byte by byte. */
 const MAX_COMPARED = 64;
 
+/** Bytes of a text that describes a disk; no disk is as small. */
+const MAX_DESCRIPTION = 64 * 1024;
+
 /** What a format opened, before anything was put below it. */
 interface Alone {
   readonly source: Source;
@@ -325,6 +328,9 @@ export class Chains {
     const opened = backing.raw === true ? undefined : await this.#stack.layer(file);
     const source = await (opened?.kind === 'disk' ? opened : file).bytes?.();
     if (source === undefined) return undefined;
+    // So short, and no disk: the text that named the parent's extents was lost, and its own bytes are not the disk's.
+    const isText = opened?.kind !== 'disk' && source.size <= MAX_DESCRIPTION;
+    if (isText && backing.raw !== true && backing.identity !== undefined) return undefined;
     const { backing: below, identities = [] } = opened?.kind === 'disk' ? opened : {};
     const text = opened?.kind === 'disk' ? await textDoubt(file, opened) : undefined;
     return { file, alone: { source, backing: below, identities, ...text }, how: howOf(backing, identities), alike: [] };

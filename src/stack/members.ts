@@ -7,14 +7,15 @@ import type { Stack } from './stack.ts';
 /** Bytes to look into, and what they say they are a part of. */
 interface Place {
   readonly node: Node;
+  readonly isBeside?: boolean;
   readonly identities: readonly string[];
 }
 
 async function candidates(places: readonly Place[]): Promise<Candidate[]> {
   const out: Candidate[] = [];
-  for (const { node } of places) {
+  for (const { node, isBeside = false } of places) {
     const source = await node.bytes?.();
-    if (source !== undefined) out.push({ source, locator: node.locator });
+    if (source !== undefined) out.push({ source, locator: node.locator, isBeside });
   }
   return out;
 }
@@ -49,7 +50,7 @@ export class Members {
       this.#beside ??= this.#look(this.#stack.evidence.neighbours());
       for (const place of await this.#beside) {
         if (!place.identities.includes(identity)) continue;
-        found.push(place);
+        found.push({ ...place, isBeside: true });
         this.borrowed.push(place.node.locator);
       }
     }

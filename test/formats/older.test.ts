@@ -36,7 +36,7 @@ function store(version: Version, seed: number, names: readonly string[], mib: nu
     seed,
     name: `s${version}-${seed}`,
     label: `store${seed}`,
-    members: [{ pes: 2, wrap: 'gpt' }],
+    members: [{ pes: mib > 100 ? 4 : 2, wrap: 'gpt' }],
     entries,
   });
 }
@@ -143,6 +143,44 @@ test.each(cases)(
   60_000,
 );
 
+test.each([5] as const)(
+  'VMFS%i of which a VMFS6 left no descriptor is known by its clusters',
+  async (old) => {
+    const dir = fs.mkdtempSync(join(root, 'beats-'));
+    const made = store(old, 1, ['alpha', 'beta'], 300);
+    const [image] = await writeImages(made, dir);
+    const { partitionStart, partitionBytes } = made.truth.members[0];
+    const disks = made.truth.files.filter((file) => file.size === 300 * MIB);
+    vmfsOver(6)(image, partitionStart, partitionBytes, dir);
+    const fd = fs.openSync(image, 'r+');
+    // Where the heartbeats of VMFS6 are, those of the older one and all of its descriptors were.
+    const beats = 0x2f0000;
+    fs.writeSync(fd, Buffer.alloc(beats), 0, beats, partitionStart + 0x1100000 + 0x410000);
+    fs.closeSync(fd);
+    const stack = new Stack([image], { only: true });
+    const names: string[] = [];
+    for (const one of await beneath(stack, stack.roots[0])) names.push(one.format ?? '');
+    stack.close();
+    expect(names).toEqual([`VMFS${old} file system`]);
+    const found = (await everyFile(image)).filter((one) => one.locator.includes(`-vmfs${old}/`));
+    expect(disks.length).toBe(2);
+    for (const file of disks) {
+      const truth = bytesOf(image, file);
+      let best = 0;
+      for (const node of found.filter((one) => (one.facts.size ?? 0) > 200 * MIB)) {
+        const { bytes, had, stated } = await read(node);
+        expect(stated.includes(1)).toBe(false);
+        const same = sectors(file).filter(
+          (at) => had[at] === 1 && truth.subarray(at, at + SECTOR).equals(bytes.subarray(at, at + SECTOR)),
+        );
+        best = Math.max(best, same.length);
+      }
+      expect(best / sectors(file).length).toBeGreaterThan(0.9);
+    }
+  },
+  60_000,
+);
+
 const MADE_BEFORE = { ...process.env, E2FSPROGS_FAKE_TIME: '1600000000' };
 
 /** A store on a partition that had ext4 before; VMFS leaves the first MiB with its superblock as it was. */
@@ -190,6 +228,45 @@ test.skipIf(!peer('mke2fs') || !peer('debugfs')).each([
     }
   },
 );
+
+const xfs: Over = (image) => void execFileSync('mkfs.xfs', ['-q', '-f', '-K', image]);
+const fat: Over = (image) => void execFileSync('mkfs.vfat', ['-F', '32', image], { stdio: 'ignore' });
+const onlyGpt: Over = (image) => void execFileSync('sgdisk', ['-o', image], { stdio: 'ignore' });
+
+test.each([
+  [3, 'ext4', ext4, 'mke2fs'],
+  [5, 'ext4', ext4, 'mke2fs'],
+  [6, 'ext4', ext4, 'mke2fs'],
+  [5, 'NTFS', ntfs, 'mkntfs'],
+  [5, 'XFS', xfs, 'mkfs.xfs'],
+  [6, 'FAT', fat, 'mkfs.vfat'],
+  [6, 'an empty GPT', onlyGpt, 'sgdisk'],
+] as const)('VMFS%i on a whole disk, its LVM header lost beneath %s, comes back', async (version, _, over, needs) => {
+  if (!peer(needs)) return;
+  const dir = fs.mkdtempSync(join(root, 'whole-'));
+  const entries = machineEntries({
+    name: 'alpha',
+    seed: 7,
+    disks: [{ bytes: 12 * MIB, fill: 0.7, partitioned: true }],
+  });
+  const made = makeStore(version, { seed: 3, members: [{ pes: 2, wrap: 'bare' }], entries });
+  const [image] = await writeImages(made, dir);
+  over(image, 0, made.members[0].size, dir);
+  const fd = fs.openSync(image, 'r+');
+  fs.writeSync(fd, Buffer.alloc(MIB), 0, MIB, MIB);
+  fs.closeSync(fd);
+  const found = await everyFile(image);
+  for (const file of made.truth.files.filter((one) => one.kind === 'file' && one.size > 0)) {
+    const node = found.find((one) => one.rawName === file.path.split('/').at(-1))!;
+    expect(node.locator).toContain('::lost/at0::vmfs/');
+    const { bytes, had, stated } = await read(node);
+    expect(stated.includes(1)).toBe(false);
+    const now = bytesOf(image, file);
+    for (const at of sectors(file).filter((one) => had[one] === 1))
+      expect(bytes.subarray(at, at + SECTOR).equals(now.subarray(at, at + SECTOR))).toBe(true);
+    expect(sectors(file).filter((at) => had[at] === 1).length).toBeGreaterThan(0.95 * sectors(file).length - 1);
+  }
+});
 
 /** A file's bytes as the image has them where the truth says they lie. */
 function bytesOf(image: string, file: TruthFile): Buffer {

@@ -6,10 +6,13 @@ import { hex } from '../../core/damage.ts';
 import type { Found } from '../../core/finder.ts';
 import type { Cx, Format } from '../../core/format.ts';
 import { data, missing, segments, slice } from '../../core/map-source.ts';
+import { Mask } from '../../core/mask.ts';
 import { type Node, NotThis } from '../../core/node.ts';
 import { INFERRED, type Why } from '../../core/run.ts';
 import type { Source } from '../../core/source.ts';
 import { readU64, viewOf } from '../../core/struct.ts';
+import { maskGuest } from '../filesystem/allocated/mask.ts';
+import { hasStart } from '../filesystem/allocated/signs.ts';
 import { VMFS_KINDS } from '../filesystem/vmfs/find.ts';
 import { openOlder, readHeader } from '../filesystem/vmfs/index.ts';
 import { FS_HEADER_AT, FS_MAGIC, HEARTBEAT_FREE, HEARTBEAT_IN_USE } from '../filesystem/vmfs/structs.ts';
@@ -53,9 +56,11 @@ export const lost: Format = {
     let rest: Promise<Source> | undefined;
     const remaining = (): Promise<Source> => (rest ??= restOf(source, places, cx));
     for (const start of found) {
-      // What starts with the disk, or in the table with its header whole, is no lost partition.
-      if (start === 0 || (live.has(start) && (await hasHeadOf(source, start)))) continue;
-      children.push(await place(await remaining(), start, found, cx));
+      // What starts with the disk, or in the table with its header whole, is no lost partition; but one whose header was
+      // written over, under a table or another file system, is shown by nothing else.
+      if (start === 0 && (await isOpen(source, places))) continue;
+      if (live.has(start) && (await hasHeadOf(source, start))) continue;
+      children.push(await place(await remaining(), start, found, start === 0 || live.has(start), cx));
     }
     for (const start of new Set([...found, ...live])) children.push(...(await older(source, remaining, start, cx)));
     if (children.length === 0) throw new NotThis('nothing in it knows where a volume starts');
@@ -90,6 +95,13 @@ async function restOf(disk: Source, places: readonly Place[], cx: Cx): Promise<S
 async function hasHeadOf(source: Source, start: number): Promise<boolean> {
   const member = await readMember(slice(source, start, source.size - start, INFERRED), '');
   return member !== undefined && !member.headerLost;
+}
+
+/** Whether a volume that starts with the disk is reached without further ado: its header says so, or nothing hides it. */
+async function isOpen(source: Source, places: readonly Place[]): Promise<boolean> {
+  if (await hasHeadOf(source, 0)) return true;
+  if (places[0]?.start !== 0 || (await hasStart(source))) return false;
+  return !(await maskGuest(source, new Mask('')));
 }
 
 /** Volumes that lay at a start before what is there now, as file systems of their own. */
@@ -176,7 +188,7 @@ function voteOf(view: DataView, at: number, position: number, vote: (start: numb
   }
 }
 
-async function place(source: Source, start: number, all: readonly number[], cx: Cx): Promise<Node> {
+async function place(source: Source, start: number, all: readonly number[], isHidden: boolean, cx: Cx): Promise<Node> {
   const member = await readMember(partitionAt(source, start, source.size - start), '');
   const next = all.find((other) => other > start) ?? source.size;
   const stated = member === undefined || member.headerLost ? next - start : member.header.totalBytes;
@@ -195,25 +207,31 @@ async function place(source: Source, start: number, all: readonly number[], cx: 
     facts: { size: length, details: { type: 'VMFS', start } },
     damage: [],
     notices: [
-      start < 0
-        ? `The first ${-start} bytes of its partition are not here: the copy was begun too late, or cut.`
-        : sure
-          ? `Its partition entry must have been: first sector ${first}, ${sectors} sectors.`
-          : `Its partition entry started at sector ${first}; its length is lost with the LVM header.`,
-      ...(sure && start >= 0
-        ? [`For sfdisk on a copy of the disk: start=${first}, size=${sectors}, type=${guid}`]
-        : []),
-      ...(sure && start >= 0
+      start === 0
+        ? 'It began with the disk itself, without a partition table, and its LVM header is lost.'
+        : start < 0
+          ? `The first ${-start} bytes of its partition are not here: the copy was begun too late, or cut.`
+          : sure
+            ? `Its partition entry must have been: first sector ${first}, ${sectors} sectors.`
+            : `Its partition entry started at sector ${first}; its length is lost with the LVM header.`,
+      ...(sure && start > 0 ? [`For sfdisk on a copy of the disk: start=${first}, size=${sectors}, type=${guid}`] : []),
+      ...(sure && start > 0
         ? [`For partedUtil setptbl: "1 ${first} ${first + sectors - 1} ${guid.replaceAll('-', '')} 0"`]
         : []),
     ],
-    bytes: async () => partitionAt(source, start, length),
+    bytes: async () => partitionAt(source, start, length, isHidden),
   };
 }
 
 /** A partition from its start on, which may lie before the bytes that are here. */
-function partitionAt(source: Source, start: number, length: number): Source {
+function partitionAt(source: Source, start: number, length: number, isHidden = false): Source {
   const why = whyOf(source, start);
+  if (isHidden) {
+    // VMFS leaves its first MiB to others: what starts there is what hides it.
+    const first = Math.min(HEADER_AT, length);
+    const other = missing(first, { ...why, code: 'lost.start' });
+    return segments([other, data(source, start + first, length - first, INFERRED, why)]);
+  }
   if (start >= 0) return slice(source, start, length, INFERRED, why);
   const before = missing(-start, { ...why, code: 'lost.before' });
   return segments([before, data(source, 0, length + start, INFERRED, why)]);

@@ -1,5 +1,6 @@
 /** Pointer blocks: tables of addresses, read once and kept in the process's table cache. Source: vmfs.md section 4.3. */
 
+import { flatten } from '../../../core/resolve.ts';
 import { type Certainty, INFERRED, MISSING, RunList, STATED, type Why } from '../../../core/run.ts';
 import type { Gap } from '../../../core/source.ts';
 import { TableCache } from '../../../core/tables.ts';
@@ -96,9 +97,14 @@ export class PointerTables {
   async #doubt(place: Resource, length: number): Promise<string | undefined> {
     if (!place.file.sound) return 'vmfs.resource-header';
     const list = new RunList(8);
-    await place.file.source.runs(place.offset, place.offset + length, list);
-    for (let i = 0; i < list.n; i++) {
-      if (list.certainty(i) < STATED && list.state(i) !== MISSING) return list.why(i)?.code ?? 'vmfs.resource-header';
+    const end = place.offset + length;
+    // Down to the evidence: holes that a table names have no bytes that would carry the doubts of what lies below.
+    for (let at = place.offset; at < end; ) {
+      list.clear();
+      at = await flatten(place.file.source, at, end, list);
+      for (let i = 0; i < list.n; i++) {
+        if (list.certainty(i) < STATED && list.state(i) !== MISSING) return list.why(i)?.code ?? 'vmfs.resource-header';
+      }
     }
     return undefined;
   }

@@ -75,7 +75,9 @@ export async function olderHeaders(volume: Source, live: FsHeader | undefined): 
   const out: FsHeader[] = [];
   for (const plan of PLANS) {
     const same = live !== undefined && plan.major === live.major && plan.firstFd === firstFdOf(live);
-    if (!same && (await countFitting(volume, plan)) >= ENOUGH_FDS) out.push(await headerOf(volume, plan));
+    if (same) continue;
+    const fits = (await countFitting(volume, plan)) >= ENOUGH_FDS || (await hasClusters(volume, plan, live));
+    if (fits) out.push(await headerOf(volume, plan));
   }
   return out;
 }
@@ -83,6 +85,45 @@ export async function olderHeaders(volume: Source, live: FsHeader | undefined): 
 function firstFdOf(header: FsHeader): number {
   const g = geometryOf(header);
   return g.fdcAt + g.groupOffset + g.clustersPerGroup * g.clusterHeaderBytes;
+}
+
+/** Where resource files of an older volume are looked for: they lie among the first blocks. */
+const CLUSTERS_END = 96 * MIB;
+const CLUSTERS_AT = 0x10000;
+/** Locks of clusters of sub-blocks and of pointer blocks. */
+const LOCK_CLUSTERS: readonly number[] = [0x10c00003, 0x10c00004];
+
+/** The most clusters in a row that are looked for: more than a group of VMFS5 has. */
+const MAX_ROW = 65;
+
+/**
+ * Whether the longest row of clusters of sub-blocks or pointer blocks is a whole group of a plan. A VMFS6 has its
+ * heartbeats where the descriptors of VMFS3 and VMFS5 were, and may have left none of them.
+ */
+async function hasClusters(volume: Source, plan: Plan, live: FsHeader | undefined): Promise<boolean> {
+  if (plan.major >= 24 || plan !== PLANS.find((one) => one.major === plan.major)) return false;
+  if (live === undefined || live.major < 24) return false;
+  let longest = 0;
+  for (let at = 4 * MIB + CLUSTERS_AT; at < CLUSTERS_END; at += MIB) {
+    const block = await bytesAt(volume, at, MAX_ROW * 2 * plan.lockBytes);
+    if (block === undefined) break;
+    longest = Math.max(longest, rowIn(block, at, plan.lockBytes));
+  }
+  return longest === plan.clustersPerGroup;
+}
+
+/** How many clusters of one resource file begin in `block`, which lies at `at`, one behind the other. */
+function rowIn(block: Uint8Array, at: number, lockBytes: number): number {
+  const view = viewOf(block);
+  const lock = view.getUint32(0, true);
+  const stride = 2 * lockBytes;
+  if (!LOCK_CLUSTERS.includes(lock)) return 0;
+  for (let k = 0; k < MAX_ROW; k++) {
+    const from = k * stride;
+    const isOwn = view.getUint32(from, true) === lock && readU64(view, from + 4) === at + from;
+    if (!isOwn || view.getUint32(from + lockBytes, true) !== k) return k;
+  }
+  return MAX_ROW;
 }
 
 /** Clusters with unreadable sectors that are tried. */

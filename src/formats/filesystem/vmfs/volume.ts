@@ -2,7 +2,8 @@
 import { type Damage, hex } from '../../../core/damage.ts';
 import type { Cx } from '../../../core/format.ts';
 import { data, MapSource, missing, segments } from '../../../core/map-source.ts';
-import { type Certainty, INFERRED, type RunList, STATED } from '../../../core/run.ts';
+import { flatten } from '../../../core/resolve.ts';
+import { type Certainty, INFERRED, MISSING, RunList, STATED } from '../../../core/run.ts';
 import type { Gap, Source } from '../../../core/source.ts';
 import { addressText, fdAddress, fdNumbers } from './address.ts';
 import { Allocation } from './allocation.ts';
@@ -14,7 +15,7 @@ import { type Geometry, geometryOf } from './geometry.ts';
 import { type FdPage, FdPages } from './pages.ts';
 import { rebuiltFile } from './rebuild.ts';
 import { openResource, type ResourceFile, type ResourceKind } from './resource.ts';
-import { type FsHeader, ZLA_INLINE } from './structs.ts';
+import { FS_HEADER_AT, type FsHeader, fsHeader, ZLA_INLINE } from './structs.ts';
 import { lostPointers, PointerTables } from './tables.ts';
 
 /** Descriptor numbers of the system files in cluster 0. */
@@ -53,7 +54,7 @@ export class Volume {
 
   /** Opens what is there. `header` was checked by the caller; `doubt` is why it is not stated, where it is not. */
   static async open(volume: Source, header: FsHeader, cx: Cx, doubt?: string): Promise<Volume> {
-    const opened = new Volume(volume, header, cx, doubt);
+    const opened = new Volume(volume, header, cx, doubt ?? (await doubtOf(volume)));
     // Pointer blocks first: the other resource files may be mapped through them. On VMFS6 they are sub-blocks.
     const order: ResourceKind[] =
       opened.geometry.version === 6 ? ['pb2', 'sbc', 'pbc', 'fdc', 'fbb'] : ['pb2', 'pbc', 'sbc', 'fdc', 'fbb'];
@@ -211,4 +212,17 @@ function placeOf(places: RunList, start: number): number {
     at += places.length[i];
   }
   return -1;
+}
+
+/**
+ * Why what the volume itself lies on is no more than inferred: a partition that is no longer in its table, for one. Holes
+ * have no bytes that would carry that doubt, so it is the volume's.
+ */
+async function doubtOf(volume: Source): Promise<string | undefined> {
+  const list = new RunList(8);
+  await flatten(volume, FS_HEADER_AT, Math.min(FS_HEADER_AT + fsHeader.size, volume.size), list);
+  for (let i = 0; i < list.n; i++) {
+    if (list.certainty(i) < STATED && list.state(i) !== MISSING) return list.why(i)?.code ?? 'vmfs.volume';
+  }
+  return undefined;
 }

@@ -9,6 +9,7 @@ import { Mask } from '../../../core/mask.ts';
 import { INFERRED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { guestMade, maskGuest } from '../../filesystem/allocated/mask.ts';
+import { isWholeXfs } from '../../filesystem/allocated/signs.ts';
 import { heartbeatsAt } from '../../filesystem/vmfs/traces.ts';
 import type { Member } from './member.ts';
 import { DATA_AT } from './structs.ts';
@@ -19,7 +20,8 @@ const ENOUGH = 16;
 /** A member as far as it is still its own, with what there is to say of it. */
 export async function withoutGuest(member: Member, damage: Damage[], cx: Cx): Promise<Member> {
   const mask = new Mask('a newer file system in the same partition');
-  if (!(await maskGuest(member.source, mask))) return member;
+  if (!(await maskGuest(member.source, mask)))
+    return (await isWholeXfs(member.source)) ? besideXfs(member, damage, cx) : member;
   mask.seal();
   const older = await isOlder(member);
   if (older && (await stands(member.source, mask))) return member;
@@ -38,6 +40,16 @@ export async function withoutGuest(member: Member, damage: Damage[], cx: Cx): Pr
   const why: Why = { what, source: member.source, at: 0, code };
   const bytes = older ? member.source : mask.over(member.source);
   return { ...member, source: slice(bytes, 0, bytes.size, INFERRED, why) };
+}
+
+/** XFS does not say when it was made, and leaves most of what was there before: it may be newer as well as older. */
+function besideXfs(member: Member, damage: Damage[], cx: Cx): Member {
+  const code = 'vmfs-lvm.guest';
+  const effect = 'nothing shows which of the two is newer, so all is inferred';
+  const said = cx.damage(0, code, 'nothing before the LVM header', 'an XFS with all of its superblocks', effect);
+  damage.push({ ...said, at: `${member.locator}@0` });
+  const why: Why = { what: 'a partition with an XFS in it as well', source: member.source, at: 0, code };
+  return { ...member, source: slice(member.source, 0, member.source.size, INFERRED, why) };
 }
 
 /** Whether the file system that starts where a member starts says that it was made before the member was. */

@@ -9,6 +9,7 @@ import type { Source } from '../../../core/source.ts';
 import { hasFar } from '../../filesystem/vmfs/far.ts';
 import { hasHeader, hasTraces } from '../../filesystem/vmfs/traces.ts';
 import { lvmFinder } from './find.ts';
+import { gather } from './gather.ts';
 import { withoutGuest } from './guest.ts';
 import { bareMember, type Extent, type Member, readExtents, readMember } from './member.ts';
 import { DATA_AT, deviceHeader, HEADER_AT, PE_BYTES, volumeDescriptor } from './structs.ts';
@@ -39,7 +40,9 @@ export const vmfsLvm: Format = {
     if (first === undefined)
       throw new NotThis('no VMFS LVM header 1 MiB into it, and no VMFS volume where one would be');
     const damage: Damage[] = [];
-    const members = await Promise.all((await gather(first, cx)).map((member) => withoutGuest(member, damage, cx)));
+    const members = await Promise.all(
+      (await gather(first, damage, cx)).map((member) => withoutGuest(member, damage, cx)),
+    );
     const { map, damage: found } = await assemble(first, members, cx);
     damage.push(...found);
     return volumeNode(first, members, map, damage, cx);
@@ -57,21 +60,6 @@ async function withoutHead(source: Source, cx: Cx): Promise<Member | undefined> 
   // The two layouts of the tables differ; the one whose table makes sense is taken.
   const six = bareMember(source, cx.source, 6);
   return (await readExtents(six)).length > 0 ? six : bareMember(source, cx.source, 5);
-}
-
-/** All members that are there, in the order of the stretches they hold. Copies of one member count once. */
-async function gather(first: Member, cx: Cx): Promise<Member[]> {
-  if (!(first.descriptor.devices > 1)) return [first];
-  const members = [first];
-  for (const candidate of await cx.siblings({ identity: `vmfs-${first.volume}` })) {
-    const member = await readMember(candidate.source, candidate.locator);
-    if (member === undefined || member.volume !== first.volume) continue;
-    const same = (known: Member): boolean =>
-      known.device === member.device && known.descriptor.firstPe === member.descriptor.firstPe;
-    if (members.some(same)) continue;
-    members.push(member);
-  }
-  return members.sort((a, b) => a.descriptor.firstPe - b.descriptor.firstPe);
 }
 
 /** PEs of 256 MiB that 53-bit offsets can tell apart. */
