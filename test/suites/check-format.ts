@@ -31,6 +31,7 @@ export interface Suite {
 }
 
 const ROUNDS = Number(process.env.SALVOR_FUZZ_ROUNDS ?? 300);
+const SEED = Number(process.env.SALVOR_FUZZ_SEED ?? 20261122);
 const MOST_HASHED = 64 * 1024 * 1024;
 
 export function checkFormat(format: Format, { fixtures, others, tables }: Suite): void {
@@ -81,7 +82,7 @@ export function checkFormat(format: Format, { fixtures, others, tables }: Suite)
   });
 
   test(`${format.id} survives mutations of its fields`, async () => {
-    const random = dice(20261122);
+    const random = dice(SEED);
     const targets = tables.map(({ at, table }) => ({ member: 0, at, length: table.size, table }));
     for (let round = 0; round < ROUNDS; round++) {
       const fixture = fixtures[random(fixtures.length)];
