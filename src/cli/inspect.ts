@@ -50,7 +50,9 @@ function nextStep(
   const named = sources.map((one) => quoted(shown(one))).join(' ');
   if (found.known === 0) {
     return [
-      'Nothing that Salvor knows was found. If you know where a datastore starts, say so:',
+      'Nothing that Salvor knows was found where things begin. What starts anywhere else is found by reading all of it:',
+      `  salvor scan ${named}`,
+      'If you know where a datastore starts, say so:',
       `  salvor inspect ${named} --as vmfs@OFFSET`,
     ];
   }

@@ -79,7 +79,12 @@ export async function treesOf(
     const carved = carve === undefined ? [] : await carvedOf(stack, carve);
     if (carved.length > 0) return { trees: carved, notes };
     const given = stack.roots.map((root) => root.locator).join(', ') || 'nothing';
-    const next = 'See what is there with "salvor inspect", or force a format with --as FORMAT@OFFSET.';
+    const scan = stack.roots.find((root) => root.kind === 'evidence');
+    const whole = deep ? 'Look through' : 'Try again with --deep, or look through';
+    const search =
+      scan &&
+      `${whole} all of it with "salvor scan ${inQuotes(scan.locator)}": what starts where nothing tells is found so. `;
+    const next = `${search ?? ''}See what is there with "salvor inspect", or force a format with --as FORMAT@OFFSET.`;
     throw new ExportError('nothing', `No file system was found in ${given}. ${next}`);
   }
   const names = new Names(OWN_NAMES);

@@ -193,12 +193,20 @@ function contentLines(contents: Contents): string[] {
   return out;
 }
 
-/** A layer with all that is inside it, for programs. */
-/** What can be done outside of this program, and what must not be: each sentence once. */
+/**
+ * What can be done outside of this program, and what must not be: each sentence once. Nothing is said of what lies in a
+ * table or a volume that is damaged itself: others do not find the way into these.
+ */
 export function adviceIn(layers: readonly Layer[]): string[] {
-  return [...new Set(layers.flatMap(({ node, inside }) => [...(node.advice ?? []), ...adviceIn(inside)]))];
+  const isFound = ({ kind, damage }: Node): boolean => damage.length === 0 || !WAYS.includes(kind);
+  const within = ({ node, inside }: Layer): string[] => (isFound(node) ? adviceIn(inside) : []);
+  return [...new Set(layers.flatMap((layer) => [...(layer.node.advice ?? []), ...within(layer)]))];
 }
 
+/** What is only a way to other bytes. */
+const WAYS: readonly Node['kind'][] = ['disk', 'partition', 'volume'];
+
+/** A layer with all that is inside it, for programs. */
 export function layerJson(layer: Layer): unknown {
   const { machines, lacking, encrypted, ...counts } = layer.contents ?? { machines: [], lacking: [] };
   return {

@@ -19,7 +19,7 @@ import { FS_HEADER_AT, FS_MAGIC, HEARTBEAT_FREE, HEARTBEAT_IN_USE } from '../fil
 import { olderHeaders, rebuiltHeader } from '../filesystem/vmfs/traces.ts';
 import { livePlaces, maskOf, type Place } from './newer.ts';
 import { vmfsLvm } from './vmfs-lvm/index.ts';
-import { readMember } from './vmfs-lvm/member.ts';
+import { readExtents, readMember } from './vmfs-lvm/member.ts';
 import { DATA_AT, HEADER_AT, MAGIC } from './vmfs-lvm/structs.ts';
 
 const SECTOR = 512;
@@ -135,7 +135,24 @@ async function starts(source: Source, cx: Cx): Promise<number[]> {
     if ((await vmfsLvm.probe(rest, { ...NO_CX, ...(cx.found !== undefined && { found: cx.found }) })) > 0)
       out.push(start);
   }
-  return out.sort((a, b) => a - b);
+  return (await unexplained(source, out)).sort((a, b) => a - b);
+}
+
+/**
+ * Without what a volume with a whole LVM header explains: the extents of one that was extended need not lie in the order
+ * of the volume, and structures in each of them then agree on a start at which nothing begins.
+ */
+async function unexplained(source: Source, all: readonly number[]): Promise<number[]> {
+  if (all.length < 2) return [...all];
+  const sound = new Set<number>();
+  const echoes = new Set<number>();
+  for (const start of all) {
+    const member = await readMember(partitionAt(source, start, source.size - start), '');
+    if (member === undefined || member.headerLost) continue;
+    sound.add(start);
+    for (const { physical, logical } of await readExtents(member)) echoes.add(start + physical - logical - DATA_AT);
+  }
+  return all.filter((start) => sound.has(start) || !echoes.has(start));
 }
 
 /** What a scan of the whole disk says. */

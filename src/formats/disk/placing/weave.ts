@@ -53,14 +53,54 @@ interface Step {
   readonly slot: Int32Array;
 }
 
-/** One way more, that `from` leads to. */
-interface Candidate {
-  readonly from: number;
-  readonly owner: number;
-  readonly slot: number;
-  readonly score: number;
-  readonly key: number;
+/**
+ * Ways more, each with the one that it goes on from. There are some thousand for every piece: an object for each of them
+ * would be most of what such a search takes of memory.
+ */
+class Candidates {
+  n = 0;
+  from: Int32Array = new Int32Array(FIRST_ROOM);
+  owner: Int16Array = new Int16Array(FIRST_ROOM);
+  slot: Int32Array = new Int32Array(FIRST_ROOM);
+  score: Float64Array = new Float64Array(FIRST_ROOM);
+  key: Float64Array = new Float64Array(FIRST_ROOM);
+  #order = new Uint32Array(FIRST_ROOM);
+
+  add(from: number, owner: number, slot: number, score: number, key: number): void {
+    if (this.n === this.from.length) this.#grow();
+    this.from[this.n] = from;
+    this.owner[this.n] = owner;
+    this.slot[this.n] = slot;
+    this.score[this.n] = score;
+    this.key[this.n++] = key;
+  }
+
+  /** Their numbers, the best first; of those that are as good the first. */
+  ranked(): Uint32Array {
+    const { score } = this;
+    const order = this.#order.subarray(0, this.n);
+    for (let i = 0; i < this.n; i++) order[i] = i;
+    return order.sort((a, b) => score[b] - score[a] || a - b);
+  }
+
+  #grow(): void {
+    const room = 2 * this.n;
+    const { from, owner, slot, score, key } = this;
+    this.from = new Int32Array(room);
+    this.owner = new Int16Array(room);
+    this.slot = new Int32Array(room);
+    this.score = new Float64Array(room);
+    this.key = new Float64Array(room);
+    this.#order = new Uint32Array(room);
+    this.from.set(from);
+    this.owner.set(owner);
+    this.slot.set(slot);
+    this.score.set(score);
+    this.key.set(key);
+  }
 }
+
+const FIRST_ROOM = 4096;
 
 /** The best way to give pieces to strands. `unexplained`: what it costs that a piece is of none; 0 where nothing is in it. */
 export function woven(
@@ -80,9 +120,10 @@ export function woven(
   ways.last[0] = NOBODY;
   /** Of each piece; undefined where nothing is in it. */
   const steps: (Step | undefined)[] = [];
+  const candidates = new Candidates();
   for (let piece = 0; piece < count; piece++) {
     signal.throwIfAborted();
-    const candidates: Candidate[] = [];
+    candidates.n = 0;
     const start = startOf.get(piece);
     if (start === undefined && unexplained(piece) === 0) {
       steps.push(undefined);
@@ -91,7 +132,7 @@ export function woven(
     for (let way = 0; way < ways.n; way++) {
       if (start !== undefined) {
         const score = ways.score[way] + strands[start].fits(piece, 0);
-        candidates.push({ from: way, owner: start, slot: 0, score, key: ways.key[way] + salts[start] });
+        candidates.add(way, start, 0, score, ways.key[way] + salts[start]);
       } else expand(piece, way, ways, strands, salts, unexplained(piece), candidates);
     }
     steps.push(keepBest(candidates, ways, spare, width, strands.length));
@@ -117,12 +158,12 @@ function expand(
   strands: readonly Strand[],
   salts: readonly number[],
   unexplained: number,
-  out: Candidate[],
+  out: Candidates,
 ): void {
   const base = ways.score[way];
   const key = ways.key[way];
   const last = ways.last[way];
-  out.push({ from: way, owner: NOBODY, slot: 0, score: base - unexplained, key });
+  out.add(way, NOBODY, 0, base - unexplained, key);
   for (const [i, strand] of strands.entries()) {
     const next = ways.next[way * strands.length + i];
     if (next === 0 || next >= strand.slots) continue;
@@ -131,7 +172,7 @@ function expand(
       if (slot < next || slot >= strand.slots || tried.includes(slot)) return;
       tried.push(slot);
       const score = base + strand.fits(piece, slot) - strand.skip(next, slot) - (i === last ? 0 : SWITCH);
-      out.push({ from: way, owner: i, slot, score, key: key + (slot + 1 - next) * salts[i] });
+      out.add(way, i, slot, score, key + (slot + 1 - next) * salts[i]);
     };
     for (let slot = next; slot < next + NEAR; slot++) attempt(slot);
     const used = strand.nextUsed[next];
@@ -141,22 +182,25 @@ function expand(
 }
 
 /** Keeps the best ways in `into`; of those that may go on alike only the best. */
-function keepBest(candidates: Candidate[], ways: Ways, into: Ways, width: number, strands: number): Step {
-  candidates.sort((a, b) => b.score - a.score);
+function keepBest(candidates: Candidates, ways: Ways, into: Ways, width: number, strands: number): Step {
   const seen = new Set<number>();
   const parent: number[] = [];
   const owners: number[] = [];
   const slots: number[] = [];
-  for (const { from, key, owner, score, slot } of candidates) {
+  for (const i of candidates.ranked()) {
+    const from = candidates.from[i];
+    const owner = candidates.owner[i];
+    const slot = candidates.slot[i];
+    const key = candidates.key[i];
     const last = owner === NOBODY ? ways.last[from] : owner;
     const name = key * 64 + last + 1;
     if (seen.has(name)) continue;
     seen.add(name);
     const to = parent.length;
-    for (let i = 0; i < strands; i++) into.next[to * strands + i] = ways.next[from * strands + i];
+    for (let k = 0; k < strands; k++) into.next[to * strands + k] = ways.next[from * strands + k];
     if (owner !== NOBODY) into.next[to * strands + owner] = slot + 1;
     into.last[to] = last;
-    into.score[to] = score;
+    into.score[to] = candidates.score[i];
     into.key[to] = key;
     parent.push(from);
     owners.push(owner);

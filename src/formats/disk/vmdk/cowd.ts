@@ -14,6 +14,8 @@ import { UNREADABLE, Window } from './window.ts';
 
 const TABLE_SECTORS = (COWD_ENTRIES * 4) / SECTOR;
 const SPAN = 1024 * 1024;
+/** Bytes at the start that may have been wiped together. */
+const WIPED: number = 1024 * 1024;
 /** Bytes of a delta that are searched for tables. */
 const SEARCHED = 4 * 2 ** 30;
 
@@ -28,6 +30,8 @@ interface Layout {
   readonly directory: number;
   readonly free: number;
   readonly most: Certainty;
+  /** Sectors at the start that are zeros where the header should be: what stood in them is lost with it. */
+  readonly wiped: number;
 }
 
 /** Opens a delta; undefined where neither a header nor a descriptor says how large its disk is. */
@@ -35,17 +39,19 @@ export async function openCowd(place: Place, wish: Wish): Promise<Layer | undefi
   const damage: Damage[] = [];
   const layout = await layoutOf(place, wish, damage);
   if (layout === undefined) return undefined;
-  const { sectors, grain, directory, free, most } = layout;
+  const { sectors, grain, directory, free, most, wiped } = layout;
   const count = Math.ceil(sectors / (grain * COWD_ENTRIES));
   if (count > MAX_TABLES) return undefined;
   const size = Math.floor(place.source.size / SECTOR);
   const first = directory + Math.ceil((count * 4) / SECTOR);
   const places = await placesOf(place, directory, count, first, size);
+  places.fill(UNREADABLE, 0, Math.min(count, (Math.max(directory, wiped) - directory) * (SECTOR / 4)));
   const window = new Window(place.source, SPAN);
-  const words = async (sector: number): Promise<Copy> => ({
-    words: await window.words(sector * SECTOR, COWD_ENTRIES),
-    isSure: true,
-  });
+  const words = async (sector: number): Promise<Copy> => {
+    const table = await window.words(sector * SECTOR, COWD_ENTRIES);
+    table.fill(UNREADABLE, 0, Math.max(0, wiped - sector) * (SECTOR / 4));
+    return { words: table, isSure: wiped <= sector };
+  };
   const shape: Shape = {
     what: 'COWD',
     sectors,
@@ -62,7 +68,7 @@ export async function openCowd(place: Place, wish: Wish): Promise<Layer | undefi
     scale: 1,
     byOrder: false,
   };
-  const find = (): Promise<number[]> => findTables(place, first, new Set(places));
+  const find = (): Promise<number[]> => findTables(place, first, new Set(places), wiped);
   const map = await deltaMap(place, { places, shape, words, find }, directory, wish, most, damage);
   damage.push(...(await told(map)));
   return {
@@ -92,7 +98,7 @@ async function layoutOf(place: Place, wish: Wish, damage: Damage[]): Promise<Lay
     }
     if (wish.sectors !== undefined && wish.sectors !== header.numSectors) most = weaker(most, INFERRED);
     const { numSectors: sectors, grainSize: grain, gdOffset: directory, freeSector: free } = header;
-    return { sectors, grain, directory, free, most };
+    return { sectors, grain, directory, free, most, wiped: 0 };
   }
   for (const v of violations) {
     damage.push(place.damage(v.at, 'vmdk.header', `${v.field} of ${v.expected}`, v.actual, effect));
@@ -101,7 +107,15 @@ async function layoutOf(place: Place, wish: Wish, damage: Damage[]): Promise<Lay
   const own = isCowd(block) && header.numSectors > 0 ? header.numSectors : undefined;
   const sectors = wish.sectors ?? own;
   if (sectors === undefined) return undefined;
-  return { sectors, grain: 1, directory: COWD_HEADER_SECTORS, free: 0, most: INFERRED };
+  const wiped = isCowd(block) ? 0 : await zerosAtStart(place);
+  return { sectors, grain: 1, directory: COWD_HEADER_SECTORS, free: 0, most: INFERRED, wiped };
+}
+
+/** Sectors of nothing but zeros that the file begins with. */
+async function zerosAtStart(place: Place): Promise<number> {
+  const start = await new Window(place.source, WIPED).bytes(0, WIPED);
+  const first = start.findIndex((byte) => byte !== 0);
+  return Math.floor((first < 0 ? start.length : first) / SECTOR);
 }
 
 async function placesOf(place: Place, at: number, count: number, first: number, size: number): Promise<Float64Array> {
@@ -119,14 +133,14 @@ async function placesOf(place: Place, at: number, count: number, first: number, 
 }
 
 /** Tables that nothing leads to: words that all point behind them, the first grain right behind the table. */
-async function findTables(place: Place, first: number, known: ReadonlySet<number>): Promise<number[]> {
+async function findTables(place: Place, first: number, known: ReadonlySet<number>, wiped: number): Promise<number[]> {
   const out: number[] = [];
   const window = new Window(place.source, SPAN);
   const size = Math.floor(Math.min(place.source.size, SEARCHED) / SECTOR);
   for (let at = first; at + TABLE_SECTORS <= size; ) {
     place.signal.throwIfAborted();
     if (known.has(at)) at += TABLE_SECTORS;
-    else if (isTable(await window.bytes(at * SECTOR, COWD_ENTRIES * 4), at, size)) {
+    else if (isTable(await window.bytes(at * SECTOR, COWD_ENTRIES * 4), at, size, at === first && at < wiped)) {
       out.push(at);
       at += TABLE_SECTORS;
     } else at++;
@@ -134,7 +148,8 @@ async function findTables(place: Place, first: number, known: ReadonlySet<number
   return out;
 }
 
-function isTable(bytes: Uint8Array, at: number, size: number): boolean {
+/** Of a table whose start was wiped, the entry of its first grain may be gone. */
+function isTable(bytes: Uint8Array, at: number, size: number, isCut: boolean): boolean {
   const view = viewOf(bytes);
   let lowest = Number.POSITIVE_INFINITY;
   for (let i = 0; i < COWD_ENTRIES; i++) {
@@ -143,5 +158,5 @@ function isTable(bytes: Uint8Array, at: number, size: number): boolean {
     if (v < at + TABLE_SECTORS || v >= size) return false;
     if (v < lowest) lowest = v;
   }
-  return lowest === at + TABLE_SECTORS;
+  return lowest === at + TABLE_SECTORS || (isCut && lowest < size);
 }

@@ -33,7 +33,7 @@ export const vmdk: Format = {
   gaps: [
     'Raw device mappings are named; their bytes are on another disk.',
     'The journal of a seSparse delta is not replayed; where one waits, nothing of the delta is more than inferred.',
-    'A seSparse delta whose constant header is lost is missing bytes; its backmap is not read.',
+    'A seSparse delta whose constant header is lost is read by its tables where a descriptor says how large the disk is, as guessed; its backmap is not read.',
     'Grains that no table claims are put where the file systems of the guest have something, in the order in which they lie, which is guessed; not in disks with a parent, nor above 4 GiB of them.',
     'Encrypted disks are named, not decrypted.',
     'Descriptors are made anew for flat files and snapshot deltas, not for split extents (-s001, -f001).',

@@ -1,7 +1,7 @@
 /** seSparse deltas: constant and volatile header, directory, tables in one region. Source: vmdk.md 5. */
 import type { Damage } from '../../../core/damage.ts';
 import { hex } from '../../../core/damage.ts';
-import { type Certainty, INFERRED, VERIFIED, weaker } from '../../../core/run.ts';
+import { type Certainty, GUESSED, INFERRED, VERIFIED, weaker } from '../../../core/run.ts';
 import { bits, viewOf } from '../../../core/struct.ts';
 import { checkGrains, told } from './check.ts';
 import { deltaMap } from './delta.ts';
@@ -10,7 +10,8 @@ import type { Shape } from './grains.ts';
 import type { Layer, Place, Wish } from './layer.ts';
 import { lostOf } from './lost.ts';
 import type { Copy } from './merge.ts';
-import { SE_ENTRIES, SE_MAGIC, SE_VOLATILE_MAGIC, SECTOR, seHeader, seVolatile } from './structs.ts';
+import { type SeLayout, seLayoutIn } from './se-headless.ts';
+import { MAX_SECTORS, SE_ENTRIES, SE_MAGIC, SE_VOLATILE_MAGIC, SECTOR, seHeader, seVolatile } from './structs.ts';
 import { UNREADABLE, Window } from './window.ts';
 
 const SPAN = 1024 * 1024;
@@ -28,31 +29,68 @@ export function isSeSparse(block: Uint8Array): boolean {
   return view.getUint32(0, true) === SE_MAGIC && view.getUint32(4, true) === 0;
 }
 
-/** Opens a delta; undefined where its header does not say where its tables are. */
-export async function openSeSparse(place: Place, wish: Wish): Promise<Layer | undefined> {
-  const block = await new Window(place.source, SECTOR).bytes(0, SECTOR);
+/** Where the structures of a delta lie, in sectors, and how certain that is. */
+interface Head extends SeLayout {
+  readonly sectors: number;
+  readonly most: Certainty;
+}
+
+/** What the header says; undefined where it is none, or does not say where the tables are. */
+async function headOf(place: Place, block: Uint8Array, wish: Wish, damage: Damage[]): Promise<Head | undefined> {
   if (!isSeSparse(block)) return undefined;
   const header = seHeader.decode(block);
-  const damage: Damage[] = [];
-  const effect = 'the header is not what hosts make, and nothing else says where its tables are';
+  const violations = seHeader.violations(header);
+  if (violations.some(({ field }) => NEEDED.test(field))) return undefined;
   let most: Certainty = await volatileOf(place, header.volatileHeaderOffset, damage);
-  for (const v of seHeader.violations(header)) {
+  const effect = 'the header is not what hosts make';
+  for (const v of violations) {
     damage.push(place.damage(v.at, 'vmdk.header', `${v.field} of ${v.expected}`, v.actual, effect));
     most = weaker(most, INFERRED);
-    if (/^(capacity|grainSize|grainTableSize|grain\w+Offset|magic)$/.test(v.field)) return undefined;
   }
-  const { capacity: sectors, grainDirectoryOffset: directory, grainTablesOffset: region, grainsOffset } = header;
-  const size = place.source.size / SECTOR;
+  const {
+    capacity: sectors,
+    grainDirectoryOffset: directory,
+    grainTablesOffset: region,
+    grainsOffset: grains,
+  } = header;
   const count = Math.ceil(sectors / (GRAIN * SE_ENTRIES));
-  if (count > MAX_TABLES) return undefined;
-  const order = [directory, header.grainDirectorySize, region, header.grainTablesSize, grainsOffset];
-  const isOrdered = directory + order[1] <= region && region + order[3] <= grainsOffset && order[1] * 64 >= count;
+  const order = [directory, header.grainDirectorySize, region, header.grainTablesSize, grains];
+  const isOrdered = directory + order[1] <= region && region + order[3] <= grains && order[1] * 64 >= count;
   if (!isOrdered) {
     const wanted = 'directory, tables and grains one behind the other, large enough for the disk';
     damage.push(place.damage(128, 'vmdk.layout', wanted, order.join(', '), 'what it says is inferred'));
     most = weaker(most, INFERRED);
   }
   if (wish.sectors !== undefined && wish.sectors !== sectors) most = weaker(most, INFERRED);
+  return { sectors, directory, region, grains, most };
+}
+
+/** Fields without which nothing of a delta can be found. */
+const NEEDED = /^(capacity|grainSize|grainTableSize|grain\w+Offset|magic)$/;
+
+/** The same where the header is lost: by what its tables hold, for the size that the descriptor gives. */
+async function headless(place: Place, { sectors }: Wish, damage: Damage[]): Promise<Head | undefined> {
+  if (sectors === undefined || sectors > MAX_SECTORS) return undefined;
+  const count = Math.ceil(sectors / (GRAIN * SE_ENTRIES));
+  const layout = count > MAX_TABLES ? undefined : await seLayoutIn(place, count);
+  if (layout === undefined) return undefined;
+  const { directory, region, grains } = layout;
+  const actual = `none; what looks like its directory is in sector ${directory}, its tables in ${region}, its grains in ${grains}`;
+  const effect = 'where the first grain lies follows from the last that is in use: what is read this way is guessed';
+  damage.push(place.damage(0, 'vmdk.header', 'a header that says where tables and grains are', actual, effect));
+  return { ...layout, sectors, most: GUESSED };
+}
+
+/** Opens a delta; undefined where neither its header nor its tables say where things are. */
+export async function openSeSparse(place: Place, wish: Wish): Promise<Layer | undefined> {
+  const block = await new Window(place.source, SECTOR).bytes(0, SECTOR);
+  const damage: Damage[] = [];
+  const head = (await headOf(place, block, wish, damage)) ?? (await headless(place, wish, damage));
+  if (head === undefined) return undefined;
+  const { sectors, directory, region, grains: grainsOffset, most } = head;
+  const size = place.source.size / SECTOR;
+  const count = Math.ceil(sectors / (GRAIN * SE_ENTRIES));
+  if (count > MAX_TABLES) return undefined;
   const places = await placesOf(place, directory, region, count, Math.floor(size));
   const window = new Window(place.source, SPAN);
   const words = (sector: number): Promise<Copy> => tableAt(window, sector);

@@ -24,7 +24,8 @@ export class ClusterBitmap {
 
   /** Whether a cluster is free; undefined where its bit cannot be read. */
   async isFree(cluster: number): Promise<boolean | undefined> {
-    const used = bitAt((await this.load(cluster)).bits, cluster % PAGE_CLUSTERS);
+    const { bits } = this.page(cluster) ?? (await this.load(cluster));
+    const used = bitAt(bits, cluster % PAGE_CLUSTERS);
     return used === undefined ? undefined : !used;
   }
 

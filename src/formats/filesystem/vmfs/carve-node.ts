@@ -23,7 +23,7 @@ const MAX_WANTED = 65536;
 /** Files that are remembered with where they begin. */
 const MAX_WHOLE = 65536;
 /** Files that lie in blocks of their own and are worth looking for without a pointer. */
-const LOOKED_FOR = /(?:-flat\.vmdk|\.nvram)$/;
+const LOOKED_FOR = /(?:-flat\.vmdk|\.nvram|\.log)$/;
 
 const HABIT = 'the order in which ESXi gives out blocks';
 const BY_HABIT = 'its blocks follow each other as ESXi gives them out';
@@ -39,6 +39,7 @@ const UNWRITTEN: Why = { what: 'the guest has nothing in use where no block was 
 const BY: Readonly<Record<NonNullable<CarvedDisk['by']>, string>> = {
   size: 'the only missing disk of this size, and the only one found',
   order: 'by the order of descriptors and of what they led to, which is a guess',
+  length: 'the only missing log of this length, and the only one found',
   kind: 'the only missing file of its kind, and the only one found',
 };
 
@@ -75,7 +76,9 @@ function knownOf({ wanted, paths, whole }: Seen): Known {
   }
   const all = [...byPath.values()];
   const isSettings = ({ path }: Wanted): boolean => path.at(-1)!.endsWith('.nvram');
-  return { disks: all.filter((one) => !isSettings(one)), settings: all.filter(isSettings), whole };
+  const isLog = ({ path }: Wanted): boolean => path.at(-1)!.endsWith('.log');
+  const disks = all.filter((one) => !isSettings(one) && !isLog(one));
+  return { disks, settings: all.filter(isSettings), logs: all.filter(isLog), whole };
 }
 
 export class CarvedOf {

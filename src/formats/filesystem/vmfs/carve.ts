@@ -11,6 +11,7 @@ import { guestFinders } from '../guest.ts';
 import { FILE_BLOCK } from './address.ts';
 import { UNREAD } from './allocation.ts';
 import { type Copy, copyAtEnd, copyAtStart, headless, MAX_COPIES, PEEK } from './carve-ends.ts';
+import { isLog, logsIn } from './carve-logs.ts';
 import { called, settingsIn } from './carve-names.ts';
 import { isSettings } from './residue-content.ts';
 import type { Whole } from './residue-open.ts';
@@ -61,11 +62,12 @@ export interface Wanted {
 export interface Known {
   readonly disks: readonly Wanted[];
   readonly settings: readonly Wanted[];
+  readonly logs: readonly Wanted[];
   readonly whole: readonly Whole[];
 }
 
 /** What a name rests on. */
-export type By = 'size' | 'order' | 'kind';
+export type By = 'size' | 'order' | 'kind' | 'length';
 
 export interface CarvedDisk {
   /** The file that it is taken for, and by what. */
@@ -132,6 +134,8 @@ export async function carvedDisks(
   const heads = await headsOf(volume, owned);
   const settings = known.settings.length === 0 ? [] : heads.settings;
   for (const block of settings) owned.add(block);
+  const behind = (block: number): AsyncGenerator<number> => freeBehind(volume, block, owned);
+  const logs = await logsIn(volume, heads.logs, owned, known.logs, behind);
   const starts = heads.starts.map((start) => sized(start, known.disks));
   for (const { block } of starts) for (let at = block; doubtful.has(at); at++) doubtful.delete(at);
   const count = Math.floor(volume.volume.size / volume.geometry.blockSize);
@@ -139,11 +143,7 @@ export async function carvedDisks(
   const byBlock = new Map(starts.map((start) => [start.block, start]));
   const followed = (start: Start): Promise<Followed> => follow(volume, start, byBlock, owned);
   const { blockSize } = volume.geometry;
-  async function* like(start: Start): AsyncGenerator<number> {
-    const live = await isAllocated(volume, start.block);
-    for (const block of inOrder(volume, start.block))
-      if (!owned.has(block) && (await isAllocated(volume, block)) === live) yield block;
-  }
+  const like = (start: Start): AsyncGenerator<number> => freeBehind(volume, start.block, owned);
   const settled = await settle(volume.volume, blockSize, starts, followed, cx);
   for (const { blocks } of settled.sure.values()) for (const block of blocks) owned.add(block);
   const thin = await grownInTurns(volume.volume, blockSize, settled, like, cx);
@@ -168,7 +168,14 @@ export async function carvedDisks(
     });
   }
   const rests = await restsOf(volume, heads.copies, owned);
-  return [...called(volume, out, known.disks, known.whole), ...rests, ...settingsIn(volume, settings, known)];
+  return [...called(volume, out, known.disks, known.whole), ...rests, ...settingsIn(volume, settings, known), ...logs];
+}
+
+/** Blocks that nothing owns from one on, in the order in which ESXi gives them out, allocated or free as that one is. */
+async function* freeBehind(volume: Volume, first: number, owned: BlockSet): AsyncGenerator<number> {
+  const live = await isAllocated(volume, first);
+  for (const block of inOrder(volume, first))
+    if (!owned.has(block) && (await isAllocated(volume, block)) === live) yield block;
 }
 
 /** What is left behind the start of disks and file systems whose first blocks others have. */
@@ -199,6 +206,7 @@ interface Heads {
   readonly starts: Start[];
   /** Blocks that begin like the settings of a machine. */
   readonly settings: number[];
+  readonly logs: number[];
   /** What says how far behind the start of something it stands. */
   readonly copies: Copy[];
 }
@@ -209,6 +217,7 @@ async function headsOf(volume: Volume, owned: BlockSet): Promise<Heads> {
   const head = new Uint8Array(HEAD);
   const starts: Start[] = [];
   const settings: number[] = [];
+  const logs: number[] = [];
   const copies: Copy[] = [];
   const note = (copy: Copy | undefined): void => {
     const fits = copy !== undefined && copy.size > 0 && copy.size <= volume.volume.size && copy.origin < copy.at;
@@ -224,8 +233,9 @@ async function headsOf(volume: Volume, owned: BlockSet): Promise<Heads> {
     const start = startOf(block, head, volume.volume.size);
     if (start !== undefined) starts.push(start);
     else if (isSettings(head) && settings.length < MAX_DISKS) settings.push(block);
+    else if (logs.length < MAX_DISKS && isLog(head)) logs.push(block);
   }
-  return { starts, settings, copies };
+  return { starts, settings, logs, copies };
 }
 
 /** What the first bytes of a block begin, if that is a disk. */

@@ -66,7 +66,7 @@ export const vmfs: Format = {
     if (header === undefined) return openWithoutHeader(source, cx);
     const volume = await Volume.open(source, repaired(header), cx);
     volume.damage.push(...headerDamage(header, cx));
-    return filesystemNode(volume, cx);
+    return filesystemNode(volume, cx, true);
   },
 };
 
@@ -179,13 +179,18 @@ function headerDamage(header: FsHeader, cx: Cx): Damage[] {
     .map((v) => cx.damage(FS_HEADER_AT + v.at, `vmfs.header.${v.field}`, v.expected, v.actual, effect));
 }
 
-/** Hosts do not mount a sound volume whose LUN has another ID than the one it was made on. */
-function snapshotAdvice({ label, uuid }: FsHeader): string {
+/** Hosts do not mount a sound volume whose LUN has another ID than the one it was made on; without its header, never. */
+function snapshotAdvice(header: FsHeader): string[] {
+  if (fsHeader.violations(header).length > 0) return [];
+  const { label, uuid } = header;
   const name = label === '' ? vmwareUuid(uuid) : label;
-  return `Where a host calls it a snapshot and does not mount it, its LUN only has another ID: esxcfg-volume -M ${inQuotes(printable(name))} mounts it as it is. Do not resignature it: that cannot be undone.`;
+  return [
+    `Where a host calls it a snapshot and does not mount it, its LUN only has another ID: esxcfg-volume -M ${inQuotes(printable(name))} mounts it as it is. Do not resignature it: that cannot be undone.`,
+  ];
 }
 
-async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
+/** `isOwn`: the header is the volume's own, as it stands there. */
+async function filesystemNode(volume: Volume, cx: Cx, isOwn = false): Promise<Node> {
   const { header, geometry } = volume;
   const root = await rootNode(volume, cx.self, header.label === '' ? 'vmfs' : header.label);
   const hearts = await readHeartbeats(geometry, volume.volume);
@@ -208,7 +213,7 @@ async function filesystemNode(volume: Volume, cx: Cx): Promise<Node> {
     child: async (rawName) => residue.node(rawName) ?? carved.node(rawName) ?? root.child?.(rawName),
     format: `VMFS${geometry.version} file system`,
     notices,
-    advice: [snapshotAdvice(header)],
+    ...(isOwn && { advice: snapshotAdvice(header) }),
     look: () => freedBlocks(volume),
     isFree: (at) => volume.allocation.isFree(at),
     facts: {

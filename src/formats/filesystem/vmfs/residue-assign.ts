@@ -22,7 +22,9 @@ export interface Given<P> {
 }
 
 /** Kinds of small files that do not say whose they are, the last two where their start cannot be read. */
-const UNSAID: readonly string[] = ['.vmsd', '.nvram', '.vmx', '.log'];
+const UNSAID: readonly string[] = ['.vmsd', '.nvram', '-ctk.vmdk', '.vmx', '.log'];
+/** Those of them whose own bytes do not say where they end. */
+const ENDLESS: readonly string[] = ['.nvram', '-ctk.vmdk'];
 /** Texts that are compared with each other. */
 const MAX_COMPARED = 1024;
 
@@ -51,7 +53,8 @@ export async function givenTexts(
     const whole = await wholeFiles(survey, names, ending, false);
     const usual = usualSettings(whole, survey.volume.geometry.subBlockSize);
     const sized = ({ piece, ...more }: Given<LooseText>): Given<LooseText> => {
-      const length = ending === '.nvram' ? Math.min(piece.length, more.open.size ?? usual) : piece.length;
+      const own = ending === '.nvram' ? usual : piece.length;
+      const length = ENDLESS.includes(ending) ? Math.min(piece.length, more.open.size ?? own) : piece.length;
       return { ...more, piece: { ...piece, length } };
     };
     const pointed = byPointer(found, wanting);
@@ -73,7 +76,8 @@ function alike(texts: readonly LooseText[], open: readonly Open[]): Given<LooseT
 }
 
 async function areAlike(texts: readonly LooseText[]): Promise<boolean> {
-  if (texts.length > MAX_COMPARED || texts.some(({ guess }) => guess.ending === '.nvram' || guess.isRest)) return false;
+  if (texts.length > MAX_COMPARED || texts.some(({ guess }) => ENDLESS.includes(guess.ending) || guess.isRest))
+    return false;
   const seen = new Set<string>();
   for (const { file, at, length } of texts) {
     const bytes = new Uint8Array(length);

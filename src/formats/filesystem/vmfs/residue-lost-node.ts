@@ -5,7 +5,8 @@ import { data, segments } from '../../../core/map-source.ts';
 import type { Node } from '../../../core/node.ts';
 import { type Certainty, GUESSED, type Why } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
-import { guessOf, HEAD_BYTES } from './residue-content.ts';
+import { startOf } from './carve.ts';
+import { CHANGES, guessOf, HEAD_BYTES, SETTINGS } from './residue-content.ts';
 import type { Lost } from './residue-lost.ts';
 import { chainSource } from './residue-map.ts';
 import type { Chain } from './residue-pointers.ts';
@@ -26,11 +27,22 @@ export async function lostNode(
   const base = { name: printable(rawName), rawName, locator, kind: 'file' as const, state: 'orphan' as const };
   const from = { name_from: named.from, ...(named.name !== rawName && { name: named.name }) };
   if (text !== undefined) return { ...base, ...textParts(volume, text, from) };
-  const chain = match?.chain ?? lost.chain!;
+  const chain = match?.chain ?? (await asLongAsItsDisk(volume, survey, lost.chain!));
   const bytes = (): Promise<Source> =>
     match === undefined ? chainSource(volume, survey, chain, GUESSED) : survey.matchedBytes(match);
   const parts = await chainParts(volume, chain, bytes, { ...from, ...(match && { pointers_from: match.from }) });
   return withShare(volume, { ...base, ...parts }, chain.place, await shareOf(survey, await bytes()));
+}
+
+/**
+ * A disk that was never written to its end has no pointers there: what its guest says is its size. Where its tables have
+ * room for such pointers and have none, those are holes; what lies behind the tables is missing.
+ */
+async function asLongAsItsDisk(volume: Volume, survey: Survey, chain: Chain): Promise<Chain> {
+  const head = new Uint8Array(Math.min(HEAD_BYTES, chain.size));
+  await (await chainSource(volume, survey, chain, GUESSED)).read(0, head);
+  const start = startOf(0, head, volume.volume.size);
+  return start !== undefined && start.size > chain.size ? { ...chain, size: start.size } : chain;
 }
 
 type Parts = Pick<Node, 'facts' | 'damage' | 'bytes'>;
@@ -60,10 +72,13 @@ function textParts(volume: Volume, text: LooseText, more: Readonly<Record<string
     : 'a file descriptor that leads to this sub-block';
   const own = { at: place, code, expected, actual: isInside ? 'text alone' : 'none' };
   const bytes = async (): Promise<Source> => textSource(volume, text, GUESSED);
-  const damage = [volume.note(own, 'it is known by its text only, and ends where the text does')];
+  const isText = ![SETTINGS.ending, CHANGES.ending].includes(guess.ending);
+  const effect = isText ? ENDS_WITH_TEXT : 'it is known by its first bytes only, and where it ends is not known';
+  const damage = [volume.note(own, effect)];
   return { facts: { size: length, details: { looks_like: guess.from, ...more } }, damage, bytes };
 }
 
+const ENDS_WITH_TEXT = 'it is known by its text only, and ends where the text does';
 const IN_DESCRIPTOR = { what: 'file descriptor', code: 'vmfs.fd.text-alone' };
 const IN_SUB_BLOCK = { what: 'sub-block', code: 'vmfs.sub-block-unowned' };
 

@@ -1,7 +1,7 @@
 /** Names for what nothing names any more, from the best evidence there is; each keeps where it came from. */
 import { addressText } from './address.ts';
 import { align } from './residue-align.ts';
-import { type Guess, guessOf, HEAD_BYTES } from './residue-content.ts';
+import { CHANGES, type Guess, guessOf, HEAD_BYTES } from './residue-content.ts';
 import type { How, Trace } from './residue-dirents.ts';
 import { byMachine, byNeighbours } from './residue-neighbours.ts';
 import type { Residue, Survey } from './residue-survey.ts';
@@ -46,6 +46,7 @@ export async function namesOf(survey: Survey): Promise<Map<number, Named>> {
   byNeighbours(survey, names);
   byCompany(survey, names);
   byExtentsBeside(survey, guesses, names);
+  byTracking(survey, guesses, names);
   byMachine(survey, names);
   lostDirectories(survey, names);
   for (const { key, address } of survey.residues.values()) {
@@ -132,7 +133,29 @@ function byExtents(survey: Survey, guesses: ReadonlyMap<number, Guess>, names: M
   }
 }
 
-/** The same among the files of one directory, once it is known what lay together: machines made alike have disks alike. */
+/** What says which blocks of a disk changed is called as its descriptor says, where there is one of either beside the other. */
+function byTracking(survey: Survey, guesses: ReadonlyMap<number, Guess>, names: Map<number, Named>): void {
+  const wanted = new Map<number, Set<string>>();
+  const there = new Map<number, number[]>();
+  const taken = new Set([...names].map(([key, { name }]) => `${directoryOf(survey, key, names)}/${name}`));
+  for (const [key, { tracking, ending }] of guesses) {
+    const directory = directoryOf(survey, key, names);
+    const { address } = survey.residues.get(key)!;
+    if (directory === 0) continue;
+    if (tracking !== undefined && !taken.has(`${directory}/${tracking}`))
+      wanted.set(directory, (wanted.get(directory) ?? new Set()).add(tracking));
+    if (names.get(key)?.name === `fd-${addressText(address)}${ending}` && ending === CHANGES.ending)
+      there.set(directory, [...(there.get(directory) ?? []), key]);
+  }
+  for (const [directory, [key, ...more]] of there) {
+    const [name, ...others] = wanted.get(directory) ?? [];
+    if (name === undefined || more.length + others.length > 0) continue;
+    const from = `${guesses.get(key)!.from}; the disk descriptor beside it names one`;
+    names.set(key, { name, from, directory });
+  }
+}
+
+/** Extents among the files of one directory, once it is known what lay together: machines made alike have disks alike. */
 function byExtentsBeside(survey: Survey, guesses: ReadonlyMap<number, Guess>, names: Map<number, Named>): void {
   const taken = new Set([...names].map(([key, { name }]) => `${directoryOf(survey, key, names)}/${name}`));
   const wanted = new Map<string, { readonly key: number; readonly name: string }[]>();
@@ -179,7 +202,7 @@ function byCompany(survey: Survey, names: Map<number, Named>): void {
   }
   for (const [address, named] of names) {
     if (named.directory !== undefined || survey.residues.get(address)?.parent !== 0) continue;
-    const base = /^(.+?)(?:_\d+)?(?:-\d{6})?(?:-flat|-delta)?\.vmdk$/.exec(named.name)?.[1];
+    const base = /^(.+?)(?:_\d+)?(?:-\d{6})?(?:-flat|-delta|-sesparse|-ctk)?\.vmdk$/.exec(named.name)?.[1];
     const there = homes.get(base ?? '') ?? [];
     if (there.length === 1) {
       names.set(address, { ...named, directory: there[0], from: `${named.from}; beside its machine` });

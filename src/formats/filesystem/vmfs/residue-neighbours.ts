@@ -97,5 +97,5 @@ export function indexOf(volume: Volume, address: number): number {
 
 /** "web01" of "web01-000001-delta.vmdk". */
 function stemOf(name: string): string {
-  return /^(.+?)(?:_\d+)?(?:-\d{6})?(?:-flat|-delta|-sesparse|-rdmp?)?\.[^.]+$/.exec(name)?.[1] ?? name;
+  return /^(.+?)(?:_\d+)?(?:-\d{6})?(?:-flat|-delta|-sesparse|-rdmp?|-ctk)?\.[^.]+$/.exec(name)?.[1] ?? name;
 }

@@ -212,6 +212,7 @@ function shapeOf(volume: Volume, words: Uint32Array): Pick<Table, 'count' | 'end
   const seen = new Set<number>();
   const slots = words.length / g.pointerWords;
   let end = -1;
+  let count = 0;
   for (let i = 0; i < slots; i++) {
     const low = words[i * g.pointerWords];
     const high = six ? words[2 * i + 1] : 0;
@@ -222,15 +223,17 @@ function shapeOf(volume: Volume, words: Uint32Array): Pick<Table, 'count' | 'end
     if ((typeOf(low) !== FILE_BLOCK && !large) || unused || !fileBlockFits(g, low, high)) return undefined;
     if (start <= 0 || start + g.blockSize > volume.volume.size || (!large && seen.has(start))) return undefined;
     seen.add(start);
+    count++;
     end = i;
   }
-  if (seen.size < ENOUGH) return undefined;
+  // A large block has as many pointers as it has room for blocks, which all are the same.
+  if (count < ENOUGH) return undefined;
   const blockAt = (i: number): number => {
     const low = words[i * g.pointerWords];
     return low === 0 ? -1 : fileBlockAt(g, low, six ? words[2 * i + 1] : 0) / g.blockSize;
   };
   const next = end === slots - 1 ? blockAt(end) + 1 : -1;
-  return { count: seen.size, end, first: blockAt(0), next };
+  return { count, end, first: blockAt(0), next };
 }
 
 /** Joins tables where exactly one begins with the block that follows the last block of another. Never by address. */

@@ -7,7 +7,17 @@ import { latin1, viewOf } from '../../../core/struct.ts';
 import { addressText, fdNumbers, SUB_BLOCK } from './address.ts';
 import { bitmaps } from './bitmaps.ts';
 import type { FileClaims } from './residue-claims.ts';
-import { type Guess, guessRest, guessText, HEAD_BYTES, isSettings, SETTINGS } from './residue-content.ts';
+import {
+  CHANGES,
+  type Guess,
+  goesOn,
+  guessRest,
+  guessText,
+  HEAD_BYTES,
+  isChanges,
+  isSettings,
+  SETTINGS,
+} from './residue-content.ts';
 import type { Trace } from './residue-dirents.ts';
 import { looseEntries } from './residue-loose.ts';
 import { placeIn } from './residue-place.ts';
@@ -25,7 +35,7 @@ export interface LooseText {
   readonly at: number;
   /** The same in the volume. */
   readonly place: number;
-  /** Bytes that are text; of settings, the room that they have. */
+  /** Bytes that are text; of what is none, the room that it has. */
   readonly length: number;
   /** VMFS6: descriptor address of the directory that it is booked to; else 0. */
   readonly owner: number;
@@ -41,8 +51,12 @@ export interface Loose {
 const MAX_TEXTS = 4096;
 const MAX_ENTRIES_FOUND = 1 << 18;
 const READ_BYTES = 1 << 20;
+/** Sub-blocks that one log is followed through. */
+const MAX_FOLLOWED = 16;
 const EMPTY_LIST = /^\.encoding\s*=\s*"[\w-]+"\s*$/;
 const SETTING = /^[\w.:]+\s*=\s*"/m;
+/** Bytes of a line of a log at most. */
+const TAIL = 4096;
 const DOT_AT_6 = 0x3b8;
 const DOTS_AT_6 = 0x4d8;
 
@@ -52,6 +66,7 @@ export async function looseIn(volume: Volume, claims: readonly FileClaims[]): Pr
   const file = volume.files.sbc;
   if (file === undefined || file.header.size === 0) return out;
   const { size, perCluster } = file.header;
+  const log = new LastLog(out.texts);
   const perRead = Math.max(1, Math.floor(READ_BYTES / size));
   for await (const [cluster] of bitmaps(volume, file)) {
     const owners = volume.geometry.version === 6 ? await ownersOf(volume, file, cluster) : [];
@@ -67,13 +82,43 @@ export async function looseIn(volume: Volume, claims: readonly FileClaims[]): Pr
         const block = bytes.subarray(i * size, (i + 1) * size);
         const owner = owners[first + i] ?? 0;
         entriesOf(volume, block, owner, out);
-        const text = textIn(block, `sb-${addressText(low, high)}`, file, from + i * size, gaps);
+        const at = from + i * size;
+        if (log.goesOnIn(block, at, owner)) continue;
+        const text = textIn(block, `sb-${addressText(low, high)}`, file, at, gaps);
         if (text === undefined || out.texts.length >= MAX_TEXTS) continue;
         out.texts.push({ ...text, owner, place: await placeIn(volume, file.source, text.at) });
+        log.note(block);
       }
     }
   }
   return out;
+}
+
+/** A log that fills its sub-block goes on in the next one: these are given out one behind the other. */
+class LastLog {
+  readonly #texts: LooseText[];
+  #end = '';
+
+  constructor(texts: LooseText[]) {
+    this.#texts = texts;
+  }
+
+  /** The text that was found last lies in `block`, or ends there. */
+  note(block: Uint8Array): void {
+    this.#end = latin1(block, Math.max(0, block.length - TAIL), Math.min(TAIL, block.length));
+  }
+
+  /** Whether the last text goes on in `block`, which lies at `at` of its file; then it is so much longer. */
+  goesOnIn(block: Uint8Array, at: number, owner: number): boolean {
+    const last = this.#texts.at(-1);
+    if (last === undefined || last.guess.ending !== '.log' || last.owner !== owner) return false;
+    if (last.at + last.length !== at || last.length >= MAX_FOLLOWED * block.length) return false;
+    const more = goesOn(this.#end, latin1(block, 0, Math.min(block.length, HEAD_BYTES))) ? textLength(block, []) : 0;
+    if (more === 0) return false;
+    this.#texts[this.#texts.length - 1] = { ...last, length: last.length + more };
+    this.note(block);
+    return true;
+  }
 }
 
 function subBlockAddress(volume: Volume, cluster: number, resource: number): readonly [number, number] {
@@ -127,13 +172,12 @@ export function textIn(
   gaps: readonly Gap[],
 ): Found | undefined {
   if (isSettings(block)) return { name, guess: SETTINGS, file, at, length: block.length };
+  if (isChanges(block)) return { name, guess: CHANGES, file, at, length: block.length };
   const lost = gaps.map(({ length, offset }): Stretch => [offset - at, offset - at + length]);
   const first = endOfLost(lost, 0) ?? 0;
   // Most blocks are empty or no text: their first bytes say so.
   if (first + 1 >= block.length || !isText(block[first]) || !isText(block[first + 1])) return undefined;
-  let length = textEnd(block, lost);
-  // What follows a text that ends in the middle of a sector is left over from something else.
-  if (length < block.length && block[length] !== 0) length = block.lastIndexOf(0x0a, length - 1) + 1;
+  let length = textLength(block, lost);
   if (length <= first) return undefined;
   if (first > 0) {
     const rest = guessRest(latin1(block, first, Math.min(length - first, HEAD_BYTES)));
@@ -146,6 +190,13 @@ export function textIn(
   }
   const guess = guessText(latin1(block, 0, Math.min(length, HEAD_BYTES)));
   return guess === undefined ? undefined : { name, guess, file, at, length };
+}
+
+/** Bytes of the text that a block begins with. */
+export function textLength(block: Uint8Array, lost: readonly Stretch[]): number {
+  const length = textEnd(block, lost);
+  // What follows a text that ends in the middle of a sector is left over from something else.
+  return length < block.length && block[length] !== 0 ? block.lastIndexOf(0x0a, length - 1) + 1 : length;
 }
 
 /** Where in a block something was not read, as [start, end). */
