@@ -2,6 +2,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { treeOf } from '../codec/tree-hash.ts';
+import { flattenChecked } from '../core/checked.ts';
+import type { RunList } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { entryOf } from './entry.ts';
 import { interrupted, writeError } from './error.ts';
@@ -191,9 +193,10 @@ export class Copy {
     const layout = this.#layout;
     const before = layout.counts;
     let at = 0;
-    const summary = await summarize(source, (list) => {
+    const add = (list: RunList): void => {
       for (let i = 0; i < list.n; at += list.length[i++]) layout.add(list, i, at, 0, list.length[i]);
-    });
+    };
+    const summary = await summarize(source, add, flattenChecked);
     if (layout.foreign) {
       layout.cutBack(before);
       return this.#large(item, index, source, known);

@@ -57,7 +57,7 @@ export class LayoutBuilder {
     for (const { source, at, length: wanted } of inputs) {
       for (let from = at; from < at + wanted; ) {
         list.clear();
-        const reached = flatten(source, from, at + wanted, list);
+        const reached = flatten(source, from, at + wanted, list, true);
         if (typeof reached !== 'number') return false;
         for (let i = 0; i < list.n; i++) {
           const bottom = list.state(i) === DATA ? list.sourceOf(i) : undefined;

@@ -1,0 +1,109 @@
+/** Checksums of data, and what they tell of each copy of it. */
+import { type Checker, OTHER, SOUND, WRONG } from '../../../core/checked.ts';
+import type { Why } from '../../../core/run.ts';
+import type { Gap, Source } from '../../../core/source.ts';
+import type { Chunks } from './chunks.ts';
+import { DATA_SUM, SUM_TREE } from './structs.ts';
+import type { Volume } from './volume.ts';
+
+type Chunk = Chunks['all'][number];
+
+/** All sums stand under one object, the tenth from the end of all numbers. */
+const SUMS = Number.POSITIVE_INFINITY;
+
+/** The sum of each sector from a logical place on, where the volume keeps one. */
+export async function sumsOf(volume: Volume, from: number, length: number): Promise<Map<number, Uint8Array>> {
+  const out = new Map<number, Uint8Array>();
+  const tree = await volume.tree(SUM_TREE);
+  if (tree === undefined) return out;
+  const { sectorSize } = volume.super.block;
+  const { sumBytes } = volume.super;
+  const { node } = await tree.leaf({ objectid: SUMS, type: DATA_SUM, offset: from });
+  // Sums of a place may stand in an item that begins before it.
+  let start = from;
+  for (let i = 0; i < (node?.n ?? 0); i++)
+    if (node!.type[i] === DATA_SUM && node!.offset[i] <= from) start = node!.offset[i];
+  const first = { objectid: SUMS, type: DATA_SUM, offset: start };
+  for await (const item of tree.items(first, { objectid: SUMS, type: DATA_SUM, offset: from + length })) {
+    if ('lost' in item || (item.doubt !== undefined && item.doubt !== volume.doubt)) continue;
+    const skip = Math.max(0, Math.floor((from - item.offset) / sectorSize));
+    for (let i = skip; (i + 1) * sumBytes <= item.size; i++) {
+      const at = item.offset + i * sectorSize;
+      if (at >= from + length) break;
+      const sumAt = item.at + i * sumBytes;
+      if (at >= from) out.set(at, item.node.bytes.subarray(sumAt, sumAt + sumBytes));
+    }
+  }
+  return out;
+}
+
+/** Holds the bytes of a chunk against the sums that the volume keeps of them. */
+export class DataSums implements Checker {
+  readonly unit: number;
+  readonly ways: readonly Source[];
+  readonly why: Why;
+  readonly #volume: Volume;
+  readonly #logical: number;
+
+  constructor(volume: Volume, chunk: Chunk) {
+    this.#volume = volume;
+    this.#logical = chunk.logical;
+    this.unit = volume.super.block.sectorSize;
+    this.ways = [chunk.best, ...chunk.others()];
+    this.why = { what: 'the btrfs checksum of these bytes, which is another one', code: 'btrfs.data.checksum' };
+  }
+
+  async check(from: number, end: number): Promise<Uint8Array> {
+    const { unit, ways } = this;
+    const verdicts = new Uint8Array(Math.ceil((end - from) / unit)).fill(SOUND);
+    const sums = await sumsOf(this.#volume, this.#logical + from, end - from);
+    if (sums.size === 0) return verdicts;
+    const block = new Uint8Array(end - from);
+    const gaps = await ways[0].read(from, block);
+    for (const [place, sum] of sums) {
+      const at = place - this.#logical;
+      const bytes = block.subarray(at - from, at - from + unit);
+      // A chunk may end within its last sector where it is damaged: nobody has a sum of that.
+      const isThere = bytes.length === unit && !touches(gaps, at, unit);
+      if (bytes.length < unit || (isThere && this.#agrees(bytes, sum))) continue;
+      const way = await this.#otherWay(at, sum);
+      // What cannot be read at all says so by itself.
+      verdicts[(at - from) / unit] = way !== undefined ? OTHER + way : isThere ? WRONG : SOUND;
+      if (isThere) this.#tell(place, way !== undefined);
+    }
+    return verdicts;
+  }
+
+  /** The first of the other ways that agrees with a sum, counted from 0. */
+  async #otherWay(at: number, sum: Uint8Array): Promise<number | undefined> {
+    const sector = new Uint8Array(this.unit);
+    for (const [i, way] of this.ways.slice(1).entries()) {
+      const gaps = await way.read(at, sector);
+      if (gaps.length === 0 && this.#agrees(sector, sum)) return i;
+    }
+    return undefined;
+  }
+
+  #agrees(bytes: Uint8Array, sum: Uint8Array): boolean {
+    const own = this.#volume.super.sum(bytes);
+    for (let i = 0; i < sum.length; i++) if (own[i] !== sum[i]) return false;
+    return true;
+  }
+
+  #tell(place: number, isMended: boolean): void {
+    const effect = isMended
+      ? 'a copy that agrees is read instead'
+      : 'no copy of it agrees, and what is read is guessed';
+    this.#volume.note(
+      place,
+      this.why.code!,
+      'bytes with the checksum that is kept of them',
+      'another checksum',
+      effect,
+    );
+  }
+}
+
+function touches(gaps: readonly Gap[], at: number, length: number): boolean {
+  return gaps.some((gap) => gap.offset < at + length && gap.offset + gap.length > at);
+}
