@@ -9,7 +9,7 @@ import type { Tree } from './tree.ts';
 import type { Volume } from './volume.ts';
 
 const LAST = Number.POSITIVE_INFINITY;
-const BLOCK = 1024 * 1024;
+const BLOCK = 256 * 1024;
 
 /** Compares all stored bytes of a file with the checksums of them, and yields what differs. */
 export async function* checkSums(

@@ -1,9 +1,10 @@
 /** Checksums of data, and what they tell of each copy of it. */
+import { crc32c } from '../../../codec/crc32c.ts';
 import { type Checker, OTHER, SOUND, WRONG } from '../../../core/checked.ts';
 import type { Why } from '../../../core/run.ts';
 import type { Gap, Source } from '../../../core/source.ts';
 import type { Chunks } from './chunks.ts';
-import { DATA_SUM, SUM_TREE } from './structs.ts';
+import { DATA_SUM, SUM_BYTES, SUM_TREE } from './structs.ts';
 import type { Volume } from './volume.ts';
 
 type Chunk = Chunks['all'][number];
@@ -11,11 +12,13 @@ type Chunk = Chunks['all'][number];
 /** All sums stand under one object, the tenth from the end of all numbers. */
 const SUMS = Number.POSITIVE_INFINITY;
 
-/** The sum of each sector from a logical place on, where the volume keeps one. */
-export async function sumsOf(volume: Volume, from: number, length: number): Promise<Map<number, Uint8Array>> {
-  const out = new Map<number, Uint8Array>();
+/** A sum that the volume keeps, and the logical place of the sector it is of. */
+type Visit = (place: number, node: Uint8Array, at: number) => void;
+
+/** Calls `visit` with the sum of each sector of a logical stretch, where the volume keeps one. */
+async function eachSum(volume: Volume, from: number, length: number, visit: Visit): Promise<void> {
   const tree = await volume.tree(SUM_TREE);
-  if (tree === undefined) return out;
+  if (tree === undefined) return;
   const { sectorSize } = volume.super.block;
   const { sumBytes } = volume.super;
   const { node } = await tree.leaf({ objectid: SUMS, type: DATA_SUM, offset: from });
@@ -24,17 +27,16 @@ export async function sumsOf(volume: Volume, from: number, length: number): Prom
   for (let i = 0; i < (node?.n ?? 0); i++)
     if (node!.type[i] === DATA_SUM && node!.offset[i] <= from) start = node!.offset[i];
   const first = { objectid: SUMS, type: DATA_SUM, offset: start };
-  for await (const item of tree.items(first, { objectid: SUMS, type: DATA_SUM, offset: from + length })) {
+  for await (const item of tree.items(first, { objectid: SUMS, type: DATA_SUM, offset: from + length - 1 })) {
+    // A volume that was not unmounted has not written anything over what these sums are of.
     if ('lost' in item || (item.doubt !== undefined && item.doubt !== volume.doubt)) continue;
     const skip = Math.max(0, Math.floor((from - item.offset) / sectorSize));
     for (let i = skip; (i + 1) * sumBytes <= item.size; i++) {
-      const at = item.offset + i * sectorSize;
-      if (at >= from + length) break;
-      const sumAt = item.at + i * sumBytes;
-      if (at >= from) out.set(at, item.node.bytes.subarray(sumAt, sumAt + sumBytes));
+      const place = item.offset + i * sectorSize;
+      if (place >= from + length) break;
+      if (place >= from) visit(place, item.node.bytes, item.at + i * sumBytes);
     }
   }
-  return out;
 }
 
 /** Holds the bytes of a chunk against the sums that the volume keeps of them. */
@@ -44,10 +46,14 @@ export class DataSums implements Checker {
   readonly why: Why;
   readonly #volume: Volume;
   readonly #logical: number;
+  readonly #isPlain: boolean;
+  /** Buffers at rest: as many as checks were ever under way at once. */
+  readonly #kept: { room: Uint8Array; sums: Uint8Array }[] = [];
 
   constructor(volume: Volume, chunk: Chunk) {
     this.#volume = volume;
     this.#logical = chunk.logical;
+    this.#isPlain = volume.super.block.sumType === 0;
     this.unit = volume.super.block.sectorSize;
     this.ways = [chunk.best, ...chunk.others()];
     this.why = { what: 'the btrfs checksum of these bytes, which is another one', code: 'btrfs.data.checksum' };
@@ -56,21 +62,31 @@ export class DataSums implements Checker {
   async check(from: number, end: number): Promise<Uint8Array> {
     const { unit, ways } = this;
     const verdicts = new Uint8Array(Math.ceil((end - from) / unit)).fill(SOUND);
-    const sums = await sumsOf(this.#volume, this.#logical + from, end - from);
-    if (sums.size === 0) return verdicts;
-    const block = new Uint8Array(end - from);
-    const gaps = await ways[0].read(from, block);
-    for (const [place, sum] of sums) {
-      const at = place - this.#logical;
+    const kept = this.#kept.pop() ?? { room: new Uint8Array(0), sums: new Uint8Array(0) };
+    if (kept.room.length < end - from) {
+      kept.room = new Uint8Array(end - from);
+      kept.sums = new Uint8Array(verdicts.length * SUM_BYTES);
+    }
+    const { sumBytes } = this.#volume.super;
+    const places: number[] = [];
+    await eachSum(this.#volume, this.#logical + from, end - from, (place, node, at) => {
+      for (let i = 0; i < sumBytes; i++) kept.sums[places.length * sumBytes + i] = node[at + i];
+      places.push(place - this.#logical);
+    });
+    const block = kept.room.subarray(0, end - from);
+    const gaps = places.length === 0 ? [] : await ways[0].read(from, block);
+    for (const [i, at] of places.entries()) {
       const bytes = block.subarray(at - from, at - from + unit);
+      const sum = kept.sums.subarray(i * sumBytes, (i + 1) * sumBytes);
+      const isThere = !touches(gaps, at, unit);
       // A chunk may end within its last sector where it is damaged: nobody has a sum of that.
-      const isThere = bytes.length === unit && !touches(gaps, at, unit);
       if (bytes.length < unit || (isThere && this.#agrees(bytes, sum))) continue;
       const way = await this.#otherWay(at, sum);
       // What cannot be read at all says so by itself.
       verdicts[(at - from) / unit] = way !== undefined ? OTHER + way : isThere ? WRONG : SOUND;
-      if (isThere) this.#tell(place, way !== undefined);
+      if (isThere) this.#tell(at + this.#logical, way !== undefined);
     }
+    this.#kept.push(kept);
     return verdicts;
   }
 
@@ -85,6 +101,8 @@ export class DataSums implements Checker {
   }
 
   #agrees(bytes: Uint8Array, sum: Uint8Array): boolean {
+    // The usual one without room for it: there is one each sector.
+    if (this.#isPlain) return crc32c(bytes) === (sum[0] | (sum[1] << 8) | (sum[2] << 16) | (sum[3] << 24)) >>> 0;
     const own = this.#volume.super.sum(bytes);
     for (let i = 0; i < sum.length; i++) if (own[i] !== sum[i]) return false;
     return true;
