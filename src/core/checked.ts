@@ -21,6 +21,8 @@ export interface Checker {
   readonly why: Why;
   /** What is found of each unit of [from, end): SOUND where no sum is kept, too. */
   check(from: number, end: number): Promise<Uint8Array>;
+  /** What a codec that threads know checks [from, end) by, a number for each unit; undefined where none does. */
+  sums(from: number, end: number): Promise<Float64Array | undefined>;
 }
 
 /** Units whose verdicts are kept together: 64 MiB, mostly. */
@@ -39,6 +41,9 @@ export class CheckedSource implements Source {
   readonly #verdicts: TableCache<Uint8Array>;
   /** The same, with what was not looked at yet as it is believed without. */
   readonly #asKnown: Source;
+
+  /** Sums from a byte on, for who is about to hand that out to threads. */
+  #prepared: { readonly from: number; readonly sums: Float64Array } | undefined;
 
   constructor(checker: Checker, loose?: CheckedSource) {
     this.size = checker.ways[0].size;
@@ -77,6 +82,32 @@ export class CheckedSource implements Source {
       }
       i = stop;
     }
+  }
+
+  /** Loads the sums of [from, end), so that threads can check it; false where they cannot. */
+  async prepare(from: number, end: number): Promise<boolean> {
+    const first = this.#floor(from);
+    const sums = await this.#checker.sums(first, this.#ceil(end));
+    this.#prepared = sums && { from: first, sums };
+    return sums !== undefined;
+  }
+
+  /** Whole units around [from, end), and the sums that were loaded of them; undefined where they were not. */
+  proof(from: number, end: number): { from: number; end: number; unit: number; sums: Float64Array } | undefined {
+    const { unit } = this.#checker;
+    const first = this.#floor(from);
+    const stop = this.#ceil(end);
+    const i = (first - (this.#prepared?.from ?? first + unit)) / unit;
+    const sums = i < 0 ? undefined : this.#prepared?.sums.subarray(i, i + (stop - first) / unit);
+    return sums?.length === (stop - first) / unit ? { from: first, end: stop, unit, sums } : undefined;
+  }
+
+  #floor(at: number): number {
+    return Math.floor(at / this.#checker.unit) * this.#checker.unit;
+  }
+
+  #ceil(at: number): number {
+    return Math.ceil(at / this.#checker.unit) * this.#checker.unit;
   }
 
   #verdict(i: number): number {
@@ -131,13 +162,20 @@ export class CheckedSource implements Source {
 
 /**
  * As `flatten` for whoever is going to read, with what has to be checked first checked: in small steps, so that copying
- * goes on beside it. What is answered lies on the evidence as far as threads can read it there.
+ * goes on beside it. What is answered lies on the evidence as far as threads can read it there. `byThreads`: they check
+ * it themselves, and the sums of it are loaded.
  */
-export function flattenChecked(source: Source, from: number, end: number, out: RunList): number | Promise<number> {
+export function flattenChecked(
+  source: Source,
+  from: number,
+  end: number,
+  out: RunList,
+  byThreads = false,
+): number | Promise<number> {
   const reached = flatten(source, from, end, out, true);
-  if (typeof reached !== 'number')
-    return reached.then((offset) => (isChecked(out) ? settled(source, from, out) : offset));
-  return isChecked(out) ? settled(source, from, out) : reached;
+  const go = (offset: number): number | Promise<number> =>
+    isChecked(out) ? settled(source, from, out, byThreads) : offset;
+  return typeof reached === 'number' ? go(reached) : reached.then(go);
 }
 
 function isChecked({ sources }: RunList): boolean {
@@ -150,7 +188,7 @@ function inputsOf(bottom: Source | undefined): readonly Input[] {
   return bottom.inputs.filter(({ source }) => source instanceof CheckedSource);
 }
 
-async function settled(source: Source, from: number, out: RunList): Promise<number> {
+async function settled(source: Source, from: number, out: RunList, byThreads: boolean): Promise<number> {
   let at = from;
   for (let i = 0; i < out.n && at < from + AHEAD; at += out.length[i++]) {
     const bottom = out.sourceOf(i);
@@ -160,6 +198,11 @@ async function settled(source: Source, from: number, out: RunList): Promise<numb
     // What stands before it first.
     if (i > 0) break;
     const length = Math.min(out.length[0], AHEAD - (from % AHEAD));
+    if (byThreads && (await bottom.prepare(out.at[0], out.at[0] + length))) {
+      out.length[0] = length;
+      out.n = 1;
+      return from + length;
+    }
     await bottom.settle(out.at[0], out.at[0] + length);
     out.clear();
     return flatten(source, from, from + length, out, true);

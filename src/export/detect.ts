@@ -65,7 +65,7 @@ async function* chunksOf(disk: Source): AsyncGenerator<{ at: number; length: num
   for (let at = 0; at < disk.size; ) {
     list.clear();
     let from = at;
-    at = await flattenChecked(disk, at, disk.size, list);
+    at = await flattenChecked(disk, at, disk.size, list, true);
     for (let i = 0; i < list.n; i++) {
       const end = from + list.length[i];
       for (let to = from; to < end; ) {

@@ -100,7 +100,7 @@ async function* stretchesOf(sequence: Source): AsyncGenerator<Stretch> {
     for (let reached = at; reached < end; ) {
       list.clear();
       const from = reached;
-      reached = await flattenChecked(sequence, from, end, list);
+      reached = await flattenChecked(sequence, from, end, list, true);
       for (let i = 0, to = from; i < list.n; to += list.length[i++]) builder.add(list, i, to, 0, list.length[i]);
     }
     const { foreign } = builder;

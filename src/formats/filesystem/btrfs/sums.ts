@@ -1,8 +1,10 @@
 /** Checksums of data, and what they tell of each copy of it. */
 import { crc32c } from '../../../codec/crc32c.ts';
+import { NO_SUM } from '../../../codec/summed.ts';
 import { type Checker, OTHER, SOUND, WRONG } from '../../../core/checked.ts';
 import type { Why } from '../../../core/run.ts';
 import type { Gap, Source } from '../../../core/source.ts';
+import { viewOf } from '../../../core/struct.ts';
 import type { Chunks } from './chunks.ts';
 import { DATA_SUM, SUM_BYTES, SUM_TREE } from './structs.ts';
 import type { Volume } from './volume.ts';
@@ -88,6 +90,18 @@ export class DataSums implements Checker {
     }
     this.#kept.push(kept);
     return verdicts;
+  }
+
+  async sums(from: number, end: number): Promise<Float64Array | undefined> {
+    if (!this.#isPlain) return undefined;
+    const out = new Float64Array((end - from) / this.unit).fill(NO_SUM);
+    let n = 0;
+    await eachSum(this.#volume, this.#logical + from, end - from, (place, node, at) => {
+      n++;
+      out[(place - this.#logical - from) / this.unit] = viewOf(node).getUint32(at, true);
+    });
+    // Where there is none there is nothing to hold it against: that is soon known.
+    return n === 0 ? undefined : out;
   }
 
   /** The first of the other ways that agrees with a sum, counted from 0. */
