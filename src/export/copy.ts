@@ -20,6 +20,7 @@ import { isDirectory } from './plan.ts';
 import { rehash, shaOf } from './rehash.ts';
 import { type Summary, summarize } from './summary.ts';
 import type { Threads } from './threads.ts';
+import { stamp } from './times.ts';
 import type { Item } from './walk.ts';
 
 /** Files and bytes that one message to a thread carries at most, a single larger file aside. */
@@ -183,7 +184,7 @@ export class Copy {
     if (known !== undefined) removeOwn(full);
     fs.symlinkSync(raw, full);
     const time = usableTime(item.node.facts.modified);
-    if (time !== undefined) fs.lutimesSync(full, time, time);
+    if (time !== undefined) fs.lutimesSync(full, stamp(time), stamp(time));
     this.#note(index, entryOf(item, { size: 0, tree: null, sha256: null, link: fs.readlinkSync(full) }));
     this.#done(item);
     return true;
