@@ -1,5 +1,8 @@
 /** salvor cat: the bytes of one thing on standard output. */
 import type { Command } from 'commander';
+import { GUESSED } from '../core/run.ts';
+import type { Source } from '../core/source.ts';
+import { placed } from '../stack/placed.ts';
 import { common, health, INTACT, type Target, UNCERTAIN, UsageError, withDisk } from './command.ts';
 import { damageLines, drained, note } from './output.ts';
 
@@ -23,6 +26,13 @@ Examples:
   salvor cat lun0.img::/web01/web01.vmx
   salvor cat lun0.img::/web01/web01.vmdk::vmdk > disk.raw     the disk that a descriptor makes
   salvor cat lun0.img@1048576 --length 512 | xxd`;
+
+/** Bytes that are no more than guessed: counted when they were read, which is what shows some of them to be wrong. */
+async function guessedIn(source: Source, from: number, end: number, signal: AbortSignal): Promise<number> {
+  let bytes = 0;
+  for await (const run of placed(source, from, end, signal)) if (run.certainty === GUESSED) bytes += run.length;
+  return bytes;
+}
 
 async function cat(target: Target, options: { at: number; length?: number }, signal: AbortSignal): Promise<number> {
   const { node } = target;
@@ -48,5 +58,7 @@ async function cat(target: Target, options: { at: number; length?: number }, sig
     if (!process.stdout.write(block)) await drained();
     if (process.stdout.destroyed) return INTACT;
   }
-  return lost > 0 ? UNCERTAIN : health(node);
+  const doubted = await guessedIn(source, start, end, signal);
+  if (doubted > 0) note(`${node.locator}: ${doubted} of these bytes are guessed; salvor map shows which, and why.`);
+  return lost > 0 || doubted > 0 ? UNCERTAIN : health(node);
 }

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { inQuotes } from '../codec/shell.ts';
 import type { Damage } from '../core/damage.ts';
+import { printable } from '../core/locator.ts';
 import type { Node } from '../core/node.ts';
 import { LOST } from '../core/run.ts';
 import { isConfiguration } from '../stack/machines.ts';
@@ -97,9 +98,15 @@ async function checkOne(stack: Stack, node: Node, signal: AbortSignal): Promise<
   return out;
 }
 
-/** What is wrong with all that a file system lists: its directories, and what describes its files. */
+/** What is wrong with all that a file system lists: its directories, what describes its files, and bytes that sums are kept of. */
 async function* inTree(stack: Stack, filesystem: Node, signal: AbortSignal): AsyncGenerator<Damage> {
-  for await (const { node, done } of walkBelow(stack, filesystem, MAX_LEVELS, signal)) if (done) yield* node.damage;
+  for await (const { node, done } of walkBelow(stack, filesystem, MAX_LEVELS, signal)) {
+    if (!done) continue;
+    yield* node.damage;
+    if (node.kind !== 'file' || node.check === undefined) continue;
+    for await (const one of node.check(signal))
+      yield { ...one, effect: `in ${printable(node.rawName)}: ${one.effect}` };
+  }
 }
 
 /** Whatever its tables look like: a disk of which bytes cannot be had is not sound, as when its file was cut off. */

@@ -10,4 +10,5 @@ export const SHARED = {
   bzip2: 8,
   adc: 9,
   xz: 10,
+  summed: 11,
 } as const;

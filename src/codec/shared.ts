@@ -7,6 +7,7 @@ import { grainCodec } from './grain.ts';
 import { lznt1 } from './lznt1.ts';
 import { lzoSegments } from './lzo.ts';
 import { SHARED } from './shared-ids.ts';
+import { summed } from './summed.ts';
 import { xpressHuffman } from './xpress.ts';
 import { xzUnit } from './xz.ts';
 import { zlibUnit } from './zlib.ts';
@@ -22,6 +23,7 @@ const BY_ID: ReadonlyMap<number, (set: readonly number[]) => Codec> = new Map([
   [SHARED.bzip2, () => bzip2Unit],
   [SHARED.adc, () => adc],
   [SHARED.xz, () => xzUnit],
+  [SHARED.summed, ([unit, ...sums]: readonly number[]) => summed(unit, sums)],
 ]);
 
 /** The codec that `shared` names. Throws RangeError for what no codec says of itself. */

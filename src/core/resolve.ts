@@ -22,13 +22,19 @@ const NOWHERE = new RunList(1);
 const WINDOW = 256;
 
 /**
- * Appends the runs of [from, end) with every run followed to the bottom: a file, a device or memory.
- * Certainty is the weakest along the way, and the why is the one that weakened it (or the uppermost).
+ * Appends the runs of [from, end) with every run followed to the bottom: a file, a device or memory. `toRead`: what has to
+ * be held against a checksum first is not followed further, so that it is read by what can do that. Certainty is the weakest along the way, and the why is the one that weakened it (or the uppermost).
  * Answers the offset reached; less than `end` only when `out` is full. Iterative: depth costs no stack.
  */
-export function flatten(source: Source, from: number, end: number, out: RunList): number | Promise<number> {
+export function flatten(
+  source: Source,
+  from: number,
+  end: number,
+  out: RunList,
+  toRead = false,
+): number | Promise<number> {
   const flattener = spare.pop() ?? new Flattener();
-  const reached = flattener.go(source, from, end, out);
+  const reached = flattener.go(source, from, end, out, toRead);
   if (typeof reached === 'number') {
     spare.push(flattener);
     return reached;
@@ -44,8 +50,10 @@ class Flattener {
   #out: RunList = NOWHERE;
   #depth = -1;
   #reached = 0;
+  #toRead = false;
 
-  go(source: Source, from: number, end: number, out: RunList): number | Promise<number> {
+  go(source: Source, from: number, end: number, out: RunList, toRead: boolean): number | Promise<number> {
+    this.#toRead = toRead;
     this.#out = out;
     this.#depth = -1;
     this.#reached = from;
@@ -78,7 +86,10 @@ class Flattener {
       return undefined;
     }
     const end = Math.min(frame.end, frame.source.size);
-    const reached = frame.source.runs(frame.at, end, frame.list);
+    const checks = this.#toRead && frame.source.runsToRead !== undefined;
+    const reached = checks
+      ? frame.source.runsToRead!(frame.at, end, frame.list)
+      : frame.source.runs(frame.at, end, frame.list);
     if (typeof reached === 'number') {
       this.#arrived(frame, reached);
       return undefined;
@@ -143,7 +154,7 @@ export async function readThrough(source: Source, offset: number, into: Uint8Arr
   let at = offset;
   while (at < end) {
     list.clear();
-    const answer = flatten(source, at, end, list);
+    const answer = flatten(source, at, end, list, true);
     const reached = typeof answer === 'number' ? answer : await answer;
     const pieces = layOut(list, at, offset, into, gaps);
     for (let i = 0; i < pieces.length; i += READS_AT_ONCE) {

@@ -21,6 +21,11 @@ export interface Source {
    * A promise only where tables have to be loaded first.
    */
   runs(from: number, end: number, out: RunList): number | Promise<number>;
+  /**
+   * As `runs`, for whoever is going to read: bytes that have to be held against a checksum first lie in this source itself.
+   * Absent where there is no difference.
+   */
+  runsToRead?(from: number, end: number, out: RunList): number;
 }
 
 /** How a format says where bytes lie: the two halves that a MapSource is made of. */

@@ -24,6 +24,7 @@ import type {
   Results,
   WholeFile,
 } from './jobs.ts';
+import { stamp } from './times.ts';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = fs.constants;
 /** The one buffer of this thread. */
@@ -200,7 +201,7 @@ function openPart(file: WholeFile): number {
 function complete(fd: number, file: WholeFile, end: number): void {
   if (end < file.size) fs.ftruncateSync(fd, file.size);
   fs.fchmodSync(fd, file.mode);
-  if (file.modified !== undefined) fs.futimesSync(fd, file.modified, file.modified);
+  if (file.modified !== undefined) fs.futimesSync(fd, stamp(file.modified), stamp(file.modified));
 }
 
 /** Gives a finished file its name, which must be free. */

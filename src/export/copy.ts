@@ -2,6 +2,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { treeOf } from '../codec/tree-hash.ts';
+import { flattenChecked } from '../core/checked.ts';
+import type { RunList } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { entryOf } from './entry.ts';
 import { interrupted, writeError } from './error.ts';
@@ -18,6 +20,7 @@ import { isDirectory } from './plan.ts';
 import { rehash, shaOf } from './rehash.ts';
 import { type Summary, summarize } from './summary.ts';
 import type { Threads } from './threads.ts';
+import { stamp } from './times.ts';
 import type { Item } from './walk.ts';
 
 /** Files and bytes that one message to a thread carries at most, a single larger file aside. */
@@ -181,7 +184,7 @@ export class Copy {
     if (known !== undefined) removeOwn(full);
     fs.symlinkSync(raw, full);
     const time = usableTime(item.node.facts.modified);
-    if (time !== undefined) fs.lutimesSync(full, time, time);
+    if (time !== undefined) fs.lutimesSync(full, stamp(time), stamp(time));
     this.#note(index, entryOf(item, { size: 0, tree: null, sha256: null, link: fs.readlinkSync(full) }));
     this.#done(item);
     return true;
@@ -191,9 +194,10 @@ export class Copy {
     const layout = this.#layout;
     const before = layout.counts;
     let at = 0;
-    const summary = await summarize(source, (list) => {
+    const add = (list: RunList): void => {
       for (let i = 0; i < list.n; at += list.length[i++]) layout.add(list, i, at, 0, list.length[i]);
-    });
+    };
+    const summary = await summarize(source, add, flattenChecked);
     if (layout.foreign) {
       layout.cutBack(before);
       return this.#large(item, index, source, known);

@@ -1,8 +1,8 @@
 /** Looks through a disk for zeros that nothing calls zeros: threads read ahead, what they find is taken in order. */
 import { CHUNK } from '../codec/tree-hash.ts';
+import { flattenChecked } from '../core/checked.ts';
 import type { FileSource } from '../core/evidence.ts';
 import { type Occupied, OccupiedBuilder } from '../core/occupied.ts';
-import { flatten } from '../core/resolve.ts';
 import { RunList } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { filledIn } from './chunk.ts';
@@ -65,7 +65,7 @@ async function* chunksOf(disk: Source): AsyncGenerator<{ at: number; length: num
   for (let at = 0; at < disk.size; ) {
     list.clear();
     let from = at;
-    at = await flatten(disk, at, disk.size, list);
+    at = await flattenChecked(disk, at, disk.size, list, true);
     for (let i = 0; i < list.n; i++) {
       const end = from + list.length[i];
       for (let to = from; to < end; ) {

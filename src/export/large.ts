@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { blake3 } from '../codec/blake3.ts';
 import { CHUNK, leavesOf, type Taken, TreeHash } from '../codec/tree-hash.ts';
+import { flattenChecked } from '../core/checked.ts';
 import { FileSource } from '../core/evidence.ts';
 import { flatten } from '../core/resolve.ts';
 import { DATA, MISSING, RunList } from '../core/run.ts';
@@ -107,7 +108,7 @@ export class LargeCopy {
     const summary = new Summary();
     for (let at = 0; at < source.size; ) {
       list.clear();
-      const answer = flatten(source, at, source.size, list);
+      const answer = flattenChecked(source, at, source.size, list, true);
       const reached = typeof answer === 'number' ? answer : await answer;
       summary.add(list);
       for (let i = 0, from = at; i < list.n; i++) {
@@ -172,6 +173,8 @@ export class LargeCopy {
     const job = { kind: 'chunk', fd, at, length, layout, fill, before: past !== undefined } as const;
     const task = async (): Promise<void> => {
       const result = foreign ? undefined : await this.#threads.run<'chunk'>({ ...job, ...(expect && { expect }) });
+      // What a thread could not read, or found to be disproved, is known only once it was read here.
+      if (result?.leaf === undefined && !foreign) this.#unreadable = true;
       const leaf = result?.leaf ?? (await this.#patiently(at, length));
       this.#tree.leaf(chunk, leaf);
       this.#count(written, result?.kept === true ? written : 0);

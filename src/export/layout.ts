@@ -1,9 +1,16 @@
 /** From runs to plain numbers that threads understand. */
+
+import { summed } from '../codec/summed.ts';
+import { CheckedSource } from '../core/checked.ts';
 import { FileSource } from '../core/evidence.ts';
 import { MadeSource } from '../core/made.ts';
 import { flatten } from '../core/resolve.ts';
 import { DATA, MISSING, RunList } from '../core/run.ts';
+import type { Source } from '../core/source.ts';
 import type { Fill, Layout } from './jobs.ts';
+
+/** Bytes that are checked at a time. */
+const PIECE = 256 * 1024;
 
 export class LayoutBuilder {
   readonly #fill: Fill;
@@ -45,19 +52,48 @@ export class LayoutBuilder {
     const source = list.sourceOf(i);
     if (list.state(i) === MISSING) this.#fills.push(to, length);
     else if (source instanceof FileSource) this.#data.push(to, length, source.fd, list.at[i] + inner);
-    else if (!(source instanceof MadeSource && this.#addMade(source, to, list.at[i] + inner, length)))
-      this.foreign = true;
+    else if (!this.#addOther(source, to, list.at[i] + inner, length)) this.foreign = true;
+  }
+
+  #addOther(source: Source | undefined, to: number, inner: number, length: number): boolean {
+    if (source instanceof MadeSource) return this.#addMade(source, to, inner, length);
+    return source instanceof CheckedSource && this.#addChecked(source, to, inner, length);
+  }
+
+  /** Adds what threads check before they copy it, a piece at a time that stays in the processor's cache. */
+  #addChecked(source: CheckedSource, to: number, inner: number, length: number): boolean {
+    for (let done = 0; done < length; ) {
+      const at = inner + done;
+      const take = Math.min(length - done, PIECE - (at % PIECE));
+      const proof = source.proof(at, at + take);
+      if (proof === undefined) return false;
+      const { unit, sums, from, end } = proof;
+      const believed = { size: source.size, read: source.read, runs: source.runs.bind(source) };
+      const piece = {
+        codec: summed(unit, [...sums]),
+        inputs: [{ source: believed, at: from, length: end - from }],
+        size: end - from,
+      };
+      if (!this.#addMade(piece, to + done, at - from, take)) return false;
+      done += take;
+    }
+    return true;
   }
 
   /** Adds what threads can make by themselves: of evidence alone, by a codec that they know. */
-  #addMade({ codec, inputs, size }: MadeSource, to: number, inner: number, length: number): boolean {
+  #addMade(
+    { codec, inputs, size }: Pick<MadeSource, 'codec' | 'inputs' | 'size'>,
+    to: number,
+    inner: number,
+    length: number,
+  ): boolean {
     if (!this.#takesMade || codec.shared === undefined) return false;
     const pieces: number[] = [];
     const list = this.#inputs;
     for (const { source, at, length: wanted } of inputs) {
       for (let from = at; from < at + wanted; ) {
         list.clear();
-        const reached = flatten(source, from, at + wanted, list);
+        const reached = flatten(source, from, at + wanted, list, true);
         if (typeof reached !== 'number') return false;
         for (let i = 0; i < list.n; i++) {
           const bottom = list.state(i) === DATA ? list.sourceOf(i) : undefined;

@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { ExportError } from './error.ts';
 import { PART } from './names.ts';
+import { stamp } from './times.ts';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = fs.constants;
 /** Who may look at a file that is not complete. */
@@ -62,7 +63,7 @@ export function removeOwn(full: string): void {
 /** Gives an open part its mode, times and name; the name must be free. */
 export function finishPart(open: OpenPart, full: string, mode: number, modified: number | undefined): void {
   fs.fchmodSync(open.fd, mode);
-  if (modified !== undefined) fs.futimesSync(open.fd, modified, modified);
+  if (modified !== undefined) fs.futimesSync(open.fd, stamp(modified), stamp(modified));
   if (isThere(full)) {
     throw new ExportError(
       'exists',
@@ -102,6 +103,6 @@ export function finishDirectories(
     if (fs.lstatSync(full).isSymbolicLink()) continue;
     fs.chmodSync(full, mode ?? 0o755);
     const time = usableTime(modified ?? undefined);
-    if (time !== undefined) fs.utimesSync(full, time, time);
+    if (time !== undefined) fs.utimesSync(full, stamp(time), stamp(time));
   }
 }

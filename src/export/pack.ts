@@ -1,10 +1,10 @@
 /** Writes a file of compressed units: threads compress stretches ahead, and what they give is placed in order. */
 import * as fs from 'node:fs';
+import { flattenChecked } from '../core/checked.ts';
 import { FileSource } from '../core/evidence.ts';
 import { data, type Segment, segments, zeros } from '../core/map-source.ts';
 import type { Occupied } from '../core/occupied.ts';
 import type { Packing, Placed } from '../core/packer.ts';
-import { flatten } from '../core/resolve.ts';
 import { RunList, STATED } from '../core/run.ts';
 import type { Source } from '../core/source.ts';
 import { interrupted } from './error.ts';
@@ -100,7 +100,7 @@ async function* stretchesOf(sequence: Source): AsyncGenerator<Stretch> {
     for (let reached = at; reached < end; ) {
       list.clear();
       const from = reached;
-      reached = await flatten(sequence, from, end, list);
+      reached = await flattenChecked(sequence, from, end, list, true);
       for (let i = 0, to = from; i < list.n; to += list.length[i++]) builder.add(list, i, to, 0, list.length[i]);
     }
     const { foreign } = builder;

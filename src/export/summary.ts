@@ -62,14 +62,18 @@ export class Summary {
 
 const spare: RunList[] = [];
 
-/** Walks all runs of a source once; `each` sees every list. */
-export async function summarize(source: Source, each?: (list: RunList) => void): Promise<Summary> {
+/** Walks all runs of a source once; `each` sees every list. `follow`: how they are followed, if not just so. */
+export async function summarize(
+  source: Source,
+  each?: (list: RunList) => void,
+  follow: typeof flatten = flatten,
+): Promise<Summary> {
   const summary = new Summary();
   // One list serves one file after the other: thousands of small files would each leave theirs to be collected.
   const list = spare.pop() ?? new RunList();
   for (let at = 0; at < source.size; ) {
     list.clear();
-    const reached = flatten(source, at, source.size, list);
+    const reached = follow(source, at, source.size, list);
     at = typeof reached === 'number' ? reached : await reached;
     summary.add(list);
     each?.(list);

@@ -123,6 +123,15 @@ test('a VHD without its first bytes is known by the footer at its end, and guess
   expect(await weakest(source)).toBeLessThan(INFERRED);
 });
 
+test.each([2 ** 16, 2 ** 19, 2 ** 21])('without header and table, blocks of %i bytes are told apart', async (block) => {
+  const made = makeVhd({ disk: disk(31, block, 16, 60) });
+  const table = made.parts.find((part) => part.name === 'table')!;
+  made.bytes.fill(0, 0, table.at + table.length);
+  const { node, source } = await opened({ 'a.vhd': made });
+  expect(node.facts.details).toMatchObject({ blockSize: block });
+  expect(await weakest(source)).toBeLessThan(INFERRED);
+});
+
 test('a block without a bit and without a byte states neither zeros nor the parent', async () => {
   const parent = makeVhd({ disk: base, id: id(1) });
   const files = (made: MadeDisk): Record<string, MadeDisk> => ({ 'now.vhd': made, 'base.vhd': parent });

@@ -39,9 +39,10 @@ export interface Opened {
   readonly left?: { readonly name: string; readonly at: number };
 }
 
-/** Opens what `file` holds. Throws NotThis where nothing of an image is found. */
-export async function openImage(file: Source, cx: Cx, damage: Damage[]): Promise<Opened> {
-  const header = await readHeader(file, cx, damage);
+/** Opens what `file` holds; `doubt` is why nothing of it is stated. Throws NotThis where nothing of an image is found. */
+export async function openImage(file: Source, cx: Cx, damage: Damage[], doubt?: string): Promise<Opened> {
+  const read = await readHeader(file, cx, damage);
+  const header = read && { ...read, code: read.code ?? doubt };
   if (header === undefined) return openWithout(file, cx, damage);
   const { geometry, size } = await geometryFor(file, header, cx, damage);
   const tried = [...damage];

@@ -1,7 +1,7 @@
 /** QCOW2: clusters of a disk in a file, found through two levels of tables. */
 
 import type { Damage } from '../../../core/damage.ts';
-import type { Format } from '../../../core/format.ts';
+import type { Cx, Format } from '../../../core/format.ts';
 import { encodeName, printable } from '../../../core/locator.ts';
 import type { Backing, Node } from '../../../core/node.ts';
 import type { Source } from '../../../core/source.ts';
@@ -10,9 +10,10 @@ import { qcow2Finder } from './find.ts';
 import { fileNames } from './header.ts';
 import { type Opened, openImage, type State } from './image.ts';
 import { mapOf } from './map.ts';
-import { looksLikeOne } from './probe.ts';
+import { isHeader, looksLikeOne } from './probe.ts';
+import { shifted, shiftOf } from './shifted.ts';
 import { uniqueNames } from './snapshots.ts';
-import { header, INCOMPATIBLE, LAZY_REFCOUNTS } from './structs.ts';
+import { header, INCOMPATIBLE, LAZY_REFCOUNTS, MAGIC } from './structs.ts';
 
 export const qcow2: Format = {
   id: 'qcow2',
@@ -33,10 +34,24 @@ export const qcow2: Format = {
   probe: looksLikeOne,
   async open(source, cx) {
     const damage: Damage[] = [];
-    const opened = await openImage(source, cx, damage);
-    return nodeOf(opened, source, cx.self, damage, cx);
+    const at = await startOf(source);
+    if (at === 0) return nodeOf(await openImage(source, cx, damage), source, cx.self, damage, cx);
+    const effect = `the image begins at ${at}, by its header and tables; all bytes are inferred`;
+    damage.push(cx.damage(0, 'qcow2.shifted', 'a QCOW2 header', 'one farther behind', effect));
+    const own: Cx = { ...cx, damage: (place, ...rest) => cx.damage(place + at, ...rest) };
+    const image = shifted(source, at);
+    return nodeOf(await openImage(image, own, damage, 'qcow2.shifted'), image, cx.self, damage, own);
   },
 };
+
+/** Where the image begins: at the start wherever anything there is a header. */
+async function startOf(source: Source): Promise<number> {
+  const head = new Uint8Array(Math.min(header.size, source.size));
+  await source.read(0, head);
+  if (head.length < header.size) return 0;
+  const values = header.decode(head);
+  return values.magic === MAGIC || isHeader(values, source.size) ? 0 : shiftOf(source);
+}
 
 function nodeOf(
   opened: Opened,

@@ -5,11 +5,14 @@ import { slice } from '../../../core/map-source.ts';
 import { VERIFIED } from '../../../core/run.ts';
 import type { Source } from '../../../core/source.ts';
 import { detectGeometry } from './detect.ts';
+import { shiftOf } from './shifted.ts';
 import { header, MAGIC, V2_LENGTH } from './structs.ts';
 import { surveyOf, type Table } from './survey.ts';
 
 const SURE = 95;
 const BY_FIELDS = 80;
+/** A file system before all, as disks may hold images. */
+const BY_SHIFT = 45;
 const BY_TABLES = 40;
 /** Bytes of a file without a header that are looked at: with the largest clusters the first L2 table ends here. */
 const LOOKED: number = 12 * 1024 * 1024;
@@ -32,10 +35,12 @@ export async function looksLikeOne(
   if (lost.length === 0 && values.magic === MAGIC) return values.version === 2 || values.version === 3 ? SURE : 0;
   if (lost.length === 0 && isHeader(values, source.size)) return BY_FIELDS;
   if (isKnown) return 0;
+  if ((await shiftOf(source)) > 0) return BY_SHIFT;
   return (await hasTables(source, NAMED.test(locator) ? LOOKED_NAMED : LOOKED)) ? BY_TABLES : 0;
 }
 
-function isHeader(values: ReturnType<typeof header.decode>, end: number): boolean {
+/** Whether the fields of a header agree with each other, whatever its magic is. */
+export function isHeader(values: ReturnType<typeof header.decode>, end: number): boolean {
   const { clusterBits, l1At, l1Entries, refcountTableAt, size, version } = values;
   if ((version !== 2 && version !== 3) || clusterBits < 9 || clusterBits > 21 || l1Entries === 0) return false;
   const isPlace = (at: number): boolean => at > 0 && at < end && at % 2 ** clusterBits === 0;

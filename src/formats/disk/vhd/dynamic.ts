@@ -23,7 +23,7 @@ import { isSet } from '../guid.ts';
 import { inOrder } from '../order.ts';
 import { bitmapBytes, sectorsOf } from './bitmap.ts';
 import { type Parent, parentOf } from './parent.ts';
-import { findBlocks, findTable } from './salvage.ts';
+import { assumedEnd, findBlockSize, findBlocks, findTable } from './salvage.ts';
 import {
   type Checked,
   DIFFERENCING,
@@ -56,7 +56,7 @@ interface Shape {
   readonly reserved: readonly (readonly [number, number])[];
   readonly most: Certainty;
   readonly doubt: string;
-  /** Neither header nor table are there: blocks of the usual size, as many as the footer says, and nothing of their order. */
+  /** Neither header nor table are there: blocks of the size that their bitmaps tell, as many as the footer says, and nothing of their order. */
   readonly isAssumed?: boolean;
 }
 
@@ -70,7 +70,7 @@ export async function openBlocks(
   cx: Cx,
 ): Promise<Blocks> {
   const header = await headerBy(source, footer, usual, damage, cx);
-  const end = footer !== undefined && footer.at > 0 ? footer.at : source.size;
+  const end = endOf(source, footer);
   const isDelta = header === undefined ? footer?.values.type === DIFFERENCING : isSet(header.values.parentId);
   const parent = isDelta && header !== undefined ? await parentOf(source, header) : undefined;
   const shape = await shapeOf(source, footer, header, parent, most, damage, cx);
@@ -112,6 +112,11 @@ export async function openBlocks(
     details: { blockSize: shape.blockSize, blocks: shape.count, allocated: found.allocated },
     check: () => faults(layout, found, cx),
   };
+}
+
+/** Where blocks end. */
+function endOf(source: Source, footer: Checked<Footer> | undefined): number {
+  return footer !== undefined && footer.at > 0 ? footer.at : source.size;
 }
 
 /** The header that the footer names, with what is wrong with it. */
@@ -161,13 +166,15 @@ async function shapeOf(
           'vhd.lost',
           'a header or a table of blocks',
           'neither',
-          'blocks of 2 MiB are looked for; where that finds none, scan the file for file systems',
+          'blocks are looked for by their bitmaps; where that finds none, scan the file for file systems',
         ),
       );
-      const usual = { tableAt: 3 * SECTOR, blockSize: USUAL_BLOCK, most: INFERRED, doubt: 'vhd.header' } as const;
-      if (footer?.values.type !== DYNAMIC) return { ...usual, count: 0, reserved: [copy] };
-      const count = Math.ceil(size / USUAL_BLOCK);
-      return { ...usual, count, reserved: [[0, 3 * SECTOR + 4 * count]], isAssumed: true };
+      const isDisk = footer?.values.type === DYNAMIC;
+      const blockSize = (isDisk ? await findBlockSize(source, size, endOf(source, footer)) : undefined) ?? USUAL_BLOCK;
+      const usual = { tableAt: 3 * SECTOR, blockSize, most: INFERRED, doubt: 'vhd.header' } as const;
+      if (!isDisk) return { ...usual, count: 0, reserved: [copy] };
+      const count = Math.ceil(size / blockSize);
+      return { ...usual, count, reserved: [[0, assumedEnd(size, blockSize)]], isAssumed: true };
     }
     const reserved = [copy, [found.tableAt, found.tableAt + 4 * found.count] as const];
     return { ...found, reserved, most: INFERRED, doubt: 'vhd.header' };

@@ -103,6 +103,22 @@ export async function findBlocks(
   return best;
 }
 
+/** The size of blocks whose bitmaps are that far apart up to `end`, without any table; undefined where none fits. */
+export async function findBlockSize(source: Source, size: number, end: number): Promise<number | undefined> {
+  for (const blockSize of BLOCK_SIZES) {
+    const found = await findBlocks(source, assumedEnd(size, blockSize), blockSize, end);
+    // One block has nothing to be apart from.
+    if (found !== undefined && found.count > 1 && end - found.from - found.count * found.stride <= PADDING)
+      return blockSize;
+  }
+  return undefined;
+}
+
+/** Where the table of a disk of `size` bytes ends, as hosts put it behind footer and header. */
+export function assumedEnd(size: number, blockSize: number): number {
+  return 3 * SECTOR + 4 * Math.ceil(size / blockSize);
+}
+
 /** Bitmaps of blocks that were written to by most hosts are ones from end to end. */
 async function isBitmap(source: Source, at: number, head: number): Promise<boolean> {
   const raw = new Uint8Array(head);

@@ -139,6 +139,38 @@ export async function findDirectories(place: Place, tableSectors: number): Promi
   return undefined;
 }
 
+/** Entries that are looked at to tell how large a grain is, and how many lead somewhere at least. */
+const ASKED = 65_536;
+const LEAST_ASKED = 8;
+const GRAINS: readonly number[] = [8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
+
+/** Sectors of a grain by the tables alone: as far apart as most grains lie that follow each other; undefined where too few do. */
+export async function grainBetween(
+  place: Place,
+  { main, tables }: Pair,
+  tableSectors: number,
+): Promise<number | undefined> {
+  const first = main + Math.ceil((tables * 4) / SECTOR);
+  const count = Math.min(ASKED, tables * tableSectors * (SECTOR / 4));
+  const words = await new Window(place.source, TABLES_SPAN).words(first * SECTOR, count);
+  const behind = first + tables * tableSectors;
+  const used = words.filter((v) => v >= behind && v * SECTOR < place.source.size).sort();
+  const steps = new Map<number, number>();
+  for (let i = 1; i < used.length; i++) {
+    const step = used[i] - used[i - 1];
+    if (step > 0) steps.set(step, (steps.get(step) ?? 0) + 1);
+  }
+  const [most] = [...steps].sort((a, b) => b[1] - a[1]);
+  if (used.length === 0) return undefined;
+  // Of a few, the last tells: the file ends behind it.
+  const rest = Math.ceil(place.source.size / SECTOR) - used[used.length - 1];
+  if (used.length < LEAST_ASKED)
+    return GRAINS.includes(rest) && used.every((v) => (v - used[0]) % rest === 0) ? rest : undefined;
+  if (most === undefined || !GRAINS.includes(most[0])) return undefined;
+  const isMost = used.filter((v) => (v - used[0]) % most[0] === 0).length * 2 > used.length;
+  return isMost && most[1] * 2 > used.length ? most[0] : undefined;
+}
+
 /** Tables that a directory at this sector leads to; 0 where there is none. */
 async function startsDirectory(place: Place, window: Window, at: number, tableSectors: number): Promise<number> {
   const head = await window.words(at * SECTOR, SECTOR / 4);

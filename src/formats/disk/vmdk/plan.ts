@@ -4,7 +4,7 @@ import type { Damage } from '../../../core/damage.ts';
 import { hex } from '../../../core/damage.ts';
 import { type Certainty, GUESSED, INFERRED, VERIFIED, weaker } from '../../../core/run.ts';
 import type { Values } from '../../../core/struct.ts';
-import { findDirectories, MAX_TABLES } from './directory.ts';
+import { findDirectories, grainBetween, MAX_TABLES } from './directory.ts';
 import { headlessIn } from './headless.ts';
 import type { Place, Wish } from './layer.ts';
 import { walk } from './stream.ts';
@@ -210,7 +210,9 @@ async function planWithout(place: Place, wish: Wish, damage: Damage[], header?: 
   const own = header !== undefined && header.capacity > 0 && header.capacity <= 2 ** 40 ? header.capacity : undefined;
   const isStream = wish.isStream ?? (header !== undefined && (header.flags & COMPRESSED) !== 0);
   if (found === undefined && !isStream && wish.sectors === undefined) return planByGuest(place, damage, header);
-  const room = (found?.tables ?? 0) * ENTRIES * GRAIN;
+  const told = found === undefined ? undefined : await grainBetween(place, found, (ENTRIES * 4) / SECTOR);
+  const grain = told ?? GRAIN;
+  const room = (found?.tables ?? 0) * ENTRIES * grain;
   const known = wish.sectors ?? (own !== undefined && (room === 0 || own <= room) ? own : undefined);
   let sectors = known ?? room;
   if (known === undefined && isStream) sectors = (await walk(place, BEHIND_TEXT, GRAIN, 2 ** 32)).sectors;
@@ -220,14 +222,15 @@ async function planWithout(place: Place, wish: Wish, damage: Damage[], header?: 
   if (header === undefined) damage.push(place.damage(0, 'vmdk.header', '"KDMV"', 'something else', effect));
   const plan: Plan = {
     sectors,
-    grain: GRAIN,
+    grain,
     perTable: ENTRIES,
     main: found?.main ?? 0,
     spare: found?.spare ?? 0,
     origin: 0,
     isCompressed: isStream,
     zeroed: false,
-    most: known === undefined ? GUESSED : INFERRED,
+    // Of how large a grain is, everything depends.
+    most: known === undefined || (found !== undefined && told === undefined) ? GUESSED : INFERRED,
     damage,
     notices: [],
     version: header?.version ?? 0,

@@ -2,6 +2,7 @@
 import { zstdCluster } from '../../../codec/cluster.ts';
 import { lzoSegments } from '../../../codec/lzo.ts';
 import { inflateZlib } from '../../../codec/zlib.ts';
+import { CheckedSource } from '../../../core/checked.ts';
 import { type Codec, type Input, MadeSource } from '../../../core/made.ts';
 import { data, missing, type Segment, zeros } from '../../../core/map-source.ts';
 import type { Certainty, RunList, Why } from '../../../core/run.ts';
@@ -115,7 +116,8 @@ export function extentSegments(
     const inputs: Input[] = [];
     for (const { source, at, length } of volume.place(place, extent.diskBytes, certainty, why, past)) {
       if (source === undefined) return [missing(bytes, { ...why, code: 'btrfs.chunk-missing' })];
-      inputs.push({ source, at: at!, length });
+      // Of bytes that are wrong nothing is made: what came out would not look it.
+      inputs.push({ source: source instanceof CheckedSource ? source.strict : source, at: at!, length });
     }
     made = new MadeSource(expanded, codec, inputs);
     owner.set(place, made, 512);

@@ -118,13 +118,17 @@ async function factsOf(volume: Volume, sub: Subvolume, inode: Inode): Promise<Fa
 }
 
 export function plainFacts(inode: Inode): Facts {
-  const time = (seconds: number, ns: number): number => (Number.isSafeInteger(seconds) ? seconds + ns / 1e9 : 0);
+  // Signed: what is older than 1970 is negative.
+  const time = (low: number, high: number, ns: number): number => {
+    const seconds = (high | 0) * 2 ** 32 + low;
+    return Number.isSafeInteger(seconds) ? seconds + ns / 1e9 : 0;
+  };
   const details: Record<string, string | number | boolean> = {
     inode: inode.number,
     generation: inode.generation,
     changedIn: inode.changedIn,
     allocated: inode.bytes,
-    created: time(inode.made, inode.madeNs),
+    created: time(inode.made, inode.madeHigh, inode.madeNs),
   };
   const special = SPECIAL[inode.kind];
   if (special !== undefined) details.type = special;
@@ -134,9 +138,9 @@ export function plainFacts(inode: Inode): Facts {
     uid: inode.uid,
     gid: inode.gid,
     links: inode.links,
-    modified: time(inode.modified, inode.modifiedNs),
-    changed: time(inode.changed, inode.changedNs),
-    accessed: time(inode.accessed, inode.accessedNs),
+    modified: time(inode.modified, inode.modifiedHigh, inode.modifiedNs),
+    changed: time(inode.changed, inode.changedHigh, inode.changedNs),
+    accessed: time(inode.accessed, inode.accessedHigh, inode.accessedNs),
     details,
   };
 }

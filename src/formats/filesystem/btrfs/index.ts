@@ -21,7 +21,7 @@ export const btrfs: Format = {
   spec: 'guestfs.md part E',
   gaps: [
     'The log tree is not replayed: where there is one, all of the volume is inferred.',
-    'Checksums of data are compared only when a file is checked; reading trusts the first copy that is there.',
+    'Bytes that their checksum disproves are found out when they are read: maps of what was not read call them stated.',
     'What was deleted is not held against checksums: a disk that was told to discard it may read as zeros there.',
     'Volumes with a tree of RAID stripes or of the second kind of extents are listed, without the bytes of their files.',
   ],

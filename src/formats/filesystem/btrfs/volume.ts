@@ -1,9 +1,12 @@
 /** An opened btrfs volume: its devices, its chunks, its trees, and where their bytes lie. */
+
+import { CheckedSource } from '../../../core/checked.ts';
 import type { Damage } from '../../../core/damage.ts';
 import type { Cx } from '../../../core/format.ts';
 import { MAX_DAMAGES } from '../../../core/limits.ts';
 import { data, missing, type Segment } from '../../../core/map-source.ts';
 import { type Certainty, INFERRED, RunList, STATED, type Why } from '../../../core/run.ts';
+import type { Source } from '../../../core/source.ts';
 import { latin1 } from '../../../core/struct.ts';
 import { isSet, uuidText } from '../../disk/guid.ts';
 import type { Chunks, Device } from './chunks.ts';
@@ -18,6 +21,7 @@ import {
   rootReference,
   rootUuids,
 } from './structs.ts';
+import { DataSums } from './sums.ts';
 import type { Super } from './super.ts';
 import { type Item, Tree } from './tree.ts';
 
@@ -58,6 +62,7 @@ export class Volume {
   readonly roots: Tree;
   /** It lays its data in a way that is not read here. */
   readonly isForeign: boolean;
+  readonly #checked = new WeakMap<object, CheckedSource>();
   readonly #subvolumes = new Map<number, Promise<Subvolume | undefined>>();
 
   constructor(first: Super, devices: readonly Device[], nodes: Nodes, cx: Cx, doubt?: string) {
@@ -90,17 +95,26 @@ export class Volume {
   place(logical: number, length: number, certainty: Certainty, why: Why, past?: Chunks): Segment[] {
     const out: Segment[] = [];
     for (let at = logical; at < logical + length; ) {
-      const chunk = this.isForeign ? undefined : (this.chunks.at(at) ?? past?.at(at));
+      const own = this.isForeign ? undefined : this.chunks.at(at);
+      const chunk = own ?? (this.isForeign ? undefined : past?.at(at));
       if (chunk === undefined) {
         const code = this.isForeign ? 'btrfs.feature' : 'btrfs.chunk-missing';
         out.push(missing(logical + length - at, { ...why, code }));
         break;
       }
       const take = Math.min(logical + length, chunk.logical + chunk.length) - at;
-      out.push(data(chunk.best, at - chunk.logical, take, certainty, why));
+      const source = own === undefined ? chunk.best : this.#checkedOf(own);
+      out.push(data(source, at - chunk.logical, take, certainty, why));
       at += take;
     }
     return out;
+  }
+
+  /** The bytes of a chunk, held against the sums that are kept of them. */
+  #checkedOf(chunk: Chunks['all'][number]): Source {
+    const known = this.#checked.get(chunk) ?? new CheckedSource(new DataSums(this, chunk));
+    this.#checked.set(chunk, known);
+    return known;
   }
 
   /** A tree by its number, as the tree of roots has it now. */
