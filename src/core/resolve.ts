@@ -23,7 +23,8 @@ const WINDOW = 256;
 
 /**
  * Appends the runs of [from, end) with every run followed to the bottom: a file, a device or memory. `toRead`: what has to
- * be held against a checksum first is not followed further, so that it is read by what can do that. Certainty is the weakest along the way, and the why is the one that weakened it (or the uppermost).
+ * be held against a checksum first is not followed further, so that it is read by what can do that.
+ * Certainty is the weakest along the way, and the why is the one that weakened it (or the uppermost).
  * Answers the offset reached; less than `end` only when `out` is full. Iterative: depth costs no stack.
  */
 export function flatten(
