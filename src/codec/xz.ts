@@ -10,26 +10,34 @@ const BLOCK_SIZES = 0xc0;
 const FILTER_LZMA2 = 0x21;
 /** Bytes of the check behind a block, by its kind. */
 const CHECKS = [0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64];
+const CHECK_NONE = 0;
 const CHECK_CRC32 = 1;
 /** A window that is larger belongs to no file that a machine starts with. */
 const MAX_WINDOW: number = 64 * 1024 * 1024;
 /** What one piece of LZMA2 gives at most. */
 const MAX_PIECE: number = 2 * 1024 * 1024;
 
-/** One stream as a unit: all that comes before what is damaged. */
+const NOTHING = new Uint8Array(0);
+
+/**
+ * One stream as a unit: all of it, or nothing. What has a check of a kind that is not compared is not believed: it may be
+ * disproved by it.
+ */
 export const xzUnit: Codec = {
   name: 'LZMA',
   shared: [SHARED.xz],
   make(input, size) {
+    const kind = input[7] & 0xf;
+    if (kind !== CHECK_NONE && kind !== CHECK_CRC32) return NOTHING;
     const out = new Uint8Array(size);
+    const pieces = unpackXz(input);
     let n = 0;
-    for (const piece of unpackXz(input)) {
-      const part = piece.subarray(0, size - n);
-      out.set(part, n);
-      n += part.length;
-      if (n === size) break;
+    for (let next = pieces.next(); ; next = pieces.next()) {
+      if (next.done === true) return next.value ? out.subarray(0, n) : NOTHING;
+      if (n + next.value.length > size) return NOTHING;
+      out.set(next.value, n);
+      n += next.value.length;
     }
-    return out.subarray(0, n);
   },
 };
 

@@ -121,6 +121,24 @@ test('a chunk that cannot be unpacked is missing, and no other', async () => {
   expect(other.gaps[0]).toEqual([CHUNK, CHUNK, 'dmg.packing']);
 });
 
+test.skipIf(!hasXz)('of a chunk of LZMA that its check disproves nothing is given', async () => {
+  const own = makeDmg([{ ...parts[1], packings: ['lzma'] }]);
+  // The check stands before the index, whose length the last bytes of the stream give.
+  const end = own.indexOf(Buffer.from('\xfd7zXZ', 'latin1'), 6);
+  const index = 4 * (own.readUInt32LE(end - 8) + 1);
+  own[end - 12 - index - 1] ^= 1;
+  const { gaps } = await opened(own);
+  expect(gaps.map(([at, length]) => [at, length])).toEqual([[0, CHUNK]]);
+});
+
+test('a trailer with more sectors than a disk has is not followed', async () => {
+  const huge = Buffer.from(image);
+  huge.writeBigUInt64BE(2n ** 50n, huge.length - 512 + 492);
+  const { node, bytes } = await opened(huge);
+  expect(node.damage.map(({ code }) => code)).toEqual(['dmg.trailer']);
+  expect(sha256(bytes)).toBe(sha256(plain));
+});
+
 test('a unit that would unpack to more than any program packs is refused', async () => {
   const bytes = new Uint8Array(64 * KIB * KIB);
   const bomb = makeDmg([{ name: 'bomb', bytes, packings: ['zlib'], chunk: bytes.length }]);

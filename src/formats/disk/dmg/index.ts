@@ -23,7 +23,7 @@ export const dmg: Format = {
   title: 'Apple disk image',
   spec: 'images that hdiutil made',
   gaps: [
-    'Chunks packed with LZFSE are missing, and said so.',
+    'Chunks packed with LZFSE, and those of LZMA with a check other than CRC-32, are missing, and said so.',
     'Encrypted images and images in several segments are not read.',
     'Where the end of an image is lost, its tables are lost with it: nothing of it is placed.',
   ],
@@ -87,8 +87,8 @@ async function nodeOf(
   }
   const dataAt = found !== undefined && found.dataAt < source.size ? found.dataAt : 0;
   const tables = tablesIn(text?.raw ?? '', dataAt, cx, at, damage);
-  const stated = found?.sectors ?? 0;
-  const sectors = stated > 0 && Number.isFinite(stated) ? stated : tables.sectors;
+  const isLegal = found !== undefined && trailer.violations(found).every(({ field }) => field !== 'sectors');
+  const sectors = isLegal && found.sectors > 0 ? found.sectors : tables.sectors;
   if (tables.sectors < sectors) {
     const actual = `${tables.sectors}`;
     damage.push(cx.damage(at, 'dmg.short', `tables for ${sectors} sectors`, actual, 'the end of the disk is missing'));

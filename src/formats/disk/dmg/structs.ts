@@ -2,8 +2,8 @@
 import { struct, text, u32, u64, type Values } from '../../../core/struct.ts';
 
 export const SECTOR = 512;
-/** Sectors of the largest disk: 8 EiB would not be one. */
-const MAX_SECTORS: number = 2 ** 43;
+/** Sectors of the largest disk; two of these, in bytes, are still a number that is exact. */
+const MAX_SECTORS: number = 2 ** 42;
 export const CRC32 = 2;
 
 /** "koly", the last 512 bytes of an image. */
