@@ -232,3 +232,24 @@ test('a bundle in parts is all of them in a row, and what is not there is missin
   wanted.fill(0, MIB, MIB + base.size);
   expect(without.bytes.equals(wanted)).toBe(true);
 });
+
+test('what is wrong with an image of a bundle is said of that image, once', async () => {
+  const text = { bytes: bundle(['root.hds']), parts: [] };
+  const open = makeParallels(base);
+  Buffer.from(open.bytes.buffer, open.bytes.byteOffset).writeUInt32LE(0x746f6e59, 44);
+  const { node } = await opened({ 'DiskDescriptor.xml': text, 'root.hds': open });
+  expect(node.damage.map(({ code, at }) => [code, at])).toEqual([['parallels.in-use', 'root.hds@44']]);
+  const one = { bytes: partsBundle([{ name: 'gone.hds', sectors: 2048 }]), parts: [] };
+  const { node: gone, lost } = await opened({ 'DiskDescriptor.xml': one });
+  expect([gone.damage.map(({ code }) => code), lost]).toEqual([['parallels.image'], MIB]);
+});
+
+test('parts of a bundle that are no whole numbers of sectors are left out', async () => {
+  const said = partsBundle([
+    { name: 'a.hds', sectors: 2048.3 },
+    { name: 'b.hds', sectors: 10 },
+  ]);
+  const part = { bytes: new Uint8Array(MIB), parts: [] };
+  const { node } = await opened({ 'DiskDescriptor.xml': { bytes: said, parts: [] }, 'a.hds': part, 'b.hds': part });
+  expect(node.damage.map(({ code }) => code)).toEqual(['parallels.storage', 'parallels.storage']);
+});

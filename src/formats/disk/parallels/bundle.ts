@@ -12,24 +12,40 @@ const SECTOR = 512;
 const MAX_SECTORS: number = 2 ** 40;
 const MAX_PARTS = 4096;
 
-/** Opens one image of a bundle. */
-type OpenImage = (image: Candidate, damage: Damage[]) => Promise<Node>;
+export const TITLE = 'Parallels disk';
 
-/** The disk that `bundle` describes. `title` is what a disk of this kind is called. */
-export async function openBundle(bundle: Bundle, cx: Cx, title: string, openImage: OpenImage): Promise<Node> {
+/** Opens one image of a bundle. */
+type OpenImage = (image: Candidate) => Promise<Node>;
+
+/** A disk of these bytes, with nothing more to be said of it. */
+export function bareDisk(cx: Cx, source: Source): Node {
+  return {
+    name: 'parallels',
+    rawName: 'parallels',
+    locator: cx.self,
+    kind: 'disk',
+    state: 'live',
+    format: TITLE,
+    facts: { size: source.size },
+    damage: [],
+    bytes: async () => source,
+  };
+}
+
+/** The disk that `bundle` describes. */
+export async function openBundle(bundle: Bundle, cx: Cx, openImage: OpenImage): Promise<Node> {
   const damage: Damage[] = [];
   const [only, ...more] = bundle.storage;
   const file = bundle.top === undefined ? undefined : only?.files.get(bundle.top);
-  if (only !== undefined && more.length === 0) {
-    const image = await imageOf(file, cx, damage);
-    // One part: its file is the disk, with whatever lies below it.
-    if (image !== undefined) return withFiles(await openImage(image, damage), [file!]);
-  }
+  const [image] = file === undefined || more.length > 0 ? [] : await cx.siblings({ name: file });
+  // One part: its file is the disk, with whatever lies below it.
+  if (image !== undefined) return { ...(await openImage(image)), disk: { createType: 'bundle', extents: [file!] } };
   const list: Segment[] = [];
   const files: string[] = [];
   let end = 0;
   for (const part of bundle.storage.slice(0, MAX_PARTS)) {
-    if (!(part.from >= end && part.end > part.from && part.end <= MAX_SECTORS)) {
+    const isWhole = Number.isInteger(part.from) && Number.isInteger(part.end);
+    if (!(isWhole && part.from >= end && part.end > part.from && part.end <= MAX_SECTORS)) {
       damage.push(cx.damage(0, 'parallels.storage', 'parts in a row', `${part.from} to ${part.end}`, 'it is left out'));
       continue;
     }
@@ -40,18 +56,11 @@ export async function openBundle(bundle: Bundle, cx: Cx, title: string, openImag
     list.push(...(await partOf(part, name, cx, damage, openImage)));
   }
   const map = segments(list);
-  const facts = { size: map.size, details: { parts: bundle.parts } };
   return {
-    name: 'parallels',
-    rawName: 'parallels',
-    locator: cx.self,
-    kind: 'disk',
-    state: 'live',
-    format: title,
-    facts,
+    ...bareDisk(cx, map),
+    facts: { size: map.size, details: { parts: bundle.parts } },
     damage,
     disk: { createType: 'bundle', extents: files },
-    bytes: async () => map,
   };
 }
 
@@ -74,7 +83,8 @@ async function partOf(
 ): Promise<Segment[]> {
   const length = (end - from) * SECTOR;
   const image = await imageOf(name, cx, damage);
-  const node = image && (await openImage(image, damage));
+  const node = image && (await openImage(image));
+  damage.push(...(node?.damage ?? []));
   const source = await node?.bytes?.();
   if (node === undefined || source === undefined) return [missing(length, whyOf('parallels.image'))];
   if (node.backing !== undefined) {
@@ -89,10 +99,6 @@ function filled(source: Source, length: number): Segment[] {
   const there = Math.min(length, source.size);
   const own = there > 0 ? [data(source, 0, there, STATED)] : [];
   return there < length ? [...own, missing(length - there, whyOf('parallels.part-short'))] : own;
-}
-
-function withFiles(node: Node, extents: readonly string[]): Node {
-  return { ...node, disk: { createType: 'bundle', extents } };
 }
 
 function whyOf(code: string): Why {

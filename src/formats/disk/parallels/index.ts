@@ -9,7 +9,7 @@ import { ABSENT, type Certainty, INFERRED, STATED, ZERO } from '../../../core/ru
 import type { Source } from '../../../core/source.ts';
 import { latin1, struct, text, u32, u64, type Values, viewOf } from '../../../core/struct.ts';
 import { blankPage, blockMap, census, faults, type Layout, type Page, PRESENT, UNREAD } from '../blocks.ts';
-import { openBundle } from './bundle.ts';
+import { bareDisk, openBundle, TITLE } from './bundle.ts';
 import { type Bundle, DESCRIPTOR, maybeDescriptor, readBundle } from './descriptor.ts';
 
 const SECTOR = 512;
@@ -43,7 +43,7 @@ const finder: Finder = {
 export const parallels: Format = {
   id: 'parallels',
   layer: 'disk',
-  title: 'Parallels disk',
+  title: TITLE,
   spec: 'headers and tables of images that QEMU and Parallels made',
   gaps: [
     'Of a disk that is cut into several parts and has snapshots, each part is had without what lies below it.',
@@ -61,37 +61,42 @@ export const parallels: Format = {
   async open(source, cx) {
     const start = await startOf(source);
     const bundle = maybeDescriptor(start) ? await readBundle(source) : undefined;
-    if (bundle !== undefined) {
-      const title = parallels.title;
-      return openBundle(bundle, cx, title, (image, damage) => ofBundle(image, cx, damage));
-    }
-    const found = headerOf(start);
-    if (found === undefined) throw new NotThis('no Parallels header');
-    const damage: Damage[] = [];
-    for (const one of header.violations(found)) {
-      const effect = 'nothing of the disk can be placed; scan the file for file systems';
-      damage.push(cx.damage(one.at, 'parallels.header', `${one.field} of ${one.expected}`, one.actual, effect));
-    }
-    const isSound = damage.length === 0;
-    return diskNode(isSound ? found : { ...found, count: 0, sectors: 0, blockSectors: 1 }, source, damage, cx);
+    return bundle === undefined
+      ? openImage(source, start, cx, false)
+      : openBundle(bundle, cx, (image) => ofBundle(image, cx));
   },
 };
 
 type Header = Values<typeof header.fields>;
 
-/** An image as part of a bundle: a header and blocks, or plain sectors. Its damage is the bundle's, too. */
-async function ofBundle(image: Candidate, cx: Cx, damage: Damage[]): Promise<Node> {
-  const own = { ...cx, source: image.locator };
-  const isImage = headerOf(await startOf(image.source)) !== undefined;
-  const node = isImage ? await parallels.open(image.source, own) : plain(image.source, own);
-  damage.push(...node.damage);
-  return node;
+/** An image as part of a bundle: a header and blocks, or plain sectors. */
+async function ofBundle({ source, locator }: Candidate, cx: Cx): Promise<Node> {
+  const own: Cx = {
+    ...cx,
+    source: locator,
+    damage: (at, ...rest) => ({ ...cx.damage(at, ...rest), at: `${locator}@${at}` }),
+  };
+  const start = await startOf(source);
+  return headerOf(start) === undefined ? bareDisk(own, source) : openImage(source, start, own, true);
 }
 
-function plain(source: Source, cx: Cx): Node {
-  const names = { name: 'parallels', rawName: 'parallels', locator: cx.self, format: parallels.title };
-  const facts = { size: source.size };
-  return { ...names, kind: 'disk', state: 'live', facts, damage: [], bytes: async () => source };
+/** `isPart`: the bundle that names it is what is opened, and puts it in its place. */
+async function openImage(source: Source, start: Uint8Array, cx: Cx, isPart: boolean): Promise<Node> {
+  const found = headerOf(start);
+  if (found === undefined) throw new NotThis('no Parallels header');
+  const damage: Damage[] = [];
+  for (const one of header.violations(found)) {
+    const effect = 'nothing of the disk can be placed; scan the file for file systems';
+    damage.push(cx.damage(one.at, 'parallels.header', `${one.field} of ${one.expected}`, one.actual, effect));
+  }
+  const isSound = damage.length === 0;
+  const own = await ownBundle(cx);
+  if (own !== undefined && own.bundle.parts > 1 && !isPart) {
+    const effect = 'this is one part of the disk, not all of it';
+    damage.push(cx.damage(0, 'parallels.split', 'a disk in one part', `${own.bundle.parts} parts`, effect));
+  }
+  const usable = isSound ? found : { ...found, count: 0, sectors: 0, blockSectors: 1 };
+  return diskNode(usable, source, own, damage, cx);
 }
 
 async function startOf(source: Source): Promise<Uint8Array> {
@@ -108,12 +113,13 @@ function headerOf(start: Uint8Array): Header | undefined {
   return magic === IN_SECTORS ? { ...found, sectors: viewOf(start).getUint32(36, true) } : found;
 }
 
-async function diskNode(h: Header, source: Source, damage: Damage[], cx: Cx): Promise<Node> {
-  const own = await ownBundle(cx);
-  if (own !== undefined && own.bundle.parts > 1 && !cx.self.includes(DESCRIPTOR)) {
-    const effect = 'this is one part of the disk, not all of it';
-    damage.push(cx.damage(0, 'parallels.split', 'a disk in one part', `${own.bundle.parts} parts`, effect));
-  }
+async function diskNode(
+  h: Header,
+  source: Source,
+  own: { bundle: Bundle; id: string } | undefined,
+  damage: Damage[],
+  cx: Cx,
+): Promise<Node> {
   const isOpen = h.inUse === IN_USE;
   if (isOpen) {
     const effect = 'blocks may have been written that the table does not have: what is empty is inferred';
@@ -129,12 +135,7 @@ async function diskNode(h: Header, source: Source, damage: Damage[], cx: Cx): Pr
   }
   const map = blockMap(layout, found);
   return {
-    name: 'parallels',
-    rawName: 'parallels',
-    locator: cx.self,
-    kind: 'disk',
-    state: 'live',
-    format: parallels.title,
+    ...bareDisk(cx, map),
     facts: {
       size: map.size,
       details: {
@@ -147,7 +148,6 @@ async function diskNode(h: Header, source: Source, damage: Damage[], cx: Cx): Pr
     damage,
     ...(own && { identities: [`uuid:${own.id.replace(/[{}]/g, '')}`] }),
     ...(backing && { backing }),
-    bytes: async () => map,
     check: () => faults(layout, found, cx),
   };
 }
