@@ -139,34 +139,35 @@ export function interruptible(): AbortSignal {
 }
 
 /** As withStack, for commands on one node: `LOCATOR`, or several sources and a locator inside them. */
-export function withNode(
+export function withNode(args: readonly string[], options: CommonOptions, action: OnTarget): Promise<void> {
+  return withTarget(args, options, home, action);
+}
+
+/**
+ * As withNode, for commands on the bytes of a disk: sources alone stand for the disk that they are or hold, whatever
+ * lies on it.
+ */
+export function withDisk(args: readonly string[], options: CommonOptions, action: OnTarget): Promise<void> {
+  return withTarget(args, options, diskMeant, action);
+}
+
+type OnTarget = (target: Target, signal: AbortSignal) => Promise<number>;
+
+/** `alone`: what sources mean without a locator inside them. */
+function withTarget(
   args: readonly string[],
   options: CommonOptions,
-  action: (target: Target, signal: AbortSignal) => Promise<number>,
+  alone: (stack: Stack) => Promise<Node>,
+  action: OnTarget,
 ): Promise<void> {
   return withStack(args, options, async (stack, inner, signal) => {
-    const found = inner === undefined ? { node: await home(stack) } : await locate(stack, inner);
+    const found = inner === undefined ? { node: await alone(stack) } : await locate(stack, inner);
     return action({ stack, ...found }, signal);
   });
 }
 
 /** Disks that are named where one has to be chosen. */
 const NAMED_DISKS = 8;
-
-/**
- * As withNode, for commands on the bytes of a disk: sources alone stand for the disk that they are or hold, whatever
- * lies on it.
- */
-export function withDisk(
-  args: readonly string[],
-  options: CommonOptions,
-  action: (target: Target, signal: AbortSignal) => Promise<number>,
-): Promise<void> {
-  return withStack(args, options, async (stack, inner, signal) => {
-    const found = inner === undefined ? { node: await diskMeant(stack) } : await locate(stack, inner);
-    return action({ stack, ...found }, signal);
-  });
-}
 
 async function diskMeant(stack: Stack): Promise<Node> {
   const disks = await disksMeant(stack);

@@ -46,11 +46,20 @@ export async function disksMeant(stack: Stack): Promise<readonly Node[]> {
   return [...out.values()];
 }
 
+/** What was found of evidence once: a command asks for it more than once on its way to the disk. */
+const plain = new WeakMap<Node, Promise<boolean>>();
+
 /**
  * Whether evidence is a plain image, without what lies on it being looked for: no format of disks and no archive knows
  * its bytes. Searching for lost volumes would take longer than opening the disk.
  */
-async function isPlain(stack: Stack, node: Node): Promise<boolean> {
+function isPlain(stack: Stack, node: Node): Promise<boolean> {
+  const known = plain.get(node) ?? findPlain(stack, node);
+  plain.set(node, known);
+  return known;
+}
+
+async function findPlain(stack: Stack, node: Node): Promise<boolean> {
   if (node.kind !== 'evidence' || ENDINGS.some((ending) => node.rawName.toLowerCase().endsWith(ending))) return false;
   const quick = await stack.claims(node, true);
   if (quick === undefined || quick.some(({ format }) => isContainer(format))) return false;

@@ -1,14 +1,12 @@
 /** Logs of machines in blocks that no pointer leads to any more: text that begins, goes on and ends as these do. */
 import { latin1 } from '../../../core/struct.ts';
 import type { BlockSet, CarvedDisk, Wanted } from './carve.ts';
-import { goesOn, guessText, HEAD_BYTES } from './residue-content.ts';
+import { goesOn, guessText, HEAD_BYTES, LINE_BYTES } from './residue-content.ts';
 import { textLength } from './residue-unowned.ts';
 import type { Volume } from './volume.ts';
 
 /** Blocks that one log is followed through: hosts begin a new one long before. */
 const MAX_BLOCKS = 64;
-/** Bytes of a line at most. */
-const TAIL = 4096;
 
 /** Whether a block begins with a log. */
 export function isLog(head: Uint8Array): boolean {
@@ -49,7 +47,7 @@ async function logFrom(
   let last = textLength(bytes, []);
   if (last === blockSize) {
     for await (const block of following(first)) {
-      const end = latin1(bytes, blockSize - TAIL, TAIL);
+      const end = latin1(bytes, blockSize - LINE_BYTES, LINE_BYTES);
       await volume.read(block * blockSize, bytes);
       if (!goesOn(end, latin1(bytes, 0, Math.min(blockSize, HEAD_BYTES)))) break;
       last = textLength(bytes, []);

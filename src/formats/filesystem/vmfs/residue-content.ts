@@ -81,6 +81,9 @@ function wholeLines(text: string): string[] {
   return lines.length > 2 ? lines.slice(0, -1) : lines;
 }
 
+/** Bytes of a line of a log at most. */
+export const LINE_BYTES = 4096;
+
 /** Whether a log that `end` is the end of goes on with `text`, in the middle of a line or with the next. */
 export function goesOn(end: string, text: string): boolean {
   const first = end.slice(end.lastIndexOf('\n') + 1) + text.slice(0, text.indexOf('\n') + 1);

@@ -16,6 +16,7 @@ import {
   HEAD_BYTES,
   isChanges,
   isSettings,
+  LINE_BYTES,
   SETTINGS,
 } from './residue-content.ts';
 import type { Trace } from './residue-dirents.ts';
@@ -55,8 +56,6 @@ const READ_BYTES = 1 << 20;
 const MAX_FOLLOWED = 16;
 const EMPTY_LIST = /^\.encoding\s*=\s*"[\w-]+"\s*$/;
 const SETTING = /^[\w.:]+\s*=\s*"/m;
-/** Bytes of a line of a log at most. */
-const TAIL = 4096;
 const DOT_AT_6 = 0x3b8;
 const DOTS_AT_6 = 0x4d8;
 
@@ -105,7 +104,7 @@ class LastLog {
 
   /** The text that was found last lies in `block`, or ends there. */
   note(block: Uint8Array): void {
-    this.#end = latin1(block, Math.max(0, block.length - TAIL), Math.min(TAIL, block.length));
+    this.#end = latin1(block, Math.max(0, block.length - LINE_BYTES), Math.min(LINE_BYTES, block.length));
   }
 
   /** Whether the last text goes on in `block`, which lies at `at` of its file; then it is so much longer. */
