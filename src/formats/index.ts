@@ -98,6 +98,9 @@ export const diskEndings: readonly string[] = formats
 /** Endings of file names that disks have which are nothing but their bytes. */
 export const plainEndings: readonly string[] = ['.raw', '.img', '.dd'];
 
+/** Endings of file names of which the bytes are never the disk's own: some format has to open them. */
+export const packagedEndings: readonly string[] = diskEndings.filter((ending) => !plainEndings.includes(ending));
+
 /** Whether a file's name ends as those of disks do. */
 export function isNamedLikeDisk(rawName: string): boolean {
   const name = rawName.toLowerCase();

@@ -4,7 +4,7 @@ import { printable } from '../core/locator.ts';
 import { type MachineDisk, type MachineModel, unknownMachine } from '../core/machine.ts';
 import type { Node } from '../core/node.ts';
 import type { Source } from '../core/source.ts';
-import { diskEndings, plainEndings } from '../formats/index.ts';
+import { packagedEndings } from '../formats/index.ts';
 import { filesystems, home } from './home.ts';
 import { isConfiguration, type Machine, machinesAt, machinesOf } from './machines.ts';
 import type { Stack } from './stack.ts';
@@ -121,12 +121,9 @@ export async function disksAlone(stack: Stack, nodes: readonly Node[]): Promise<
   return machine && { ...machine, name: machine.name.replace(/\.[^.]{1,5}$/, '') };
 }
 
-/** Endings of files that are disks of some format: where such a file cannot be read as one, its bytes are not the disk's. */
-const ENDINGS = diskEndings.filter((ending) => !plainEndings.includes(ending));
-
 /** What there is to say of a file that is named like a disk and that no format of disks reads; undefined for others. */
 export function notRead({ kind, name, rawName }: Node): string | undefined {
-  const isNamed = kind !== 'disk' && ENDINGS.some((ending) => rawName.toLowerCase().endsWith(ending));
+  const isNamed = kind !== 'disk' && packagedEndings.some((ending) => rawName.toLowerCase().endsWith(ending));
   return isNamed
     ? `${name} is named like a disk, and nothing in it is one: its bytes are taken as they stand.`
     : undefined;
@@ -135,7 +132,7 @@ export function notRead({ kind, name, rawName }: Node): string | undefined {
 /** Whether a file can be a disk as it lies: nothing says that it is of a format. */
 function isPlain({ rawName }: Node, said: MachineDisk | undefined): boolean {
   const name = rawName.toLowerCase();
-  return /^(raw)?$/i.test(said?.format ?? '') && !ENDINGS.some((ending) => name.endsWith(ending));
+  return /^(raw)?$/i.test(said?.format ?? '') && !packagedEndings.some((ending) => name.endsWith(ending));
 }
 
 async function openDisk(

@@ -1,12 +1,9 @@
 /** Which disk a person means who names sources and nothing in them, and what of a node is a disk. */
 import type { Format } from '../core/format.ts';
 import type { Node } from '../core/node.ts';
-import { diskEndings, plainEndings } from '../formats/index.ts';
+import { packagedEndings } from '../formats/index.ts';
 import { disksOf } from './disks.ts';
 import { type Stack, SURE } from './stack.ts';
-
-/** Endings of files that are never their own bytes. */
-const ENDINGS: readonly string[] = diskEndings.filter((ending) => !plainEndings.includes(ending));
 
 /** What is converted of a node: the disk it is or holds, else its own bytes; undefined where it has none. */
 export async function diskIn(stack: Stack, node: Node): Promise<Node | undefined> {
@@ -60,7 +57,8 @@ function isPlain(stack: Stack, node: Node): Promise<boolean> {
 }
 
 async function findPlain(stack: Stack, node: Node): Promise<boolean> {
-  if (node.kind !== 'evidence' || ENDINGS.some((ending) => node.rawName.toLowerCase().endsWith(ending))) return false;
+  if (node.kind !== 'evidence' || packagedEndings.some((ending) => node.rawName.toLowerCase().endsWith(ending)))
+    return false;
   const quick = await stack.claims(node, true);
   if (quick === undefined || quick.some(({ format }) => isContainer(format))) return false;
   if (quick.length > 0 && quick[0].score >= SURE) return true;
